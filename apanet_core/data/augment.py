@@ -1,0 +1,39 @@
+"""Augmentation that leaves the stereo geometry true."""
+
+from __future__ import annotations
+
+import numpy as np
+
+Views = dict[str, np.ndarray]
+
+
+def crop_pair(views: Views, size: tuple[int, int], rng: np.random.Generator) -> Views:
+    """Cut one window out of every view, so that disparities stay as they are.
+
+    Args:
+        views: (H, W, 3) arrays, all of one size.
+        size: (height, width) of the window.
+        rng: picks the window.
+
+    Returns:
+        The same names, (height, width, 3).
+
+    Raises:
+        ValueError: the window does not fit.
+    """
+    height, width = next(iter(views.values())).shape[:2]
+    if height < size[0] or width < size[1]:
+        raise ValueError(f"a crop of {size[1]}x{size[0]} does not fit an image of {width}x{height}: choose a smaller size")
+    y, x = rng.integers(height - size[0] + 1), rng.integers(width - size[1] + 1)
+    return {name: view[y : y + size[0], x : x + size[1]] for name, view in views.items()}
+
+
+def mirror_pair(views: Views) -> Views:
+    """Mirror every view and swap left with right: the mirror image of a stereo pair is again one, disparity >= 0."""
+    swapped = {"left": "right", "right": "left"}
+    result = {}
+    for name in views:
+        kind, _, side = name.rpartition("_")
+        partner = f"{kind}_{swapped[side]}" if kind else swapped[side]
+        result[name] = views[partner][:, ::-1]
+    return result

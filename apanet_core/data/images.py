@@ -1,0 +1,46 @@
+"""Reading and writing image files as RGB arrays."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+
+
+def list_images(folder: str | Path) -> list[Path]:
+    """Image files directly in `folder`, sorted by name."""
+    return sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read an image as (H, W, 3) uint8 RGB; grey becomes three equal channels, 16 bit becomes 8.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is not an image that OpenCV can read.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no image at {path}")
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f"{path} is not a readable image (expected one of {', '.join(IMAGE_SUFFIXES)})")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def write_image(path: str | Path, image: np.ndarray) -> None:
+    """Write (H, W, 3) uint8 RGB as the type that the suffix of `path` names, atomically.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    path = Path(path)
+    done, encoded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise OSError(f"cannot encode an image of shape {image.shape} as {path.suffix}")
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_bytes(encoded.tobytes())
+    partial.replace(path)

@@ -1,0 +1,102 @@
+"""The shape of an APANet and the presets that ship with the package."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Shape of one network; embedded in every checkpoint.
+
+    Levels count from 1 (finest). Level ``i`` works at ``1 / (stem_stride * 2 ** (i - 1))`` of the input resolution.
+
+    Args:
+        stem_stride: pixel-unshuffle factor in front of the first convolution; 1 keeps full resolution.
+        channels: width of every level, finest first; the last one is the latent.
+        encoder_blocks: blocks of every level on the way down, the latent included.
+        decoder_blocks: blocks of every level on the way up, finest first, the latent excluded.
+        memory_units: units S of the external memory shared by all pixels (EAM).
+        external_attention_levels: levels whose blocks hold external attention; the others keep its feed-forward half.
+        parallax_levels: levels whose blocks end with parallax attention (APAM).
+        external_attention_eps: added to the sum over memory units. 1e-9 as in Guo et al. 2021; the code published with
+            the paper has 1e9, which switches the branch off.
+        max_disparity: largest disparity in px at input resolution that APAM may match; None for the whole scan line.
+    """
+
+    stem_stride: int = 1
+    channels: tuple[int, ...] = (32, 64, 128, 256)
+    encoder_blocks: tuple[int, ...] = (4, 6, 6, 8)
+    decoder_blocks: tuple[int, ...] = (4, 6, 6)
+    memory_units: int = 64
+    external_attention_levels: tuple[int, ...] = (1, 2, 3, 4)
+    parallax_levels: tuple[int, ...] = (1, 2, 3, 4)
+    external_attention_eps: float = 1e-9
+    max_disparity: int | None = None
+
+    def __post_init__(self) -> None:
+        levels = len(self.channels)
+        if len(self.encoder_blocks) != levels or len(self.decoder_blocks) != levels - 1:
+            raise ValueError(
+                f"{levels} channel widths need {levels} encoder_blocks and {levels - 1} decoder_blocks: "
+                f"got {len(self.encoder_blocks)} and {len(self.decoder_blocks)}"
+            )
+        for name in ("external_attention_levels", "parallax_levels"):
+            if not set(getattr(self, name)) <= set(range(1, levels + 1)):
+                raise ValueError(f"{name} must lie in 1..{levels}: got {getattr(self, name)}")
+        if any(width % 4 for width in self.channels[1:]):
+            raise ValueError(f"channels below level 1 must be multiples of 4 (pixel-unshuffle): got {self.channels}")
+        if self.max_disparity is not None and self.max_disparity < 1:
+            raise ValueError(f"max_disparity must be at least 1 px, or None for no cap: got {self.max_disparity}")
+
+    @property
+    def stride(self) -> int:
+        """Factor between input and latent resolution; inputs are padded to a multiple of it."""
+        return int(self.stem_stride * 2 ** (len(self.channels) - 1))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
+        """Build from plain values, refusing keys that do not exist.
+
+        Raises:
+            ValueError: an unknown key; the message names the nearest valid one.
+        """
+        known = [field.name for field in fields(cls)]
+        for key in values:
+            if key not in known:
+                nearest = difflib.get_close_matches(key, known, n=1, cutoff=0)[0]
+                raise ValueError(f"unknown model config key {key!r}: did you mean {nearest!r}?")
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+
+PRESETS: dict[str, ModelConfig] = {
+    # The network of the paper: 8,013,443 parameters, 17.98 GMAC for one 128x128 pair.
+    "paper": ModelConfig(),
+    # For CPUs and small robots: docs/decisions/003-tiny.md.
+    "tiny": ModelConfig(
+        stem_stride=4,
+        channels=(48, 64, 96),
+        encoder_blocks=(2, 2, 4),
+        decoder_blocks=(2, 2),
+        external_attention_levels=(2, 3),
+        parallax_levels=(2, 3),
+        max_disparity=192,
+    ),
+}
+
+
+def preset(name: str) -> ModelConfig:
+    """Return the preset called `name`.
+
+    Raises:
+        ValueError: no such preset; the message lists those there are.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}: choose one of {', '.join(sorted(PRESETS))}, or a .safetensors path")
+    return PRESETS[name]

@@ -1,0 +1,65 @@
+"""External Attention Module (EAM): every pixel reads a small memory learnt over the whole data set."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from apanet_core.model.layers import ChannelNorm, GatedFeedForward
+
+
+class ExternalAttention(nn.Module):
+    """Attention between the N pixels of an image and S learnt memory units.
+
+    ``a = softmax over pixels of M_k x``, ``a = a / (eps + sum over units of a)``, ``result = M_v a``.
+
+    The double normalisation is evaluated in logarithms and in float32: ``a`` holds values near 1/N, which half
+    precision cannot hold for a full frame.
+
+    Source: Guo et al. 2021 (external attention), APANet's EAM. The code published with APANet has eps = 1e9 for 1e-9,
+    which scales the branch by about 1e-15.
+    """
+
+    def __init__(self, channels: int, memory_units: int, eps: float) -> None:
+        super().__init__()
+        self.key = nn.Conv2d(channels, memory_units, 1, bias=False)
+        self.value = nn.Conv2d(memory_units, channels, 1, bias=False)
+        self.log_eps = math.log(eps)
+
+    def weights(self, x: torch.Tensor) -> torch.Tensor:
+        """Attention of every pixel over the memory: (B, C, H, W) -> (B, S, H, W), float32, sums to 1 (less eps)."""
+        logits = self.key(x).float()
+        log_a = logits - logits.logsumexp(dim=(2, 3), keepdim=True)
+        total = torch.logaddexp(log_a.logsumexp(dim=1, keepdim=True), log_a.new_tensor(self.log_eps))
+        return torch.exp(log_a - total)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        return self.value(self.weights(x).to(x.dtype))
+
+
+class ExternalAttentionBlock(nn.Module):
+    """EAM: external attention, then a gated feed-forward, each added with a learnt scale per channel.
+
+    The scales start at zero, so a new block is the identity. With ``memory_units`` None the block has no memory and
+    keeps the feed-forward only.
+    """
+
+    def __init__(self, channels: int, memory_units: int | None, eps: float = 1e-9) -> None:
+        super().__init__()
+        self.attention: ExternalAttention | None = None
+        if memory_units is not None:
+            self.attention_norm = ChannelNorm(channels, eps=1e-5)
+            self.attention = ExternalAttention(channels, memory_units, eps)
+            self.attention_scale = nn.Parameter(torch.zeros(channels, 1, 1))
+        self.feed_forward_norm = ChannelNorm(channels, eps=1e-5)
+        self.feed_forward = GatedFeedForward(channels)
+        self.feed_forward_scale = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) -> (B, C, H, W); images of a batch do not see each other."""
+        if self.attention is not None:
+            x = x + self.attention_scale * self.attention(self.attention_norm(x))
+        return x + self.feed_forward_scale * self.feed_forward(self.feed_forward_norm(x))

@@ -1,0 +1,112 @@
+"""APANet: a Siamese U-Net whose blocks are external attention per view and parallax attention across the views."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from apanet_core.model.config import ModelConfig
+from apanet_core.model.external_attention import ExternalAttentionBlock
+from apanet_core.model.layers import Downsample, Upsample, pad_to_multiple
+from apanet_core.model.parallax_attention import ParallaxAttention
+
+
+class Block(nn.Module):
+    """One block: EAM on each view with shared weights, then APAM across the views.
+
+    The views travel stacked along the batch, left first, so that what they share runs once.
+    """
+
+    def __init__(self, external: ExternalAttentionBlock, parallax: ParallaxAttention | None) -> None:
+        super().__init__()
+        self.external = external
+        self.parallax = parallax
+
+    def forward(self, views: torch.Tensor) -> torch.Tensor:
+        """views: (2 B, C, H, W), all left views before all right views -> the same."""
+        views = self.external(views)
+        if self.parallax is not None:
+            views = torch.cat(self.parallax(*views.chunk(2)))
+        return views
+
+
+class APANet(nn.Module):
+    """Rainy pair in, derained pair out.
+
+    Source: APANet, IEEE TCI 2025, figure 2. The finest decoder level keeps the concatenated skip (twice the channels)
+    where the coarser ones reduce it with a 1x1 convolution, as published. `stem_stride` and `max_disparity` are ours.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths, stem = config.channels, config.stem_stride
+        levels = len(widths)
+        self.project_in = nn.Conv2d(3 * stem**2, widths[0], 3, padding=1)
+        self.encoder = nn.ModuleList(
+            _blocks(config, level, widths[level - 1], config.encoder_blocks[level - 1]) for level in range(1, levels + 1)
+        )
+        self.down = nn.ModuleList(Downsample(fine, coarse) for fine, coarse in zip(widths, widths[1:]))
+        self.up = nn.ModuleList(Upsample(coarse, fine) for fine, coarse in zip(widths, widths[1:]))
+        self.reduce = nn.ModuleList(
+            nn.Identity() if level == 1 else nn.Conv2d(2 * widths[level - 1], widths[level - 1], 1)
+            for level in range(1, levels)
+        )
+        self.decoder = nn.ModuleList(
+            _blocks(config, level, widths[level - 1] * (2 if level == 1 else 1), config.decoder_blocks[level - 1])
+            for level in range(1, levels)
+        )
+        self.project_out = nn.Conv2d(2 * widths[0], 3 * stem**2, 3, padding=1)
+        nn.init.zeros_(self.project_out.weight)  # a new network returns its input
+        nn.init.zeros_(self.project_out.bias)
+
+    def forward(self, left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Derain one batch of pairs.
+
+        Args:
+            left: (B, 3, H, W) float RGB in [0, 1]; any H, W.
+            right: the same shape as `left`, rectified with it.
+
+        Returns:
+            Derained left and right, shapes as given; not clipped.
+
+        Raises:
+            ValueError: the views differ in shape, or are not (B, 3, H, W).
+        """
+        if left.shape != right.shape or left.dim() != 4 or left.shape[1] != 3:
+            raise ValueError(
+                f"left and right must both be (B, 3, H, W): got {tuple(left.shape)} and {tuple(right.shape)}"
+            )
+        height, width = left.shape[-2:]
+        rainy = pad_to_multiple(torch.cat([left, right]), self.config.stride)
+        derained = (rainy + self.residual(rainy))[..., :height, :width]
+        derained_left, derained_right = derained.chunk(2)
+        return derained_left, derained_right
+
+    def residual(self, rainy: torch.Tensor) -> torch.Tensor:
+        """What to add to the stacked views: (2 B, 3, H, W) -> the same; H and W multiples of `config.stride`."""
+        stem = self.config.stem_stride
+        x = self.project_in(F.pixel_unshuffle(rainy, stem))
+        skips = []
+        for blocks, down in zip(self.encoder, self.down):
+            x = blocks(x)
+            skips.append(x)
+            x = down(x)
+        x = self.encoder[-1](x)
+        for blocks, reduce, up, skip in reversed(list(zip(self.decoder, self.reduce, self.up, skips))):
+            x = blocks(reduce(torch.cat([up(x), skip], dim=1)))
+        return F.pixel_shuffle(self.project_out(x), stem)
+
+
+def _blocks(config: ModelConfig, level: int, channels: int, count: int) -> nn.Sequential:
+    memory_units = config.memory_units if level in config.external_attention_levels else None
+    scale = config.stem_stride * 2 ** (level - 1)
+    reach = None if config.max_disparity is None else -(-config.max_disparity // scale)
+
+    def block() -> Block:
+        external = ExternalAttentionBlock(channels, memory_units, config.external_attention_eps)
+        parallax = ParallaxAttention(channels, reach) if level in config.parallax_levels else None
+        return Block(external, parallax)
+
+    return nn.Sequential(*(block() for _ in range(count)))

@@ -1,0 +1,47 @@
+"""Losses between a derained and a clean view: (B, 3, H, W) float RGB in [0, 1] -> a scalar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def charbonnier(derained: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+    """Mean of sqrt(error^2 + 1e-6): an L1 that is smooth at zero."""
+    return torch.sqrt((derained - clean).square() + 1e-6).mean()
+
+
+def frequency(derained: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+    """Mean magnitude of the error's spectrum (orthonormal FFT): weighs structure that repeats, such as streaks."""
+    return torch.fft.rfft2(derained - clean, norm="ortho").abs().mean()
+
+
+def dissimilarity(derained: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+    """1 - SSIM, Gaussian window of 11 px, sigma 1.5.
+
+    Source: APANet, supervised stage. The published code misses a pair of parentheses in SSIM and wraps it in -log;
+    this is the formula of the paper.
+    """
+    similarity = structural_similarity_index_measure(derained, clean, data_range=1.0, gaussian_kernel=True, sigma=1.5)
+    assert isinstance(similarity, torch.Tensor)
+    return 1 - similarity
+
+
+LOSSES: dict[str, Loss] = {"charbonnier": charbonnier, "frequency": frequency, "dissimilarity": dissimilarity}
+
+
+def weighted_losses(
+    derained: torch.Tensor, clean: torch.Tensor, weights: dict[str, float]
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Sum the named losses.
+
+    Returns:
+        The total, and every term before its weight, detached, for the log.
+    """
+    terms = {name: LOSSES[name](derained, clean) for name in weights}
+    total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+    return total, {name: term.detach() for name, term in terms.items()}
