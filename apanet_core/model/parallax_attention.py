@@ -38,8 +38,7 @@ def scanline_attention(
     """
     width = query.shape[2]
     if reach is not None and reach < width - 1 and width <= WIDEST_MASK * reach:
-        mask = band_mask(width, reach, query.device)
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask.T if to_the_right else mask)
+        return masked_attention(query, key, value, reach, to_the_right)
     if to_the_right:
         return scanline_attention(query.flip(2), key.flip(2), value.flip(2), reach).flip(2)
     if reach is None or reach >= width - 1:
@@ -47,11 +46,19 @@ def scanline_attention(
     return blocked_attention(query, key, value, reach)
 
 
-def band_mask(width: int, reach: int, device: torch.device) -> torch.Tensor:
+def masked_attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, reach: int | None, to_the_right: bool = False
+) -> torch.Tensor:
+    """`scanline_attention` through one mask of W x W, shared by all rows: no branch on the size, so it can be traced."""
+    mask = band_mask(query.shape[2], reach, query.device)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask.T if to_the_right else mask)
+
+
+def band_mask(width: int, reach: int | None, device: torch.device) -> torch.Tensor:
     """(W, W) bool, True where a left pixel (row) may look at a right pixel (column): disparity 0..reach."""
     column = torch.arange(width, device=device)
     disparity = column[:, None] - column
-    return (disparity >= 0) & (disparity <= reach)
+    return disparity >= 0 if reach is None else (disparity >= 0) & (disparity <= reach)
 
 
 def blocked_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, reach: int) -> torch.Tensor:
@@ -99,13 +106,14 @@ class ParallaxAttention(nn.Module):
         self.left_scale = nn.Parameter(torch.zeros(channels, 1, 1))
         self.right_scale = nn.Parameter(torch.zeros(channels, 1, 1))
         self.reach = reach
+        self.attention = scanline_attention
 
     def forward(self, left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """left, right: (B, C, H, W) -> the same shapes."""
         query = _rows(self.query(self.left_norm(left)))
         key = _rows(self.key(self.right_norm(right)))
-        from_right = scanline_attention(query, key, _rows(self.right_value(right)), self.reach)
-        from_left = scanline_attention(key, query, _rows(self.left_value(left)), self.reach, to_the_right=True)
+        from_right = self.attention(query, key, _rows(self.right_value(right)), self.reach)
+        from_left = self.attention(key, query, _rows(self.left_value(left)), self.reach, to_the_right=True)
         return left + self.left_scale * _image(from_right), right + self.right_scale * _image(from_left)
 
 

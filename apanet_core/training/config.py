@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from apanet_core.model.config import ModelConfig, preset
-from apanet_core.training.losses import LOSSES
 
 
 @dataclass
@@ -77,9 +76,6 @@ class TrainConfig:
     resume: bool = True
 
     def __post_init__(self) -> None:
-        unknown = set(self.losses) - set(LOSSES)
-        if unknown or not self.losses:
-            raise ValueError(f"losses must name some of {', '.join(LOSSES)}: got {', '.join(self.losses) or 'none'}")
         if bool(self.data.photos) == (self.data.pairs is not None):
             raise ValueError("data needs either photos (to render rain on) or pairs (rainy/clean folders), and not both")
 

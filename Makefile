@@ -1,0 +1,39 @@
+# make demo | test | check | benchmark | format. Everything lives in .venv; nothing else on the machine is touched.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+EXTRAS := openvino,ros,bags,train,demo,dev
+# DDS stays on this machine; large images need Fast DDS's LARGE_DATA transports.
+export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
+export FASTDDS_BUILTIN_TRANSPORTS ?= LARGE_DATA
+
+.PHONY: demo test check benchmark format clean
+
+demo: $(VENV)/installed
+	ROS_DOMAIN_ID=$${ROS_DOMAIN_ID:-77} $(RUN)/python -m apanet_ros.demo \
+	    $(if $(BAG),--bag '$(BAG)') $(if $(LEFT),--left '$(LEFT)') $(if $(RIGHT),--right '$(RIGHT)')
+
+test: $(VENV)/installed
+	$(RUN)/python -m pytest test
+
+check: $(VENV)/installed
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/pydoclint apanet_core apanet_ros
+
+benchmark: $(VENV)/installed
+	$(RUN)/apanet benchmark
+
+format: $(VENV)/installed
+	$(RUN)/ruff format .
+	$(RUN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build install log demo
+
+$(VENV)/installed: setup.py constraints.txt
+	@echo "setting up $(VENV) (about 2 GB; a few minutes the first time)"
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	@touch $@

@@ -1,0 +1,103 @@
+"""The command `apanet`."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentError
+from collections.abc import Callable
+from pathlib import Path
+
+from jsonargparse import ActionConfigFile, ArgumentParser
+
+from apanet_core.training.config import TrainConfig
+
+
+def derain(
+    left: Path, right: Path, output: Path, model: str = "tiny", engine: str = "auto", device: str = "auto"
+) -> None:
+    """Remove the rain from one stereo pair, or from two folders of pairs matched by name.
+
+    Args:
+        left: left image, or folder of left images.
+        right: right image, or folder of right images.
+        output: cleaned pairs go to OUTPUT/left/NAME.png and OUTPUT/right/NAME.png.
+        model: a bundled preset or a .safetensors checkpoint.
+        engine: auto, torch or openvino.
+        device: auto, cpu, cuda or cuda:N.
+    """
+    from apanet_core.runtime.derainer import StereoDerainer
+    from apanet_core.runtime.files import derain_files, match_pairs
+
+    match_pairs(left, right)  # before the model is loaded, which takes seconds
+    derainer = StereoDerainer(model, engine, device)
+    print(f"model {model}, engine {derainer.engine.name}, device {derainer.engine.device}", file=sys.stderr)
+    count = derain_files(left, right, output, derainer)
+    print(f"{count} pairs written to {output}")
+
+
+def info() -> None:
+    """List the presets, their sizes, and the cards of the bundled weights."""
+    from apanet_core.model.checkpoint import bundled_models
+    from apanet_core.model.config import PRESETS
+    from apanet_core.model.network import APANet
+
+    bundled = bundled_models()
+    print(f"{'preset':<8}{'parameters':>12}  {'stride':>6}  {'max_disparity':>13}  weights")
+    for name, config in PRESETS.items():
+        parameters = sum(p.numel() for p in APANet(config).parameters())
+        weights = "bundled" if name in bundled else "none"
+        print(f"{name:<8}{parameters:>12,}  {config.stride:>6}  {config.max_disparity or 'none':>13}  {weights}")
+    for name in bundled:
+        card = Path(__file__).parent / "weights" / f"{name}.md"
+        print(f"\n{card.read_text()}")
+
+
+def train(config: TrainConfig) -> None:
+    """Train a network as CONFIG (YAML) says; every value can be overridden, as in --steps 1000 --data.workers 2."""
+    from apanet_core.training.loop import train as run
+
+    print(f"best weights: {run(config)}")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"derain": derain, "train": train, "info": info}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the arguments; those of the process when None.
+
+    Returns:
+        0, or 2 after one line on what is wrong with the input.
+    """
+    parser = ArgumentParser(prog="apanet", description="Stereo image deraining with APANet.", exit_on_error=False)
+    subcommands = parser.add_subcommands(required=True)
+    for name, function in COMMANDS.items():
+        summary = (function.__doc__ or "").split("\n\n")[0]
+        subparser = ArgumentParser(description=summary, exit_on_error=False)
+        if function is train:
+            subparser.add_argument("--config", action=ActionConfigFile, help="YAML file; also as first argument")
+            subparser.add_class_arguments(TrainConfig, as_group=False)
+        else:
+            subparser.add_function_arguments(function, as_group=False)
+        subcommands.add_subcommand(name, subparser, help=summary)
+    argv = sys.argv[1:] if argv is None else argv
+    if len(argv) > 1 and argv[0] == "train" and not argv[1].startswith("-"):
+        argv = ["train", "--config", *argv[1:]]
+    try:
+        values = parser.instantiate(parser.parse_args(argv))
+        arguments = values[values.subcommand].as_dict()
+        arguments.pop("config", None)
+        COMMANDS[values.subcommand](**({"config": TrainConfig(**arguments)} if values.subcommand == "train" else arguments))
+    except (ValueError, TypeError, OSError, ImportError, ArgumentError) as error:
+        print(f"apanet: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Disparity maps: filling what is unknown, and moving a map to the other view.
+
+Convention: disparity in px, >= 0, ``x_right = x_left - disparity``; not finite where unknown.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def fill_unknown(disparity: np.ndarray) -> np.ndarray:
+    """Give every unknown pixel the smaller of its known neighbours on the row: what was hidden is background.
+
+    Args:
+        disparity: (H, W) float, not finite where unknown.
+
+    Returns:
+        (H, W) float32, finite; rows without any known pixel get the smallest value of the map, or 0.
+    """
+    known = np.isfinite(disparity)
+    if not known.any():
+        return np.zeros(disparity.shape, np.float32)
+    columns = np.arange(disparity.shape[1])
+    before = np.maximum.accumulate(np.where(known, columns, -1), axis=1)
+    after = np.minimum.accumulate(np.where(known, columns, columns.size)[:, ::-1], axis=1)[:, ::-1]
+    rows = np.arange(disparity.shape[0])[:, None]
+    padded = np.pad(np.where(known, disparity, np.inf), ((0, 0), (1, 1)), constant_values=np.inf)
+    filled = np.minimum(padded[rows, before + 1], padded[rows, after + 1])
+    return np.where(np.isfinite(filled), filled, disparity[known].min()).astype(np.float32)
+
+
+def to_right_view(left_disparity: np.ndarray) -> np.ndarray:
+    """Disparity of the right view from that of the left one, nearest surface first.
+
+    Args:
+        left_disparity: (H, W) px of the left view, finite.
+
+    Returns:
+        (H, W) float32 px of the right view; what only the right camera sees is filled from the background.
+    """
+    height, width = left_disparity.shape
+    right = np.full((height, width), -np.inf, np.float32)
+    rows = np.broadcast_to(np.arange(height)[:, None], left_disparity.shape)
+    target = np.arange(width) - left_disparity
+    for column in (np.floor(target).astype(int), np.ceil(target).astype(int)):
+        inside = (column >= 0) & (column < width)
+        np.maximum.at(right, (rows[inside], column[inside]), left_disparity[inside])
+    return fill_unknown(np.where(np.isfinite(right), right, np.nan))

@@ -1,0 +1,299 @@
+"""The ROS 2 node: wires subscriptions, pairing, the derainer and the publishers together."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from sensor_msgs.msg import CameraInfo, Image
+from std_srvs.srv import SetBool
+
+from apanet_core import StereoDerainer
+from apanet_ros import image_codec, parameters
+from apanet_ros.diagnostics import NodeStatistics, diagnostic_array
+from apanet_ros.inputs import SIDES, StereoInputs
+from apanet_ros.stereo_sync import CameraInfoCache, stamp_ns
+from apanet_ros.worker import NewestWorker
+
+Pair = tuple[Image, Image, float]  # left, right, time.monotonic() of arrival
+HOUSEKEEPING_S = 0.1
+LOG_EVERY_S = 5.0
+
+
+Transition = Callable[["DerainNode", LifecycleState], TransitionCallbackReturn]
+
+
+def logged(transition: Transition) -> Transition:
+    """Log what a transition raises, and fail it: rclpy itself would swallow the exception."""
+
+    @functools.wraps(transition)
+    def wrapped(node: DerainNode, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return transition(node, state)
+        except Exception as error:  # noqa: BLE001 (nothing that goes wrong here may kill the process)
+            node.get_logger().error(f"{transition.__name__} failed: {error}")
+            return TransitionCallbackReturn.ERROR
+
+    return wrapped
+
+
+class DerainNode(LifecycleNode):
+    """Takes rainy stereo pairs, publishes clean ones with the same headers and CameraInfo.
+
+    Topics, services and parameters are listed in README.md.
+
+    Args:
+        options: keyword arguments for rclpy's LifecycleNode, such as parameter_overrides.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("derain", **options)
+        parameters.declare(self)
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+        self._derainer: StereoDerainer | None = None
+        self._inputs: StereoInputs | None = None
+        self._worker: NewestWorker[Pair] | None = None
+        self._enabled = True
+        self._stats = NodeStatistics()
+        self._failed_before = 0
+        self._asleep_said = False
+
+    # Lifecycle
+
+    @logged
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the model and create the outputs."""
+        self._settings = parameters.read(self)
+        p = self._settings
+        try:
+            self._derainer = StereoDerainer(p.model, p.engine, p.device, p.precision)
+            if p.warmup_width and p.warmup_height:
+                self._derainer.warm_up(p.warmup_height, p.warmup_width)
+        except Exception as error:  # noqa: BLE001 (a wrong parameter must not kill the process)
+            self.get_logger().error(f"cannot configure: {error}")
+            return TransitionCallbackReturn.FAILURE
+        engine = self._derainer.engine
+        self._engine = f"{engine.name}, {engine.device}, {engine.precision}"
+        self.get_logger().info(f"model {p.model} on {self._engine}")
+        self._image_publishers = {side: self._publisher(Image, f"derained/{side}/image_rect") for side in SIDES}
+        self._info_publishers = {side: self._publisher(CameraInfo, f"derained/{side}/camera_info") for side in SIDES}
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._service = self.create_service(SetBool, "~/enable", self._on_enable)
+        return TransitionCallbackReturn.SUCCESS
+
+    @logged
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start taking pairs."""
+        self._worker = NewestWorker(self._process, self._on_failure)
+        self._housekeeping = self.create_timer(HOUSEKEEPING_S, self._keep_house)
+        self._report = self.create_timer(1.0, self._publish_diagnostics)
+        self._keep_house()
+        return super().on_activate(state)
+
+    @logged
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop taking pairs; the model stays loaded."""
+        self._stop()
+        return super().on_deactivate(state)
+
+    @logged
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the model and the outputs."""
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    @logged
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop and free everything, from any state."""
+        self._stop()
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Return to the unconfigured state after a failed transition."""
+        return self.on_shutdown(state)
+
+    def autostart(self) -> bool:
+        """Configure and activate, unless the parameter says no; False when that failed."""
+        if not self.get_parameter("autostart").value:
+            return True
+        done = TransitionCallbackReturn.SUCCESS
+        return self.trigger_configure() == done and self.trigger_activate() == done
+
+    def _stop(self) -> None:
+        if self._worker is None:
+            return
+        self.destroy_timer(self._housekeeping)
+        self.destroy_timer(self._report)
+        self._sleep()
+        if not self._worker.stop():
+            self.get_logger().warning("the pair at hand takes long; not waiting for it")
+        self._worker = None
+
+    def _release(self) -> None:
+        if self._derainer is None:
+            return
+        self._derainer.close()
+        self._derainer = None
+        for publisher in [*self._image_publishers.values(), *self._info_publishers.values()]:
+            self.destroy_lifecycle_publisher(publisher)
+        self.destroy_publisher(self._diagnostics)
+        self.destroy_service(self._service)
+
+    def _publisher(self, message_type: type, topic: str) -> Any:
+        options = QoSOverridingOptions.with_default_policies()
+        return self.create_lifecycle_publisher(message_type, topic, QoSProfile(depth=5), qos_overriding_options=options)
+
+    # Receiving: the executor's thread
+
+    def _keep_house(self) -> None:
+        """Wake up and fall asleep with the subscribers, follow the publishers' reliability, say why nothing pairs."""
+        outputs = [*self._image_publishers.values(), *self._info_publishers.values()]
+        if self._settings.lazy and not any(publisher.get_subscription_count() for publisher in outputs):
+            if not self._asleep_said:
+                self.get_logger().info("nobody subscribes to derained/*: asleep until somebody does")
+                self._asleep_said = True
+            self._sleep()
+        elif self._inputs is None:
+            p = self._settings
+            self._inputs = StereoInputs(self, self._on_pair, p.pairing_tolerance_s, p.queue_size)
+            self._asleep_said = False
+            self._awake_since = time.monotonic()
+            self.get_logger().info(f"listening to {self._inputs.describe()}")
+        elif self._inputs.renew():
+            self.get_logger().info(f"subscribed again, {self._inputs.reliability.name} as the publishers are")
+        else:
+            self._warn_when_nothing_pairs(self._inputs)
+
+    def _sleep(self) -> None:
+        if self._inputs is not None:
+            self._inputs.close()
+            self._inputs = None
+
+    def _warn_when_nothing_pairs(self, inputs: StereoInputs) -> None:
+        counts = inputs.synchronizer.matcher.counts
+        if counts.paired or time.monotonic() - self._awake_since < LOG_EVERY_S:
+            return
+        if min(counts.received) == 0:
+            reason = "check the remaps" if max(counts.received) == 0 else "one camera is silent"
+        elif counts.nearest_ns is not None:
+            advice = "raise tolerance_s" if self._settings.approximate_sync else "set approximate_sync and tolerance_s"
+            reason = f"the nearest stamps differ by {counts.nearest_ns / 1e6:.3f} ms: {advice}"
+        else:
+            reason = "no stamps to compare"
+        self.get_logger().warning(
+            f"no pairs yet: {counts.received[0]} left and {counts.received[1]} right images on {inputs.describe()}; {reason}",
+            throttle_duration_sec=LOG_EVERY_S,
+        )
+
+    def _on_pair(self, left: Image, right: Image) -> None:
+        if self._worker is not None and not self._worker.put((left, right, time.monotonic())):
+            self._stats.add_replaced()
+
+    def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        self._enabled = request.data
+        response.success = True
+        response.message = "deraining" if self._enabled else "passing pairs through untouched"
+        self.get_logger().info(response.message)
+        return response
+
+    def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
+        result = parameters.check_change(changes, configured=self._derainer is not None)
+        if result.successful and self._inputs is not None:
+            values = {name: self.get_parameter(name).value for name in ("approximate_sync", "tolerance_s")}
+            values |= {change.name: change.value for change in changes if change.name in values}
+            tolerance_s = values["tolerance_s"] if values["approximate_sync"] else 0.0
+            self._inputs.synchronizer.matcher.tolerance_ns = round(tolerance_s * 1e9)
+        return result
+
+    def _publish_diagnostics(self) -> None:
+        if self._inputs is None:
+            return
+        counts = self._inputs.synchronizer.matcher.counts
+        state = "deraining" if self._enabled else "disabled: pairs pass through"
+        now = self.get_clock().now().to_msg()
+        name = self.get_fully_qualified_name()
+        self._diagnostics.publish(
+            diagnostic_array(name, now, counts, self._stats, self._engine, self._failed_before, state)
+        )
+        self._failed_before = self._stats.failed
+
+    # Deraining: the worker's thread
+
+    def _process(self, pair: Pair) -> None:
+        left, right, arrived = pair
+        inputs, derainer = self._inputs, self._derainer
+        if inputs is None or derainer is None:
+            return
+        if self._enabled:
+            views = derainer(image_codec.decode(left), image_codec.decode(right))
+            clean = [image_codec.encode(view, source) for view, source in zip(views, (left, right))]
+        else:
+            clean = [left, right]
+        for side, image in zip(SIDES, clean):
+            info = info_for(inputs.infos[side], image)
+            if info is not None:
+                self._info_publishers[side].publish(info)
+            else:
+                self.get_logger().warning(f"no CameraInfo for the {side} view yet", throttle_duration_sec=LOG_EVERY_S)
+            self._image_publishers[side].publish(image)
+        self._stats.add_published(time.monotonic() - arrived)
+
+    def _on_failure(self, error: Exception) -> None:
+        self._stats.add_failure(str(error))
+        self.get_logger().error(f"pair skipped: {error}", throttle_duration_sec=LOG_EVERY_S)
+
+
+def info_for(cache: CameraInfoCache, image: Image) -> CameraInfo | None:
+    """The CameraInfo to publish beside `image`: its own unchanged, or the newest one under the image's header."""
+    found = cache.find(stamp_ns(image))
+    if found is None:
+        return None
+    info, same_stamp = found
+    if not same_stamp:
+        info = copy.copy(info)
+        info.header = image.header
+    return info
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until it is told to stop.
+
+    Args:
+        args: command line, ROS arguments included; that of the process when None.
+
+    Returns:
+        0 after a clean end, 1 when the node could not start.
+    """
+    rclpy.init(args=args)
+    node = DerainNode()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    started = False
+    try:
+        started = node.autostart()
+        if started:
+            executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        started = True
+    finally:
+        node.on_shutdown(None)  # type: ignore[arg-type]
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0 if started else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""The node's parameters: declared with description and range, read into one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.parameter import Parameter
+
+# name: (default, description, lowest and highest value or None)
+_DECLARATIONS: dict[str, tuple[Any, str, tuple[float, float] | None]] = {
+    "model": ("tiny", "Bundled preset, or path of a .safetensors checkpoint.", None),
+    "engine": ("auto", "auto, torch or openvino; auto takes torch on a CUDA device, else openvino.", None),
+    "device": ("auto", "auto, cpu, cuda or cuda:N.", None),
+    "precision": ("auto", "auto, float32, float16 or bfloat16; auto is float16 on CUDA, else float32.", None),
+    "warmup_width": (0, "Image width in px to prepare for on configure; 0 prepares when the first pair comes.", (0, 8192)),
+    "warmup_height": (0, "Image height in px to prepare for on configure; 0 as for warmup_width.", (0, 8192)),
+    "approximate_sync": (False, "Pair nearest stamps within tolerance_s, in place of equal stamps only.", None),
+    "tolerance_s": (0.01, "Largest stamp difference within a pair, in seconds, with approximate_sync.", (0.0, 10.0)),
+    "queue_size": (10, "Messages per view that wait for their partner.", (1, 1000)),
+    "lazy": (True, "Take images only while somebody subscribes to an output.", None),
+    "autostart": (True, "Configure and activate at start; false waits for a lifecycle manager.", None),
+}
+# These are read when the node is configured; the others take effect at once.
+READ_ON_CONFIGURE = ("model", "engine", "device", "precision", "warmup_width", "warmup_height", "queue_size", "autostart")
+
+
+@dataclass(frozen=True)
+class NodeParameters:
+    """Values of the parameters of the same names."""
+
+    model: str
+    engine: str
+    device: str
+    precision: str
+    warmup_width: int
+    warmup_height: int
+    approximate_sync: bool
+    tolerance_s: float
+    queue_size: int
+    lazy: bool
+    autostart: bool
+
+    @property
+    def pairing_tolerance_s(self) -> float:
+        """Tolerance of the synchroniser: 0 unless approximate."""
+        return self.tolerance_s if self.approximate_sync else 0.0
+
+
+def declare(node: Any) -> None:
+    """Declare every parameter on `node`."""
+    for name, (default, description, limits) in _DECLARATIONS.items():
+        descriptor = ParameterDescriptor(description=description)
+        if limits and isinstance(default, float):
+            descriptor.floating_point_range = [FloatingPointRange(from_value=limits[0], to_value=limits[1], step=0.0)]
+        elif limits:
+            descriptor.integer_range = [IntegerRange(from_value=int(limits[0]), to_value=int(limits[1]), step=1)]
+        node.declare_parameter(name, default, descriptor)
+
+
+def read(node: Any) -> NodeParameters:
+    """Read the current values."""
+    return NodeParameters(**{name: node.get_parameter(name).value for name in _DECLARATIONS})
+
+
+def check_change(parameters: list[Parameter], configured: bool) -> SetParametersResult:
+    """Refuse changes that could not take effect.
+
+    Args:
+        parameters: the change.
+        configured: whether the node holds a model already.
+
+    Returns:
+        What the parameter service answers.
+    """
+    for parameter in parameters:
+        if configured and parameter.name in READ_ON_CONFIGURE:
+            reason = f"{parameter.name} is read on configure: deactivate and clean up the node, then set it"
+            return SetParametersResult(successful=False, reason=reason)
+    return SetParametersResult(successful=True)

@@ -1,0 +1,199 @@
+"""Pairing left and right messages by their stamps.
+
+The synchronisers of message_filters hold a lock while they call back, wait for ever behind stamps of the future once a
+bag has looped, and pair the wrong frames after a drop when their slop is above half a period. This one does none of it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+try:
+    from message_filters import SimpleFilter
+except ImportError:
+    from apanet_ros.ros_standins import SimpleFilter
+
+LEFT, RIGHT = 0, 1
+TIME_JUMP_NS = 500_000_000  # a stamp that falls back further means that time itself was set back
+LATE_IN_A_ROW = 3  # so many messages in a row from the past mean the same, for a bag shorter than that
+
+
+@dataclass
+class PairingCounts:
+    """What happened to the messages of both views so far.
+
+    Attributes:
+        received: messages per view.
+        paired: pairs made.
+        unpaired: messages given up because their partner never came.
+        late: messages older than a pair already made.
+        time_jumps: how often time went backwards.
+        nearest_ns: smallest stamp difference between the views that was too large to pair, since the last pair.
+    """
+
+    received: list[int]
+    paired: int = 0
+    unpaired: int = 0
+    late: int = 0
+    time_jumps: int = 0
+    nearest_ns: int | None = None
+
+
+class PairMatcher:
+    """Matches stamped items of two streams; knows nothing of ROS.
+
+    A pair is made as soon as its second item arrives. With a tolerance, an item takes the nearest of the other stream,
+    and only when the difference is below half the shortest period seen in either stream, so that no frame in between
+    can be nearer; until a period has been seen, only equal stamps pair. Pairs come out in the order of their stamps.
+
+    Args:
+        tolerance_ns: largest stamp difference within a pair; 0 pairs equal stamps only.
+        depth: items remembered per stream.
+    """
+
+    def __init__(self, tolerance_ns: int = 0, depth: int = 10) -> None:
+        if tolerance_ns < 0 or depth < 1:
+            raise ValueError(f"tolerance must be >= 0 ns and depth >= 1: got {tolerance_ns} and {depth}")
+        self.tolerance_ns = tolerance_ns
+        self.depth = depth
+        self.counts = PairingCounts([0, 0])
+        self._waiting: tuple[dict[int, Any], dict[int, Any]] = ({}, {})  # stamp -> item, in the order of arrival
+        self._periods: tuple[deque[int], deque[int]] = (deque(maxlen=10), deque(maxlen=10))
+        self._newest: list[int | None] = [None, None]
+        self._late_in_a_row = [0, 0]
+        self._last_pair: list[int] | None = None
+
+    def add(self, side: int, stamp_ns: int, item: Any) -> tuple[Any, Any] | None:
+        """Take an item of `side` (LEFT or RIGHT); return (left item, right item) when it completes a pair."""
+        self.counts.received[side] += 1
+        if not self._follow_time(side, stamp_ns):
+            return None
+        waiting, other = self._waiting[side], self._waiting[1 - side]
+        partner = self._nearest(other, stamp_ns)
+        if partner is None:
+            waiting.pop(stamp_ns, None)  # a duplicate replaces the first
+            waiting[stamp_ns] = item
+            while len(waiting) > self.depth:
+                del waiting[next(iter(waiting))]
+                self.counts.unpaired += 1
+            return None
+        pair = (item, other.pop(partner)) if side == LEFT else (other.pop(partner), item)
+        self._last_pair = [stamp_ns, partner] if side == LEFT else [partner, stamp_ns]
+        self._forget_older()
+        self.counts.paired += 1
+        self.counts.nearest_ns = None
+        return pair
+
+    def reset(self) -> None:
+        """Forget what is waiting and what was seen of time."""
+        for side in (LEFT, RIGHT):
+            self.counts.unpaired += len(self._waiting[side])
+            self._waiting[side].clear()
+            self._periods[side].clear()
+            self._newest[side] = None
+            self._late_in_a_row[side] = 0
+        self._last_pair = None
+
+    def _follow_time(self, side: int, stamp_ns: int) -> bool:
+        """Keep track of the stream's time; False for a message that comes too late to be of use."""
+        newest = self._newest[side]
+        if newest is not None and stamp_ns < newest:
+            self._late_in_a_row[side] += 1
+            if newest - stamp_ns > TIME_JUMP_NS or self._late_in_a_row[side] >= LATE_IN_A_ROW:
+                self._turn_back(side)
+                newest = None
+        else:
+            self._late_in_a_row[side] = 0
+        if newest is not None and stamp_ns > newest:
+            self._periods[side].append(stamp_ns - newest)
+        if newest is None or stamp_ns > newest:
+            self._newest[side] = stamp_ns
+        if self._last_pair is not None and stamp_ns <= self._last_pair[side]:
+            self.counts.late += 1
+            return False
+        return True
+
+    def _turn_back(self, side: int) -> None:
+        """Time was set back on `side`; what the other side holds is of the old time unless it went back first."""
+        self.counts.time_jumps += 1
+        self.counts.unpaired += len(self._waiting[side])
+        self._waiting[side].clear()
+        self._late_in_a_row[side] = 0
+        self._last_pair = None
+
+    def _nearest(self, candidates: dict[int, Any], stamp_ns: int) -> int | None:
+        if stamp_ns in candidates:
+            return stamp_ns
+        if not candidates:
+            return None
+        nearest = min(candidates, key=lambda other: abs(other - stamp_ns))
+        difference = abs(nearest - stamp_ns)
+        periods = [min(p) for p in self._periods if p]
+        if difference <= self.tolerance_ns and periods and 2 * difference < min(periods):
+            return nearest
+        if self.counts.nearest_ns is None or difference < self.counts.nearest_ns:
+            self.counts.nearest_ns = difference
+        return None
+
+    def _forget_older(self) -> None:
+        assert self._last_pair is not None
+        for side in (LEFT, RIGHT):
+            for stamp in [s for s in self._waiting[side] if s <= self._last_pair[side]]:
+                del self._waiting[side][stamp]
+                self.counts.unpaired += 1
+
+
+class StereoSynchronizer(SimpleFilter):  # type: ignore[misc]
+    """A message_filters filter: two inputs of stamped messages, output ``callback(left, right)``.
+
+    Args:
+        left: a filter, such as message_filters.Subscriber.
+        right: a filter.
+        tolerance_s: largest stamp difference within a pair; 0 pairs equal stamps only.
+        depth: messages remembered per view.
+    """
+
+    def __init__(self, left: SimpleFilter, right: SimpleFilter, tolerance_s: float = 0.0, depth: int = 10) -> None:
+        super().__init__()
+        self.matcher = PairMatcher(round(tolerance_s * 1e9), depth)
+        self.connectInput(left, right)
+
+    def connectInput(self, left: SimpleFilter, right: SimpleFilter) -> None:  # noqa: N802 (message_filters' name)
+        """Take messages from these filters from now on, in place of any before."""
+        if hasattr(self, "_inputs"):
+            for source, connection in self._inputs:
+                source.callbacks.pop(connection, None)
+        self._inputs = [(f, f.registerCallback(self.add, side)) for side, f in ((LEFT, left), (RIGHT, right))]
+
+    def add(self, message: Any, side: int) -> None:
+        """Take one message; no lock is held while the callbacks run."""
+        pair = self.matcher.add(side, stamp_ns(message), message)
+        if pair is not None:
+            self.signalMessage(*pair)
+
+
+class CameraInfoCache:
+    """The CameraInfo messages of one view, to find the one that belongs to an image."""
+
+    def __init__(self, depth: int = 60) -> None:
+        self._recent: deque[Any] = deque(maxlen=depth)
+
+    def add(self, info: Any) -> None:
+        """Remember a message."""
+        self._recent.append(info)
+
+    def find(self, stamp: int) -> tuple[Any, bool] | None:
+        """The message with exactly this stamp (ns) and True, else the newest one and False; None when there is none."""
+        recent = list(self._recent)  # the receiving thread may append meanwhile
+        for info in reversed(recent):
+            if stamp_ns(info) == stamp:
+                return info, True
+        return (recent[-1], False) if recent else None
+
+
+def stamp_ns(message: Any) -> int:
+    """Header stamp of a message in nanoseconds."""
+    stamp = message.header.stamp
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)

@@ -1,0 +1,75 @@
+"""Package metadata, read by pip and by colcon alike."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = "apanet_ros"
+
+
+def files(folder: str, pattern: str = "*") -> tuple[str, list[str]]:
+    """One data_files entry: the files of `folder`, installed under share/."""
+    return f"share/{NAME}/{folder}", [str(p) for p in sorted(Path(folder).glob(pattern)) if p.is_file()]
+
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="Removes rain from stereo camera streams: a ROS 2 node and the network under it (APANet)",
+    license="Apache-2.0",
+    author="APANet-ROS developers",
+    maintainer="APANet-ROS developers",
+    maintainer_email="maintainers@apanet-ros.example.org",
+    packages=find_packages(include=["apanet_core", "apanet_core.*", "apanet_ros", "apanet_ros.*"]),
+    package_data={"apanet_core": ["weights/*", "py.typed"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+        files("launch"),
+        files("config"),
+        files("config/training"),
+        files("rviz"),
+    ],
+    python_requires=">=3.10",
+    install_requires=[
+        "setuptools",
+        "numpy>=1.24",
+        "torch>=2.4",
+        "opencv-python>=4.6",
+        "safetensors>=0.4",
+        "tqdm>=4.60",
+        "jsonargparse[signatures]>=4.49",
+    ],
+    extras_require={
+        # fastest on a CPU
+        "openvino": ["openvino>=2025.0"],
+        # ROS 2 from wheels, where no ROS distribution is installed
+        "ros": [
+            "ros-rclpy[fastrtps]>=9.1",
+            "ros-sensor-msgs",
+            "ros-stereo-msgs",
+            "ros-diagnostic-msgs",
+            "ros-std-msgs",
+            "ros-std-srvs",
+            "ros-lifecycle-msgs",
+            "rosbags-image>=0.10",
+        ],
+        "bags": ["rosbags>=0.11"],
+        "train": ["lightning-fabric>=2.5", "tensorboard>=2.15", "torchmetrics>=1.4"],
+        "demo": ["scikit-image>=0.22", "torchmetrics>=1.4"],
+        "dev": [
+            "hypothesis>=6.100",
+            "mypy>=1.13",
+            "pydoclint>=0.5",
+            "pytest>=8.0",
+            "ruff>=0.8",
+        ],
+    },
+    entry_points={
+        "console_scripts": [
+            "apanet = apanet_core.cli:main",
+            "derain_node = apanet_ros.derain_node:main",
+        ],
+    },
+    zip_safe=False,
+)
