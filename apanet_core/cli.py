@@ -89,7 +89,9 @@ def main(argv: list[str] | None = None) -> int:
         values = parser.instantiate(parser.parse_args(argv))
         arguments = values[values.subcommand].as_dict()
         arguments.pop("config", None)
-        COMMANDS[values.subcommand](**({"config": TrainConfig(**arguments)} if values.subcommand == "train" else arguments))
+        COMMANDS[values.subcommand](
+            **({"config": TrainConfig(**arguments)} if values.subcommand == "train" else arguments)
+        )
     except (ValueError, TypeError, OSError, ImportError, ArgumentError) as error:
         print(f"apanet: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from diagnostic_msgs.msg import DiagnosticArray
-from rcl_interfaces.msg import SetParametersResult
 from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import SetBool
 
@@ -29,6 +30,7 @@ from apanet_ros.worker import NewestWorker
 
 Pair = tuple[Image, Image, float]  # left, right, time.monotonic() of arrival
 HOUSEKEEPING_S = 0.1
+SLEEP_AFTER_S = 2.0
 LOG_EVERY_S = 5.0
 
 
@@ -55,7 +57,7 @@ class DerainNode(LifecycleNode):
     Topics, services and parameters are listed in README.md.
 
     Args:
-        options: keyword arguments for rclpy's LifecycleNode, such as parameter_overrides.
+        **options: keyword arguments for rclpy's LifecycleNode, such as parameter_overrides.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -68,7 +70,6 @@ class DerainNode(LifecycleNode):
         self._enabled = True
         self._stats = NodeStatistics()
         self._failed_before = 0
-        self._asleep_said = False
 
     # Lifecycle
 
@@ -97,6 +98,8 @@ class DerainNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start taking pairs."""
         self._worker = NewestWorker(self._process, self._on_failure)
+        self._heard_at = -math.inf
+        self._asleep_said = False
         self._housekeeping = self.create_timer(HOUSEKEEPING_S, self._keep_house)
         self._report = self.create_timer(1.0, self._publish_diagnostics)
         self._keep_house()
@@ -130,7 +133,7 @@ class DerainNode(LifecycleNode):
         if not self.get_parameter("autostart").value:
             return True
         done = TransitionCallbackReturn.SUCCESS
-        return self.trigger_configure() == done and self.trigger_activate() == done
+        return bool(self.trigger_configure() == done and self.trigger_activate() == done)
 
     def _stop(self) -> None:
         if self._worker is None:
@@ -159,22 +162,27 @@ class DerainNode(LifecycleNode):
     # Receiving: the executor's thread
 
     def _keep_house(self) -> None:
-        """Wake up and fall asleep with the subscribers, follow the publishers' reliability, say why nothing pairs."""
+        """Follow the subscribers, the publishers' reliability and the parameters; say why nothing pairs."""
+        now = time.monotonic()
+        self._settings = parameters.read(self)
         outputs = [*self._image_publishers.values(), *self._info_publishers.values()]
-        if self._settings.lazy and not any(publisher.get_subscription_count() for publisher in outputs):
+        if not self._settings.lazy or any(publisher.get_subscription_count() for publisher in outputs):
+            self._heard_at = now
+        if now - self._heard_at > SLEEP_AFTER_S:
             if not self._asleep_said:
                 self.get_logger().info("nobody subscribes to derained/*: asleep until somebody does")
                 self._asleep_said = True
             self._sleep()
         elif self._inputs is None:
             p = self._settings
-            self._inputs = StereoInputs(self, self._on_pair, p.pairing_tolerance_s, p.queue_size)
+            self._inputs = StereoInputs(self, self._on_pair, p.pairing_tolerance_s, p.queue_size, p.input_reliability)
             self._asleep_said = False
-            self._awake_since = time.monotonic()
+            self._awake_since = now
             self.get_logger().info(f"listening to {self._inputs.describe()}")
         elif self._inputs.renew():
             self.get_logger().info(f"subscribed again, {self._inputs.reliability.name} as the publishers are")
         else:
+            self._inputs.synchronizer.matcher.tolerance_ns = round(1e9 * self._settings.pairing_tolerance_s)
             self._warn_when_nothing_pairs(self._inputs)
 
     def _sleep(self) -> None:
@@ -194,7 +202,8 @@ class DerainNode(LifecycleNode):
         else:
             reason = "no stamps to compare"
         self.get_logger().warning(
-            f"no pairs yet: {counts.received[0]} left and {counts.received[1]} right images on {inputs.describe()}; {reason}",
+            f"no pairs yet: {counts.received[0]} left and {counts.received[1]} right images "
+            f"on {inputs.describe()}; {reason}",
             throttle_duration_sec=LOG_EVERY_S,
         )
 
@@ -210,13 +219,7 @@ class DerainNode(LifecycleNode):
         return response
 
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
-        result = parameters.check_change(changes, configured=self._derainer is not None)
-        if result.successful and self._inputs is not None:
-            values = {name: self.get_parameter(name).value for name in ("approximate_sync", "tolerance_s")}
-            values |= {change.name: change.value for change in changes if change.name in values}
-            tolerance_s = values["tolerance_s"] if values["approximate_sync"] else 0.0
-            self._inputs.synchronizer.matcher.tolerance_ns = round(tolerance_s * 1e9)
-        return result
+        return parameters.check_change(changes, configured=self._derainer is not None)
 
     def _publish_diagnostics(self) -> None:
         if self._inputs is None:

@@ -22,6 +22,12 @@ ENCODINGS = tuple(_ENCODINGS)
 def view_of(message: Any) -> np.ndarray:
     """The pixels of an Image message where they lie: (H, W, C) uint8, rows `step` bytes apart, not copied.
 
+    Args:
+        message: sensor_msgs/Image.
+
+    Returns:
+        An array that shares the message's memory.
+
     Raises:
         ValueError: an unknown encoding, no pixels, or sizes that do not fit together.
     """
@@ -42,6 +48,12 @@ def view_of(message: Any) -> np.ndarray:
 
 def decode(message: Any) -> np.ndarray:
     """Image message -> (H, W, 3) uint8 RGB; rgb8 is not copied.
+
+    Args:
+        message: sensor_msgs/Image.
+
+    Returns:
+        The RGB pixels.
 
     Raises:
         ValueError: as `view_of`.
@@ -67,6 +79,6 @@ def encode(rgb: np.ndarray, source: Any) -> Any:
     message.is_bigendian = source.is_bigendian
     message.step = rgb.shape[1] * channels
     data = array("B")
-    data.frombytes(memoryview(np.ascontiguousarray(pixels)).cast("B"))
+    data.frombytes(np.ascontiguousarray(pixels).data.cast("B"))
     message.data = data  # rclpy checks every element of anything but an array, which takes seconds
     return message

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image
 
@@ -17,32 +17,35 @@ except ImportError:
     from apanet_ros.ros_standins import Subscriber
 
 SIDES = ("left", "right")
+RELIABILITIES = {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPolicy.BEST_EFFORT}
 
 
 class StereoInputs:
     """Subscribes to both views and their CameraInfo, and hands out pairs.
 
     A best-effort subscription hears every publisher, but with Fast DDS's default transports it loses images above half
-    a megabyte; a reliable one hears reliable publishers only. So the subscriptions are reliable until a best-effort
-    publisher is on one of the topics.
+    a megabyte; a reliable one hears reliable publishers only. So with "auto" the subscriptions are reliable until a
+    best-effort publisher is on one of the topics.
 
     Args:
         node: the rclpy node.
         on_pair: called with (left Image, right Image) in the receiving thread.
         tolerance_s: largest stamp difference within a pair.
         queue_size: messages per view that wait for their partner.
+        reliability: "auto", "reliable" or "best_effort".
     """
 
     def __init__(
-        self, node: Any, on_pair: Callable[[Image, Image], None], tolerance_s: float, queue_size: int
+        self,
+        node: Any,
+        on_pair: Callable[[Image, Image], None],
+        tolerance_s: float,
+        queue_size: int,
+        reliability: str = "auto",
     ) -> None:
-        self._node, self._queue_size = node, queue_size
-        self.reliability = self._wanted_reliability()
+        self._node, self._queue_size, self._choice = node, queue_size, reliability
         self.infos = {side: CameraInfoCache() for side in SIDES}
-        self._images = {side: self._subscribe(Image, f"{side}/image_rect") for side in SIDES}
-        self._info_filters = {side: self._subscribe(CameraInfo, f"{side}/camera_info") for side in SIDES}
-        for side in SIDES:
-            self._info_filters[side].registerCallback(self.infos[side].add)
+        self._open(self._wanted_reliability())
         self.synchronizer = StereoSynchronizer(self._images["left"], self._images["right"], tolerance_s, queue_size)
         self.synchronizer.registerCallback(on_pair)
 
@@ -51,12 +54,8 @@ class StereoInputs:
         wanted = self._wanted_reliability()
         if wanted == self.reliability:
             return False
-        self.reliability = wanted
         self.close()
-        self._images = {side: self._subscribe(Image, f"{side}/image_rect") for side in SIDES}
-        self._info_filters = {side: self._subscribe(CameraInfo, f"{side}/camera_info") for side in SIDES}
-        for side in SIDES:
-            self._info_filters[side].registerCallback(self.infos[side].add)
+        self._open(wanted)
         self.synchronizer.connectInput(self._images["left"], self._images["right"])
         return True
 
@@ -71,12 +70,21 @@ class StereoInputs:
         topics = [self._node.resolve_topic_name(f"{side}/image_rect") for side in SIDES]
         return ", ".join(f"{topic} ({self._node.count_publishers(topic)} publishers)" for topic in topics)
 
+    def _open(self, reliability: ReliabilityPolicy) -> None:
+        self.reliability = reliability
+        self._images = {side: self._subscribe(Image, f"{side}/image_rect") for side in SIDES}
+        self._info_filters = {side: self._subscribe(CameraInfo, f"{side}/camera_info") for side in SIDES}
+        for side in SIDES:
+            self._info_filters[side].registerCallback(self.infos[side].add)
+
     def _subscribe(self, message_type: type, topic: str) -> Any:
         profile = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=self._queue_size, reliability=self.reliability)
-        options = QoSOverridingOptions.with_default_policies()
+        options = QoSOverridingOptions([QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH])
         return Subscriber(self._node, message_type, topic, qos_profile=profile, qos_overriding_options=options)
 
     def _wanted_reliability(self) -> ReliabilityPolicy:
+        if self._choice != "auto":
+            return RELIABILITIES[self._choice]
         topics = [f"{side}/{name}" for side in SIDES for name in ("image_rect", "camera_info")]
         for topic in topics:
             for publisher in self._node.get_publishers_info_by_topic(self._node.resolve_topic_name(topic)):

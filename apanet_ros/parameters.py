@@ -14,16 +14,32 @@ _DECLARATIONS: dict[str, tuple[Any, str, tuple[float, float] | None]] = {
     "engine": ("auto", "auto, torch or openvino; auto takes torch on a CUDA device, else openvino.", None),
     "device": ("auto", "auto, cpu, cuda or cuda:N.", None),
     "precision": ("auto", "auto, float32, float16 or bfloat16; auto is float16 on CUDA, else float32.", None),
-    "warmup_width": (0, "Image width in px to prepare for on configure; 0 prepares when the first pair comes.", (0, 8192)),
+    "warmup_width": (
+        0,
+        "Image width in px to prepare for on configure; 0 prepares when the first pair comes.",
+        (0, 8192),
+    ),
     "warmup_height": (0, "Image height in px to prepare for on configure; 0 as for warmup_width.", (0, 8192)),
     "approximate_sync": (False, "Pair nearest stamps within tolerance_s, in place of equal stamps only.", None),
     "tolerance_s": (0.01, "Largest stamp difference within a pair, in seconds, with approximate_sync.", (0.0, 10.0)),
     "queue_size": (10, "Messages per view that wait for their partner.", (1, 1000)),
+    "input_reliability": ("auto", "auto, reliable or best_effort; auto follows the publishers.", None),
     "lazy": (True, "Take images only while somebody subscribes to an output.", None),
     "autostart": (True, "Configure and activate at start; false waits for a lifecycle manager.", None),
 }
+INPUT_RELIABILITIES = ("auto", "reliable", "best_effort")
 # These are read when the node is configured; the others take effect at once.
-READ_ON_CONFIGURE = ("model", "engine", "device", "precision", "warmup_width", "warmup_height", "queue_size", "autostart")
+READ_ON_CONFIGURE = (
+    "model",
+    "engine",
+    "device",
+    "precision",
+    "warmup_width",
+    "warmup_height",
+    "queue_size",
+    "input_reliability",
+    "autostart",
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +55,7 @@ class NodeParameters:
     approximate_sync: bool
     tolerance_s: float
     queue_size: int
+    input_reliability: str
     lazy: bool
     autostart: bool
 
@@ -75,6 +92,9 @@ def check_change(parameters: list[Parameter], configured: bool) -> SetParameters
         What the parameter service answers.
     """
     for parameter in parameters:
+        if parameter.name == "input_reliability" and parameter.value not in INPUT_RELIABILITIES:
+            reason = f"input_reliability must be one of {', '.join(INPUT_RELIABILITIES)}: got {parameter.value!r}"
+            return SetParametersResult(successful=False, reason=reason)
         if configured and parameter.name in READ_ON_CONFIGURE:
             reason = f"{parameter.name} is read on configure: deactivate and clean up the node, then set it"
             return SetParametersResult(successful=False, reason=reason)

@@ -157,14 +157,14 @@ class StereoSynchronizer(SimpleFilter):  # type: ignore[misc]
 
     def __init__(self, left: SimpleFilter, right: SimpleFilter, tolerance_s: float = 0.0, depth: int = 10) -> None:
         super().__init__()
+        self._inputs: list[tuple[SimpleFilter, int]] = []
         self.matcher = PairMatcher(round(tolerance_s * 1e9), depth)
         self.connectInput(left, right)
 
     def connectInput(self, left: SimpleFilter, right: SimpleFilter) -> None:  # noqa: N802 (message_filters' name)
         """Take messages from these filters from now on, in place of any before."""
-        if hasattr(self, "_inputs"):
-            for source, connection in self._inputs:
-                source.callbacks.pop(connection, None)
+        for source, connection in self._inputs:
+            source.callbacks.pop(connection, None)
         self._inputs = [(f, f.registerCallback(self.add, side)) for side, f in ((LEFT, left), (RIGHT, right))]
 
     def add(self, message: Any, side: int) -> None:

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
+
+from launch import LaunchDescription
 
 # name: (default, description)
 ARGUMENTS = {
@@ -21,7 +22,10 @@ ARGUMENTS = {
     "device": ("auto", "auto, cpu, cuda or cuda:N."),
     "approximate_sync": ("false", "Pair nearest stamps within tolerance_s, in place of equal stamps only."),
     "tolerance_s": ("0.01", "Largest stamp difference within a pair, in seconds, with approximate_sync."),
-    "params_file": ("", "YAML file with further parameters; the arguments here win over it. Default: config/derain.yaml."),
+    "params_file": (
+        "",
+        "YAML file with further parameters; the arguments here win over it. Default: config/derain.yaml.",
+    ),
     "use_sim_time": ("false", "Take time from /clock, as when a bag is played with --clock."),
     "log_level": ("info", "debug, info, warn, error or fatal."),
 }

@@ -23,7 +23,9 @@ def crop_pair(views: Views, size: tuple[int, int], rng: np.random.Generator) -> 
     """
     height, width = next(iter(views.values())).shape[:2]
     if height < size[0] or width < size[1]:
-        raise ValueError(f"a crop of {size[1]}x{size[0]} does not fit an image of {width}x{height}: choose a smaller size")
+        raise ValueError(
+            f"a crop of {size[1]}x{size[0]} does not fit an image of {width}x{height}: choose a smaller size"
+        )
     y, x = rng.integers(height - size[0] + 1), rng.integers(width - size[1] + 1)
     return {name: view[y : y + size[0], x : x + size[1]] for name, view in views.items()}
 

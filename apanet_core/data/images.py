@@ -13,11 +13,19 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 def list_images(folder: str | Path) -> list[Path]:
     """Image files directly in `folder`, sorted by name."""
-    return sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+    return sorted(
+        p for p in Path(folder).iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")
+    )
 
 
 def read_image(path: str | Path) -> np.ndarray:
     """Read an image as (H, W, 3) uint8 RGB; grey becomes three equal channels, 16 bit becomes 8.
+
+    Args:
+        path: of a file that OpenCV reads.
+
+    Returns:
+        The pixels.
 
     Raises:
         FileNotFoundError: no such file.
@@ -33,6 +41,10 @@ def read_image(path: str | Path) -> np.ndarray:
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
     """Write (H, W, 3) uint8 RGB as the type that the suffix of `path` names, atomically.
+
+    Args:
+        path: its folder must exist.
+        image: the pixels.
 
     Raises:
         OSError: the file cannot be written.

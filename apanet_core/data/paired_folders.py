@@ -55,7 +55,7 @@ class PairedFolders(Dataset[dict[str, torch.Tensor]]):
             raise ValueError(f"the views of {self.files[index][0].name} differ in size (height, width): {sizes}")
         if self.crop_at_random:
             # torch's seed differs between workers and epochs and is restored with them
-            rng = np.random.default_rng(torch.randint(2**31, (1,)).item())
+            rng = np.random.default_rng(int(torch.randint(2**31, (1,))))
             views = crop_pair(views, self.size, rng)
             views = mirror_pair(views) if rng.uniform() < 0.5 else views
         else:

@@ -48,7 +48,9 @@ class Rain:
 
     def __post_init__(self) -> None:
         if self.rate_mm_h < 0 or self.exposure_s <= 0:
-            raise ValueError(f"rain needs a rate >= 0 mm/h and an exposure > 0 s: got {self.rate_mm_h}, {self.exposure_s}")
+            raise ValueError(
+                f"rain needs a rate >= 0 mm/h and an exposure > 0 s: got {self.rate_mm_h}, {self.exposure_s}"
+            )
 
     @property
     def size_slope_per_mm(self) -> float:
@@ -104,7 +106,11 @@ def sample_drops(camera: StereoCamera, size: tuple[int, int], rain: Rain, rng: n
     # The frustum is widened by the path of the fastest drop, so that streaks enter from outside.
     path_m = 10.0 * rain.exposure_s
     x_min = -camera.cx * depth / camera.focal_px - path_m
-    x_max = (width - min(camera.cx, camera.cx + camera.disparity_offset)) * depth / camera.focal_px + camera.baseline_m + path_m
+    x_max = (
+        (width - min(camera.cx, camera.cx + camera.disparity_offset)) * depth / camera.focal_px
+        + camera.baseline_m
+        + path_m
+    )
     y_min, y_max = -camera.cy * depth / camera.focal_px - path_m, (height - camera.cy) * depth / camera.focal_px
     per_m = (x_max - x_min) * (y_max - y_min) * 8000 / slope * np.exp(-slope * smallest_mm)
     cumulative = np.concatenate([[0.0], np.cumsum(np.diff(depth) * (per_m[1:] + per_m[:-1]) / 2)])
@@ -122,9 +128,7 @@ def sample_drops(camera: StereoCamera, size: tuple[int, int], rain: Rain, rng: n
     return Drops(start, start + velocity * rain.exposure_s, diameter_mm * 1e-3)
 
 
-def streak_time(
-    drops: Drops, camera: StereoCamera, rain: Rain, disparity: np.ndarray, right: bool
-) -> np.ndarray:
+def streak_time(drops: Drops, camera: StereoCamera, rain: Rain, disparity: np.ndarray, right: bool) -> np.ndarray:
     """How long, in seconds, every pixel of one view was covered by drops: (H, W) float32.
 
     Every streak is a parallelogram filled with samples about a pixel apart; a sample is dropped where the scene is
@@ -147,7 +151,12 @@ def streak_time(
     u1 = camera.focal_px * drops.end[:, 0] / z1 + camera.cx - shift1
     v0 = camera.focal_px * drops.start[:, 1] / z0 + camera.cy
     v1 = camera.focal_px * drops.end[:, 1] / z1 + camera.cy
-    seen = (np.maximum(u0, u1) > 0) & (np.minimum(u0, u1) < width) & (np.maximum(v0, v1) > 0) & (np.minimum(v0, v1) < height)
+    seen = (
+        (np.maximum(u0, u1) > 0)
+        & (np.minimum(u0, u1) < width)
+        & (np.maximum(v0, v1) > 0)
+        & (np.minimum(v0, v1) < height)
+    )
     u0, u1, v0, v1, z0, diameter = (a[seen] for a in (u0, u1, v0, v1, z0, drops.diameter_m))
 
     drop_px = camera.focal_px * diameter / z0
@@ -210,7 +219,9 @@ def render_rain(
     scene = [to_linear(left), to_linear(right)]
     field = np.mean([view.mean(axis=(0, 1)) for view in scene], axis=0)
     sky = np.mean([np.percentile(view, 98, axis=(0, 1)) for view in scene], axis=0)
-    drop_colour = rain.brightness * (0.94 * field + 0.06 * sky)  # a drop is a fish-eye lens: it shows the average of what is around it
+    drop_colour = rain.brightness * (
+        0.94 * field + 0.06 * sky
+    )  # a drop is a fish-eye lens: it shows the average of what is around it
     views, masks = [], []
     for view, disparity, is_right in zip(scene, (left_disparity, right_disparity), (False, True)):
         if rain.veil and rain.rate_mm_h > 0:

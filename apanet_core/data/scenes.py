@@ -45,7 +45,9 @@ class PhotoPool:
         paths = sorted(p for f in folders for p in Path(f).rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES)
         chosen = [p for i, p in enumerate(paths) if (i % held_out == 0) == validation]
         if not chosen:
-            raise FileNotFoundError(f"no photographs ({', '.join(PHOTO_SUFFIXES)}) under {', '.join(map(str, folders))}")
+            raise FileNotFoundError(
+                f"no photographs ({', '.join(PHOTO_SUFFIXES)}) under {', '.join(map(str, folders))}"
+            )
         self.photos = [cv2.cvtColor(cv2.imread(str(p), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB) for p in chosen]
 
     def texture(self, height: int, width: int, rng: np.random.Generator, detail: float | None = None) -> np.ndarray:
@@ -131,6 +133,8 @@ def _shape(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     radius = np.hypot(x, y)
     if kind == 2:
-        rough = cv2.resize(rng.uniform(-0.5, 0.5, (6, 6)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+        rough = cv2.resize(
+            rng.uniform(-0.5, 0.5, (6, 6)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC
+        )
         radius = radius + rough
     return np.clip((0.9 - radius) * min(height, width) / 4, 0, 1).astype(np.float32)

@@ -34,7 +34,7 @@ def streak_layer(size: tuple[int, int], streaks: Streaks, rng: np.random.Generat
     seeds = rng.uniform(size=(height + 2 * reach, width + 2 * reach)).astype(np.float32)
     seeds = np.where(seeds < streaks.density, rng.uniform(0.3, 1.0, seeds.shape), 0).astype(np.float32)
     layer = cv2.filter2D(seeds, -1, _streak_kernel(streaks, reach), borderType=cv2.BORDER_CONSTANT)
-    return streaks.strength * np.minimum(layer[reach:-reach, reach:-reach], 1.5)
+    return streaks.strength * np.clip(layer[reach:-reach, reach:-reach], 0, 1.5)
 
 
 def add_streaks(image: np.ndarray, layers: list[np.ndarray]) -> np.ndarray:

@@ -68,18 +68,26 @@ class SyntheticRain(Dataset[dict[str, torch.Tensor]]):
 def random_rain(scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Let rain of a random kind fall in `scene`; returns the left and right view, (H, W, 3) uint8."""
     kind = rng.choice(list(KINDS), p=list(KINDS.values()))
-    rainy = [scene.left, scene.right]
+    rainy = (scene.left, scene.right)
     if kind in ("drops", "both"):
         rain = random_shower(rng)
         pair = render_rain(*rainy, scene.left_disparity, scene.right_disparity, scene.camera, rain, rng)
-        rainy = [pair.left, pair.right]
+        rainy = (pair.left, pair.right)
     if kind in ("streaks", "both"):
         layers = random_streaks(rng)
-        rainy = [add_streaks(v, [streak_layer(v.shape[:2], s, rng) for s in layers]) for v in rainy]
+        rainy = (
+            add_streaks(rainy[0], [streak_layer(scene.left.shape[:2], s, rng) for s in layers]),
+            add_streaks(rainy[1], [streak_layer(scene.right.shape[:2], s, rng) for s in layers]),
+        )
     if rng.uniform() < 0.15:
         quality = int(rng.integers(75, 98))
-        rainy = [cv2.imdecode(cv2.imencode(".jpg", v, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 1) for v in rainy]
-    return rainy[0], rainy[1]
+        rainy = (_through_jpeg(rainy[0], quality), _through_jpeg(rainy[1], quality))
+    return rainy
+
+
+def _through_jpeg(view: np.ndarray, quality: int) -> np.ndarray:
+    encoded = cv2.imencode(".jpg", view, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
 
 
 def random_shower(rng: np.random.Generator) -> Rain:

@@ -18,9 +18,10 @@ def sgbm_disparity(left: np.ndarray, right: np.ndarray, max_disparity: int = 128
         (H, W) float32 disparity of the left view in px, NaN where no match was found.
     """
     block = 5
-    matcher = cv2.StereoSGBM_create(
+    search = 16 * -(-max_disparity // 16)
+    matcher = cv2.StereoSGBM.create(
         minDisparity=0,
-        numDisparities=16 * -(-max_disparity // 16),
+        numDisparities=search,
         blockSize=block,
         P1=8 * 3 * block**2,
         P2=32 * 3 * block**2,
@@ -30,7 +31,9 @@ def sgbm_disparity(left: np.ndarray, right: np.ndarray, max_disparity: int = 128
         speckleRange=2,
         mode=cv2.STEREO_SGBM_MODE_SGBM_3WAY,
     )
-    sixteenths = matcher.compute(np.ascontiguousarray(left), np.ascontiguousarray(right))
+    # OpenCV leaves the first `search` columns unmatched: widen both views by as many, and cut them off again.
+    wide = [cv2.copyMakeBorder(view, 0, 0, search, 0, cv2.BORDER_REPLICATE) for view in (left, right)]
+    sixteenths = matcher.compute(*wide)[:, search:]
     return np.where(sixteenths >= 0, sixteenths / np.float32(16), np.nan).astype(np.float32)
 
 

@@ -23,7 +23,7 @@ def save_checkpoint(model: APANet, path: str | Path, **metadata: str) -> None:
     Args:
         model: its parameters are stored as float32.
         path: a .safetensors file; its folder must exist.
-        metadata: further entries, such as the training recipe.
+        **metadata: further entries, such as the training recipe.
     """
     path = Path(path)
     tensors = {name: value.detach().float().cpu().contiguous() for name, value in model.state_dict().items()}
@@ -62,6 +62,11 @@ def load_model(name_or_path: str | Path) -> APANet:
 
 def load_tensors(model: APANet, tensors: dict[str, torch.Tensor], source: str | Path) -> None:
     """Copy `tensors` into `model`; every name and shape must match, and every value must be finite.
+
+    Args:
+        model: the network to fill.
+        tensors: by parameter name.
+        source: where they came from, for the error.
 
     Raises:
         ValueError: naming the first tensor at fault and `source`.

@@ -64,6 +64,12 @@ class ModelConfig:
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
         """Build from plain values, refusing keys that do not exist.
 
+        Args:
+            values: as `to_dict` gives them.
+
+        Returns:
+            The config.
+
         Raises:
             ValueError: an unknown key; the message names the nearest valid one.
         """
@@ -72,7 +78,8 @@ class ModelConfig:
             if key not in known:
                 nearest = difflib.get_close_matches(key, known, n=1, cutoff=0)[0]
                 raise ValueError(f"unknown model config key {key!r}: did you mean {nearest!r}?")
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**plain)
 
 
 PRESETS: dict[str, ModelConfig] = {
@@ -92,7 +99,13 @@ PRESETS: dict[str, ModelConfig] = {
 
 
 def preset(name: str) -> ModelConfig:
-    """Return the preset called `name`.
+    """Look up a preset.
+
+    Args:
+        name: a key of `PRESETS`.
+
+    Returns:
+        Its config.
 
     Raises:
         ValueError: no such preset; the message lists those there are.

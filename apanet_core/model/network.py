@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -45,10 +47,11 @@ class APANet(nn.Module):
         levels = len(widths)
         self.project_in = nn.Conv2d(3 * stem**2, widths[0], 3, padding=1)
         self.encoder = nn.ModuleList(
-            _blocks(config, level, widths[level - 1], config.encoder_blocks[level - 1]) for level in range(1, levels + 1)
+            _blocks(config, level, widths[level - 1], config.encoder_blocks[level - 1])
+            for level in range(1, levels + 1)
         )
-        self.down = nn.ModuleList(Downsample(fine, coarse) for fine, coarse in zip(widths, widths[1:]))
-        self.up = nn.ModuleList(Upsample(coarse, fine) for fine, coarse in zip(widths, widths[1:]))
+        self.down = nn.ModuleList(Downsample(fine, coarse) for fine, coarse in pairwise(widths))
+        self.up = nn.ModuleList(Upsample(coarse, fine) for fine, coarse in pairwise(widths))
         self.reduce = nn.ModuleList(
             nn.Identity() if level == 1 else nn.Conv2d(2 * widths[level - 1], widths[level - 1], 1)
             for level in range(1, levels)
@@ -59,6 +62,7 @@ class APANet(nn.Module):
         )
         self.project_out = nn.Conv2d(2 * widths[0], 3 * stem**2, 3, padding=1)
         nn.init.zeros_(self.project_out.weight)  # a new network returns its input
+        assert self.project_out.bias is not None
         nn.init.zeros_(self.project_out.bias)
 
     def forward(self, left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

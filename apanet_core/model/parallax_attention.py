@@ -16,7 +16,6 @@ from torch.nn import functional as F
 
 from apanet_core.model.layers import ChannelNorm
 
-
 # Up to this many times the reach, one mask of W x W shared by all rows beats cutting the rows into blocks.
 WIDEST_MASK = 8
 
@@ -49,7 +48,7 @@ def scanline_attention(
 def masked_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, reach: int | None, to_the_right: bool = False
 ) -> torch.Tensor:
-    """`scanline_attention` through one mask of W x W, shared by all rows: no branch on the size, so it can be traced."""
+    """`scanline_attention` through one W x W mask, shared by all rows: no branch on the size, so it can be traced."""
     mask = band_mask(query.shape[2], reach, query.device)
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask.T if to_the_right else mask)
 

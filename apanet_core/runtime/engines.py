@@ -74,8 +74,9 @@ class TorchEngine:
         self.device = torch.cuda.get_device_name(self._device) if on_gpu else "CPU"
         self.precision = ("float16" if on_gpu else "float32") if precision == "auto" else precision
         dtype = PRECISIONS[self.precision]
-        module = Uint8Derainer(network, dtype).to(self._device, dtype)
-        self._module: nn.Module | None = module.to(memory_format=torch.channels_last) if on_gpu else module
+        self._module: nn.Module | None = Uint8Derainer(network, dtype).to(self._device, dtype)
+        if on_gpu:
+            self._module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def __call__(self, left: np.ndarray, right: np.ndarray) -> Pair:

@@ -13,6 +13,13 @@ from apanet_core.runtime.derainer import StereoDerainer, check_pair
 def match_pairs(left: Path, right: Path) -> list[tuple[Path, Path]]:
     """Pair two files, or the images of two folders by their names without suffix.
 
+    Args:
+        left: image or folder.
+        right: image or folder.
+
+    Returns:
+        (left file, right file) of every pair, sorted by name.
+
     Raises:
         FileNotFoundError: a path does not exist, a folder is empty, or an image has no partner.
         ValueError: one path is a file and the other a folder, or two images share a name.
@@ -30,7 +37,9 @@ def match_pairs(left: Path, right: Path) -> list[tuple[Path, Path]]:
         names = {path.stem: path for path in files}
         if len(names) < len(files):
             twice = next(path for path in files if names[path.stem] != path)
-            raise ValueError(f"{folder} holds two images named {twice.stem!r}: their outputs would overwrite each other")
+            raise ValueError(
+                f"{folder} holds two images named {twice.stem!r}: their outputs would overwrite each other"
+            )
         views.append(names)
     if not views[0]:
         raise FileNotFoundError(f"no images in {left}")
@@ -45,6 +54,12 @@ def derain_files(left: Path, right: Path, output: Path, derainer: StereoDerainer
     """Clean every pair into `output`/left/NAME.png and `output`/right/NAME.png.
 
     Every input is read and checked before the first output is written.
+
+    Args:
+        left: image or folder.
+        right: image or folder.
+        output: folder; made where it is missing.
+        derainer: what cleans.
 
     Returns:
         The number of pairs.

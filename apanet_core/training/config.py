@@ -77,7 +77,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if bool(self.data.photos) == (self.data.pairs is not None):
-            raise ValueError("data needs either photos (to render rain on) or pairs (rainy/clean folders), and not both")
+            raise ValueError(
+                "data needs either photos (to render rain on) or pairs (rainy/clean folders), and not both"
+            )
 
     @property
     def model_config(self) -> ModelConfig:

@@ -22,6 +22,7 @@ from apanet_core.training.config import TrainConfig
 from apanet_core.training.losses import weighted_losses
 
 Batch = dict[str, torch.Tensor]
+HIGHEST_DB = 50.0  # a dry pair left as it is counts this much in a mean PSNR, not infinity
 
 
 class EpochSampler(Sampler[int]):
@@ -44,6 +45,9 @@ class EpochSampler(Sampler[int]):
 def train(config: TrainConfig) -> Path:
     """Train a network.
 
+    Args:
+        config: the run.
+
     Returns:
         The checkpoint that was best on the validation split.
 
@@ -52,7 +56,7 @@ def train(config: TrainConfig) -> Path:
     """
     config.out.mkdir(parents=True, exist_ok=True)
     logger = TensorBoardLogger(root_dir=config.out, name="", version="")
-    fabric = Fabric(devices="auto" if torch.cuda.is_available() else 1, precision=config.precision, loggers=logger)
+    fabric = Fabric(devices="auto" if torch.cuda.is_available() else 1, precision=config.precision, loggers=logger)  # type: ignore[arg-type]
     fabric.launch()
     fabric.seed_everything(config.seed)
 
@@ -61,15 +65,22 @@ def train(config: TrainConfig) -> Path:
         load_tensors(network, load_model(config.init).state_dict(), config.init)
     averaged = copy.deepcopy(network).requires_grad_(False).eval().to(fabric.device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    model, optimizer = fabric.setup(torch.compile(network) if config.compile else network, optimizer)
-    state: dict[str, Any] = {"model": network, "averaged": averaged, "optimizer": optimizer, "step": 0, "best": -math.inf}
+    trained: Any = torch.compile(network) if config.compile else network
+    model, optimizer = fabric.setup(trained, optimizer)
+    state: dict[str, Any] = {
+        "model": network,
+        "averaged": averaged,
+        "optimizer": optimizer,
+        "step": 0,
+        "best": -math.inf,
+    }
     last = config.out / "last.ckpt"
     if config.resume and last.exists():
         state |= fabric.load(last, {k: v for k, v in state.items() if k not in ("step", "best")})
 
     training, validation = build_datasets(config.data, config.validation_pairs, config.seed)
     loader = _loader(training, config, first=state["step"] * config.batch_size, workers=config.data.workers)
-    batches = iter(fabric.setup_dataloaders(loader, use_distributed_sampler=False))
+    batches: Iterator[Batch] = iter(fabric.setup_dataloaders(loader, use_distributed_sampler=False))  # type: ignore
     bar = tqdm(total=config.steps, initial=state["step"], desc="train", unit="step", disable=not fabric.is_global_zero)
     for step in range(state["step"], config.steps):
         batch = next(batches)
@@ -78,7 +89,9 @@ def train(config: TrainConfig) -> Path:
         loss, terms = supervised_loss(model, batch, config.losses)
         if not torch.isfinite(loss):
             torch.save(batch, config.out / "not_finite.pt")
-            raise FloatingPointError(f"the loss is {loss.item()} at step {step}; its batch is in {config.out}/not_finite.pt")
+            raise FloatingPointError(
+                f"the loss is {loss.item()} at step {step}; its batch is in {config.out}/not_finite.pt"
+            )
         optimizer.zero_grad()
         fabric.backward(loss)
         fabric.clip_gradients(model, optimizer, max_norm=config.clip_norm)
@@ -146,12 +159,14 @@ def _validate(
         derained = torch.cat(averaged(batch["rainy_left"], batch["rainy_right"])).clamp(0, 1)
         clean = torch.cat([batch["clean_left"], batch["clean_right"]])
         rainy = torch.cat([batch["rainy_left"], batch["rainy_right"]])
-        scores.append(psnr(derained, clean))
-        gains.append(scores[-1] - psnr(rainy, clean))
+        scores.append(psnr(derained, clean).clamp(max=HIGHEST_DB))
+        gains.append(scores[-1] - psnr(rainy, clean).clamp(max=HIGHEST_DB))
     score = torch.cat(scores).mean().item()
     fabric.log_dict({"validation/psnr": score, "validation/gain": torch.cat(gains).mean().item()}, state["step"])
-    writer = fabric.logger.experiment
+    writer = fabric.logger.experiment  # type: ignore[attr-defined]
     writer.add_images("validation/rainy_derained_clean", torch.cat([rainy[:2], derained[:2], clean[:2]]), state["step"])
     if score > state["best"] and fabric.is_global_zero:
         state["best"] = score
-        save_checkpoint(averaged, config.out / "best.safetensors", step=str(state["step"]), validation_psnr=f"{score:.3f}")
+        save_checkpoint(
+            averaged, config.out / "best.safetensors", step=str(state["step"]), validation_psnr=f"{score:.3f}"
+        )

@@ -39,6 +39,11 @@ def weighted_losses(
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Sum the named losses.
 
+    Args:
+        derained: (B, 3, H, W).
+        clean: (B, 3, H, W).
+        weights: name in `LOSSES` -> weight.
+
     Returns:
         The total, and every term before its weight, detached, for the log.
 

@@ -1,0 +1,72 @@
+import cv2
+import numpy as np
+import pytest
+
+from apanet_core.data.augment import crop_pair, mirror_pair
+from apanet_core.data.paired_folders import LAYOUTS, PairedFolders
+from apanet_core.data.streaks import Streaks, add_streaks, streak_layer
+
+
+def write_layout(root, folders, count=12, size=(40, 60)):
+    for number, folder in enumerate(folders):
+        (root / folder).mkdir(parents=True)
+        for index in range(count):
+            cv2.imwrite(str(root / folder / f"{index:03}.png"), np.full((*size, 3), 10 * number + index, np.uint8))
+
+
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+def test_every_layout_is_recognised_and_split(layout, tmp_path):
+    write_layout(tmp_path, LAYOUTS[layout])
+    training, validation = (PairedFolders(tmp_path, split, (16, 32)) for split in ("train", "validation"))
+    assert (len(training), len(validation)) == (10, 2)
+    assert not set(training.files) & set(validation.files)
+    sample = validation[1]  # the eleventh pair
+    assert {name: int(view[0, 0, 0]) for name, view in sample.items()} == {
+        "rainy_left": 10,
+        "rainy_right": 20,
+        "clean_left": 30,
+        "clean_right": 40,
+    }
+    assert training[0]["rainy_left"].shape == (3, 16, 32)
+
+
+def test_unknown_layouts_and_uneven_folders_say_what_was_found(tmp_path):
+    (tmp_path / "something").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"no layout known here .*gt_left.*found: something"):
+        PairedFolders(tmp_path, "train", (16, 16))
+    write_layout(tmp_path, ("rain_left", "rain_right", "gt_left", "gt_right"), count=3)
+    (tmp_path / "gt_right" / "000.png").unlink()
+    with pytest.raises(ValueError, match="gt_right: 2"):
+        PairedFolders(tmp_path, "train", (16, 16))
+
+
+def test_crop_takes_one_window_and_refuses_what_does_not_fit():
+    image = np.arange(20 * 30 * 3).reshape(20, 30, 3)
+    cut = crop_pair({"left": image, "right": image}, (8, 9), np.random.default_rng(0))
+    assert cut["left"].shape == (8, 9, 3)
+    np.testing.assert_array_equal(cut["left"], cut["right"])
+    with pytest.raises(ValueError, match="a crop of 31x8 does not fit an image of 30x20"):
+        crop_pair({"left": image}, (8, 31), np.random.default_rng(0))
+
+
+def test_mirror_keeps_disparities_positive():
+    left, right = np.zeros((1, 20, 3)), np.zeros((1, 20, 3))
+    left[:, 12], right[:, 8] = 1, 1  # disparity 4
+    mirrored = mirror_pair({"rainy_left": left, "rainy_right": right})
+    x_left, x_right = (int(np.argmax(mirrored[f"rainy_{side}"][0, :, 0])) for side in ("left", "right"))
+    assert x_left - x_right == 4
+    twice = mirror_pair(mirrored)
+    np.testing.assert_array_equal(twice["rainy_left"], left)
+
+
+def test_streaks_lean_as_told_and_only_add_light():
+    layer = streak_layer((200, 200), Streaks(0.0005, 41, 1.0, 30, 0.5), np.random.default_rng(0))
+    assert layer.min() >= 0
+    spectrum = np.abs(np.fft.fftshift(np.fft.fft2(layer - layer.mean()))) ** 2
+    v, u = np.indices(spectrum.shape) - 100
+    # energy lies across the streaks: their direction is (sin 30, cos 30) in (x, y)
+    across = spectrum[np.abs(u * np.sin(np.pi / 6) + v * np.cos(np.pi / 6)) < 4].sum()
+    along = spectrum[np.abs(u * np.cos(np.pi / 6) - v * np.sin(np.pi / 6)) < 4].sum()
+    assert across > 2 * along
+    image = np.full((200, 200, 3), 100, np.uint8)
+    assert add_streaks(image, [layer]).min() >= 100

@@ -1,0 +1,90 @@
+import pytest
+import torch
+
+from apanet_core.model.config import PRESETS, ModelConfig, preset
+from apanet_core.model.network import APANet
+
+SMALL = ModelConfig(
+    stem_stride=2,
+    channels=(8, 8, 8),
+    encoder_blocks=(1, 1, 1),
+    decoder_blocks=(1, 1),
+    external_attention_levels=(1, 2, 3),
+    parallax_levels=(2, 3),
+    memory_units=4,
+)
+
+
+def randomised(config: ModelConfig) -> APANet:
+    torch.manual_seed(0)
+    model = APANet(config).eval()
+    for parameter in model.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.1)
+    return model
+
+
+def test_paper_preset_has_the_published_number_of_parameters():
+    assert sum(p.numel() for p in APANet(PRESETS["paper"]).parameters()) == 8_013_443
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_new_network_returns_its_input(name):
+    left, right = torch.rand(1, 3, 16, 24), torch.rand(1, 3, 16, 24)
+    got = APANet(PRESETS[name])(left, right)
+    assert torch.equal(got[0], left)
+    assert torch.equal(got[1], right)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 33), (40, 25), (1, 1)])
+def test_any_size_comes_back_as_it_went_in(size):
+    left, right = torch.rand(2, 3, *size), torch.rand(2, 3, *size)
+    got_left, got_right = randomised(SMALL)(left, right)
+    assert got_left.shape == got_right.shape == left.shape
+    assert torch.isfinite(got_left).all()
+
+
+def test_pairs_of_a_batch_are_independent():
+    model = randomised(SMALL)
+    left, right = torch.rand(3, 3, 32, 32), torch.rand(3, 3, 32, 32)
+    together = model(left, right)[1]
+    torch.testing.assert_close(together[1:2], model(left[1:2], right[1:2])[1], atol=1e-5, rtol=1e-4)
+
+
+def test_the_views_see_each_other_only_where_a_match_can_lie():
+    model = randomised(ModelConfig(**{**SMALL.to_dict(), "external_attention_levels": ()}))  # EAM reads whole images
+    left, right = torch.rand(1, 3, 16, 384), torch.rand(1, 3, 16, 384)
+    changed = right.clone()
+    changed[..., 320:] = 0  # matches of left columns below 320 lie to the left of this
+    before, after = model(left, right)[0], model(left, changed)[0]
+    torch.testing.assert_close(before[..., :192], after[..., :192], atol=1e-6, rtol=0)  # 128 px of convolutions between
+    assert (before[..., 320:] - after[..., 320:]).abs().max() > 1e-4
+
+
+def test_gradients_reach_every_parameter():
+    model = randomised(SMALL)
+    left, right = model(torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32))
+    (left.square().mean() + right.square().mean()).backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_wrong_shapes_are_refused_with_what_came():
+    with pytest.raises(ValueError, match=r"must both be \(B, 3, H, W\).*\(1, 3, 8, 9\)"):
+        randomised(SMALL)(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 9))
+
+
+def test_config_refuses_what_cannot_be():
+    with pytest.raises(ValueError, match="did you mean 'channels'"):
+        ModelConfig.from_dict({"chanels": [8]})
+    with pytest.raises(ValueError, match="2 decoder_blocks"):
+        ModelConfig(channels=(8, 8, 8), encoder_blocks=(1, 1, 1), decoder_blocks=(1,))
+    with pytest.raises(ValueError, match="parallax_levels must lie in 1..4"):
+        ModelConfig(parallax_levels=(5,))
+    with pytest.raises(ValueError, match="unknown preset 'huge': choose one of paper, tiny"):
+        preset("huge")
+
+
+def test_config_survives_json():
+    import json
+
+    assert ModelConfig.from_dict(json.loads(json.dumps(SMALL.to_dict()))) == SMALL

@@ -1,0 +1,131 @@
+"""APAM against an independent row-by-row loop written from its formulas."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apanet_core.model.parallax_attention import (
+    ParallaxAttention,
+    blocked_attention,
+    masked_attention,
+    scanline_attention,
+)
+
+
+def naive_attention(query, key, value, reach, to_the_right=False):
+    """One pixel at a time: softmax over the columns that the disparity range allows."""
+    batch, height, width, channels = query.shape
+    result = torch.zeros_like(value)
+    for b in range(batch):
+        for y in range(height):
+            for i in range(width):
+                far = width if reach is None else reach
+                columns = range(i, min(i + far, width - 1) + 1) if to_the_right else range(max(i - far, 0), i + 1)
+                logits = torch.stack([query[b, y, i] @ key[b, y, j] / math.sqrt(channels) for j in columns])
+                for weight, j in zip(logits.softmax(0), columns):
+                    result[b, y, i] += weight * value[b, y, j]
+    return result
+
+
+def random_rows(width, seed=0, height=2, channels=4):
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(torch.randn(1, height, width, channels, generator=generator) for _ in range(3))
+
+
+@settings(max_examples=40, deadline=None)
+@given(width=st.integers(1, 40), reach=st.none() | st.integers(1, 45), to_the_right=st.booleans())
+def test_every_form_equals_the_naive_loop(width, reach, to_the_right):
+    rows = random_rows(width)
+    expected = naive_attention(*rows, reach, to_the_right)
+    torch.testing.assert_close(scanline_attention(*rows, reach, to_the_right), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(masked_attention(*rows, reach, to_the_right), expected, atol=1e-5, rtol=1e-5)
+    if reach is not None and not to_the_right:
+        torch.testing.assert_close(blocked_attention(*rows, reach), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_wide_rows_take_the_blocked_form_and_agree_with_the_mask():
+    rows = random_rows(width=200)  # more than WIDEST_MASK times the reach
+    for to_the_right in (False, True):
+        torch.testing.assert_close(
+            scanline_attention(*rows, 8, to_the_right), masked_attention(*rows, 8, to_the_right), atol=1e-5, rtol=1e-5
+        )
+
+
+def test_weights_sum_to_one_and_respect_the_parallax_mask():
+    query, key, _ = random_rows(width=12)
+    one_hot = torch.eye(12).expand(1, 2, 12, 12)  # value = column number, so that the output is the weights
+    to_left = scanline_attention(query, key, one_hot, reach=5)
+    torch.testing.assert_close(to_left.sum(-1), torch.ones(1, 2, 12))
+    disparity = torch.arange(12)[:, None] - torch.arange(12)
+    assert to_left[..., (disparity < 0) | (disparity > 5)].abs().max() == 0
+    to_right = scanline_attention(query, key, one_hot, reach=5, to_the_right=True)
+    assert to_right[..., (disparity > 0) | (disparity < -5)].abs().max() == 0
+
+
+def test_gradients_of_the_blocked_form_are_those_of_the_mask():
+    rows = [r.double().requires_grad_() for r in random_rows(width=40)]
+    target = torch.randn(1, 2, 40, 4, dtype=torch.float64)
+    gradients = []
+    for form in (blocked_attention, masked_attention):
+        gradients.append(torch.autograd.grad((form(*rows, 3) * target).sum(), rows))
+    for blocked, masked in zip(*gradients):
+        torch.testing.assert_close(blocked, masked)
+    small = [r.double().requires_grad_() for r in random_rows(width=7, height=1, channels=2)]
+    assert torch.autograd.gradcheck(lambda *r: blocked_attention(*r, 2), small)
+
+
+@pytest.mark.parametrize("reach", [None, 3])
+def test_module_follows_the_formulas(reach):
+    torch.manual_seed(0)
+    module = ParallaxAttention(4, reach).double()
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    left, right = torch.randn(2, 4, 3, 9).double(), torch.randn(2, 4, 3, 9).double()
+
+    def norm(x, layer):
+        mean, variance = x.mean(1, keepdim=True), x.var(1, unbiased=False, keepdim=True)
+        return (x - mean) / torch.sqrt(variance + 1e-6) * layer.weight[:, None, None] + layer.bias[:, None, None]
+
+    def project(x, conv):
+        return (torch.einsum("oc,bchw->bohw", conv.weight[:, :, 0, 0], x) + conv.bias[:, None, None]).permute(
+            0, 2, 3, 1
+        )
+
+    query, key = (
+        project(norm(left, module.left_norm), module.query),
+        project(norm(right, module.right_norm), module.key),
+    )
+    from_right = naive_attention(query, key, project(right, module.right_value), reach)
+    from_left = naive_attention(key, query, project(left, module.left_value), reach, to_the_right=True)
+    got_left, got_right = module(left, right)
+    torch.testing.assert_close(
+        got_left, left + module.left_scale * from_right.permute(0, 3, 1, 2), atol=1e-5, rtol=1e-5
+    )
+    torch.testing.assert_close(
+        got_right, right + module.right_scale * from_left.permute(0, 3, 1, 2), atol=1e-5, rtol=1e-5
+    )
+
+
+def test_mirroring_and_swapping_the_views_mirrors_and_swaps_the_result():
+    torch.manual_seed(0)
+    module, mirrored = ParallaxAttention(4, 3), ParallaxAttention(4, 3)
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter)
+    swap = {"left": "right", "right": "left", "query": "key", "key": "query"}
+    state = module.state_dict()
+    mirrored.load_state_dict({n: state[n.replace(h, swap[h], 1)] for n in state for h in swap if n.startswith(h)})
+    left, right = torch.randn(1, 4, 2, 11), torch.randn(1, 4, 2, 11)
+    expected_left, expected_right = module(left, right)
+    got_left, got_right = mirrored(right.flip(-1), left.flip(-1))
+    torch.testing.assert_close(got_left.flip(-1), expected_right)
+    torch.testing.assert_close(got_right.flip(-1), expected_left)
+
+
+def test_new_module_is_the_identity():
+    left, right = torch.randn(1, 4, 2, 5), torch.randn(1, 4, 2, 5)
+    got_left, got_right = ParallaxAttention(4)(left, right)
+    assert torch.equal(got_left, left)
+    assert torch.equal(got_right, right)

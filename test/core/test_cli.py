@@ -1,0 +1,109 @@
+"""The command line as a user meets it: in a process of its own only where that matters."""
+
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from apanet_core.cli import main
+
+
+def write_pairs(root, names, size=(40, 60), suffix=".png"):
+    rng = np.random.default_rng(0)
+    for side in ("left", "right"):
+        (root / side).mkdir(parents=True, exist_ok=True)
+        for name in names:
+            cv2.imwrite(str(root / side / f"{name}{suffix}"), rng.integers(0, 256, (*size, 3), dtype=np.uint8))
+
+
+def derain(root, *more, left="left", right="right"):
+    return main(
+        ["derain", "--left", str(root / left), "--right", str(root / right), "--output", str(root / "out"), *more]
+    )
+
+
+def test_folders_are_matched_by_name_and_keep_their_size(tmp_path):
+    write_pairs(tmp_path, ["b", "a"], suffix=".jpg")
+    assert derain(tmp_path, "--engine", "torch") == 0
+    assert sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*")) == [
+        "left/a.png",
+        "left/b.png",
+        "right/a.png",
+        "right/b.png",
+    ]
+    assert cv2.imread(str(tmp_path / "out/right/b.png")).shape == (40, 60, 3)
+
+
+def test_one_pair_of_files(tmp_path):
+    write_pairs(tmp_path, ["x"], size=(16, 16))
+    assert derain(tmp_path, "--engine", "torch", left="left/x.png", right="right/x.png") == 0
+    assert (tmp_path / "out/left/x.png").is_file()
+    assert (tmp_path / "out/right/x.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda root: (root / "right/b.png").unlink(), "'b', is not in"),
+        (lambda root: (root / "right/b.png").write_bytes(b"no image"), "not a readable image"),
+        (lambda root: cv2.imwrite(str(root / "right/b.png"), np.zeros((40, 61, 3))), "b.png: left and right must have"),
+        (lambda root: cv2.imwrite(str(root / "left/b.jpg"), np.zeros((40, 60, 3))), "two images named 'b'"),
+    ],
+)
+def test_bad_folders_give_one_line_and_write_nothing(tmp_path, capsys, break_it, message):
+    write_pairs(tmp_path, ["a", "b"])
+    break_it(tmp_path)
+    assert derain(tmp_path, "--engine", "torch") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("apanet: error: ")
+    assert message in error
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--engine", "magic"], "unknown engine 'magic': choose one of auto, torch, openvino"),
+        (["--model", "huge"], "unknown preset 'huge': choose one of paper, tiny"),
+        (["--colour", "red"], "--colour"),
+    ],
+)
+def test_bad_options_give_one_line(tmp_path, capsys, arguments, message):
+    write_pairs(tmp_path, ["a"])
+    assert derain(tmp_path, *arguments) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert message in lines[-1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_inputs_and_commands(tmp_path, capsys):
+    assert derain(tmp_path, left="nowhere") == 2
+    assert "no file or folder at" in capsys.readouterr().err
+    assert main(["derian"]) == 2
+    assert "derain" in capsys.readouterr().err
+
+
+def test_info_lists_presets_and_cards(capsys):
+    assert main(["info"]) == 0
+    printed = capsys.readouterr().out
+    assert "8,013,443" in printed
+    assert "Licence" in printed
+
+
+def test_the_core_knows_nothing_of_ros():
+    code = "import sys, pkgutil, importlib, apanet_core\n" + (
+        "for m in pkgutil.walk_packages(apanet_core.__path__, 'apanet_core.'): importlib.import_module(m.name)\n"
+        "ros = [m for m in sys.modules if m.split('.')[0] in ('rclpy', 'sensor_msgs', 'apanet_ros', 'cv_bridge', 'launch')]\n"
+        "sys.exit(str(ros) if ros else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_is_quick_to_load():
+    code = "import sys; from apanet_core.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\nsys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "derain" in done.stdout

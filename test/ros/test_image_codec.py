@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+from conftest import image_message
+
+from apanet_ros.image_codec import ENCODINGS, decode, encode, view_of
+
+
+@pytest.mark.parametrize("padding", [0, 5])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_round_trip_keeps_pixels_header_and_encoding(encoding, padding):
+    source = image_message(123, encoding=encoding, padding=padding)
+    rgb = decode(source)
+    assert rgb.shape == (48, 64, 3)
+    back = encode(rgb, source)
+    assert (back.header, back.encoding, back.height, back.width) == (source.header, encoding, 48, 64)
+    assert back.step == 64 * view_of(source).shape[2]
+    assert len(back.data) == back.step * 48
+    np.testing.assert_array_equal(view_of(back), view_of(source))  # mono and alpha included
+
+
+def test_colours_are_where_they_belong():
+    message = image_message(0, encoding="bgra8", size=(1, 1))
+    message.data[:4] = type(message.data)("B", [1, 2, 3, 4])
+    assert decode(message)[0, 0].tolist() == [3, 2, 1]
+
+
+def test_rgb_is_not_copied():
+    message = image_message(0)
+    view = decode(message)
+    message.data[0] = (message.data[0] + 1) % 256
+    assert view[0, 0, 0] == message.data[0]
+
+
+def test_longer_data_than_needed_is_fine():
+    message = image_message(0)
+    message.data.extend(b"tail")
+    assert decode(message).shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"encoding": "yuv999"}, "encoding 'yuv999' is not supported: publish one of rgb8, bgr8"),
+        ({"height": 0}, "64x0 px has no pixels"),
+        ({"step": 100}, "step is 100 bytes, but a row of 64 px rgb8 takes 192"),
+        ({"height": 49}, "data holds 9216 bytes: height 49 x step 192 needs 9408"),
+        ({"step": 2**32 - 1}, "needs"),
+    ],
+)
+def test_broken_messages_say_what_is_wrong(change, reason):
+    message = image_message(0)
+    for field, value in change.items():
+        setattr(message, field, value)
+    with pytest.raises(ValueError, match=reason):
+        decode(message)

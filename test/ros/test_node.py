@@ -1,0 +1,132 @@
+"""The node as its own process, with default parameters, over DDS."""
+
+import numpy as np
+import pytest
+from conftest import FRAMES, SIDES, Rig, image_message, info_message, stamp_of, wait_for
+
+from apanet_core import StereoDerainer
+from apanet_ros.image_codec import ENCODINGS, decode
+
+
+@pytest.fixture(scope="module")
+def derainer():
+    return StereoDerainer("tiny")
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_pair_comes_back_clean_with_its_header_and_encoding(rig, derainer, encoding):
+    stamp = rig.send(encoding=encoding, padding=7)
+    sources = [image_message(stamp, side, encoding=encoding, padding=7) for side in SIDES]
+    expected = derainer(*(decode(source) for source in sources))
+    for side, got, want in zip(SIDES, rig.wait_for_pair(stamp), expected):
+        assert got.header.frame_id == FRAMES[side]
+        assert (got.encoding, got.height, got.width) == (encoding, 48, 64)
+        tolerance = 1 if encoding != "mono8" else 2  # grey is rounded once more
+        if encoding == "mono8":
+            want = np.rint(want @ [0.299, 0.587, 0.114])[..., None].repeat(3, axis=2)
+        assert np.abs(decode(got).astype(int) - want).max() <= tolerance
+
+
+def test_camera_info_of_the_same_stamp_comes_unchanged(rig):
+    stamp = rig.send()
+    rig.wait_for_pair(stamp)
+    for side in SIDES:
+        info = wait_for(lambda s=side: next((i for i in list(rig.infos[s]) if stamp_of(i) == stamp), None))
+        assert info == info_message(stamp, side)
+
+
+def test_camera_info_that_comes_seldom_is_restamped_to_the_image(rig):
+    rig.wait_for_pair(rig.send())
+    stamp = rig.send(info=False)
+    rig.wait_for_pair(stamp)
+    info = wait_for(lambda: next((i for i in list(rig.infos["right"]) if stamp_of(i) == stamp), None))
+    assert info.header.frame_id == FRAMES["right"]
+    assert info.p[3] == -378.0
+
+
+def test_broken_messages_are_skipped_and_the_next_good_pair_is_published(rig, node):
+    for change in ({"encoding": "yuv999"}, {"height": 0}, {"step": 3}, {"height": 480}, {"encoding": ""}):
+        stamp = next(rig.stamps)
+        for side in SIDES:
+            message = image_message(stamp, side)
+            for field, value in change.items():
+                setattr(message, field, value)
+            rig.image_pub[side].publish(message)
+        good = rig.send()
+        rig.wait_for_pair(good)
+        assert rig.received(stamp) is None
+    stamp = next(rig.stamps)
+    rig.image_pub["left"].publish(image_message(stamp, "left"))
+    rig.image_pub["right"].publish(image_message(stamp, "right", size=(48, 66)))
+    rig.wait_for_pair(rig.send())
+    assert rig.received(stamp) is None
+    assert "pair skipped" in node.text()
+    status = wait_for(
+        lambda: next((d.status[0] for d in rig.diagnostics if _value(d, "failures") not in ("", "0")), None)
+    )
+    assert {v.key: v.value for v in status.values}["last error"]
+
+
+def _value(array, key):
+    return {v.key: v.value for v in array.status[0].values}[key]
+
+
+def test_the_image_size_may_change_at_any_time(rig):
+    for size in ((16, 16), (90, 131), (48, 64)):
+        left, right = rig.wait_for_pair(rig.send(size=size))
+        assert (left.height, left.width) == (right.height, right.width) == size
+
+
+def test_unequal_stamps_do_not_pair_by_default(rig):
+    apart = rig.send(right_offset_ns=1000)
+    rig.wait_for_pair(rig.send())
+    assert rig.received(apart) is None
+
+
+def test_only_the_newest_waits_under_load_and_the_last_always_comes(rig):
+    stamps = [rig.send(size=(376, 1240)) for _ in range(12)]
+    rig.wait_for_pair(stamps[-1], 60)
+    got = [stamp_of(m) for m in rig.images["left"]]
+    assert got == sorted(got)
+    assert set(got) <= set(stamps)
+    assert len(got) < len(stamps)  # far faster than any CPU derains
+
+
+def test_disabling_passes_pairs_through_untouched(rig):
+    assert rig.enable(False).success
+    try:
+        stamp = rig.send(encoding="bgr8", padding=3)
+        left, right = rig.wait_for_pair(stamp)
+        assert left == image_message(stamp, "left", encoding="bgr8", padding=3)
+        assert right == image_message(stamp, "right", encoding="bgr8", padding=3)
+    finally:
+        assert rig.enable(True).success
+
+
+def test_diagnostics_count_pairs_and_name_the_engine(rig):
+    rig.wait_for_pair(rig.send())
+    array = wait_for(lambda: next((d for d in rig.diagnostics if _value(d, "latency median ms")), None))
+    assert int(_value(array, "pairs published")) >= 1
+    assert "openvino" in _value(array, "engine") or "torch" in _value(array, "engine")
+    assert array.status[0].name == "/derain: derain"
+
+
+def test_asleep_while_nobody_listens(rig, node):
+    rig.stop_listening()
+    wait_for(lambda: not any(p.get_subscription_count() for p in rig.image_pub.values()))
+    assert "nobody subscribes" in node.text()
+    rig.listen()
+    rig.wait_until_heard()
+    rig.wait_for_pair(rig.send())
+
+
+def test_best_effort_cameras_are_heard_too(rig, node):
+    from rclpy.qos import ReliabilityPolicy
+
+    other = Rig(reliability=ReliabilityPolicy.BEST_EFFORT)
+    try:
+        wait_for(lambda: "BEST_EFFORT" in node.text())
+        other.wait_until_heard()
+        other.wait_for_pair(other.send(stamp_ns=10**15))
+    finally:
+        other.close()

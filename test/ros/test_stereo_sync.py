@@ -1,0 +1,159 @@
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apanet_ros.stereo_sync import LEFT, RIGHT, CameraInfoCache, PairMatcher, StereoSynchronizer
+
+MS = 1_000_000
+PERIOD = 33 * MS
+
+
+def feed(matcher, events):
+    """events: (side, stamp, item); returns the pairs that came out."""
+    return [pair for event in events if (pair := matcher.add(*event)) is not None]
+
+
+def stream(side, frames, offset=0, jitter=()):
+    """(side, stamp, frame number) of every frame; `jitter` in ns per frame."""
+    return [(side, n * PERIOD + offset + (jitter[n] if n < len(jitter) else 0), n) for n in frames]
+
+
+def in_order_of_arrival(events, delays):
+    return [e for _, e in sorted(zip([e[1] + d for e, d in zip(events, delays)], events), key=lambda x: x[0])]
+
+
+frames = st.sets(st.integers(0, 30)).map(sorted)
+
+
+@settings(max_examples=200, deadline=None)
+@given(left=frames, right=frames, data=st.data())
+def test_exact_pairing_makes_every_pair_and_no_wrong_one(left, right, data):
+    """Whatever is dropped, however late one side runs: equal stamps pair, each once, in order."""
+    events = stream(LEFT, left) + stream(RIGHT, right)
+    lag = data.draw(st.integers(-5 * PERIOD, 5 * PERIOD), "how late the right side is")
+    pairs = feed(PairMatcher(), in_order_of_arrival(events, [lag if e[0] == RIGHT else 0 for e in events]))
+    assert pairs == [(n, n) for n in sorted(set(left) & set(right))]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    left=frames,
+    right=frames,
+    offset=st.integers(-8 * MS, 8 * MS),
+    jitter=st.lists(st.integers(-2 * MS, 2 * MS), min_size=31, max_size=31),
+    tolerance=st.integers(0, 13 * MS),
+)
+def test_nearest_pairing_never_pairs_two_moments(left, right, offset, jitter, tolerance):
+    """Cameras triggered together, with a constant offset and jitter, and drops on either side."""
+    events = sorted(stream(LEFT, left) + stream(RIGHT, right, offset, jitter), key=lambda e: e[1])
+    pairs = feed(PairMatcher(tolerance), events)
+    assert all(left_frame == right_frame for left_frame, right_frame in pairs)
+    assert pairs == sorted(set(pairs))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    events=st.lists(st.tuples(st.sampled_from([LEFT, RIGHT]), st.integers(0, 3 * 10**9), st.integers()), max_size=80),
+    tolerance=st.sampled_from([0, 5 * MS, 10**9]),
+)
+def test_any_garbage_keeps_the_rules(events, tolerance):
+    """Duplicates, reordering, jumps: within tolerance always, nothing used twice, memory bounded, counts add up."""
+    matcher = PairMatcher(tolerance, depth=5)
+    tagged = [(side, stamp, (index, stamp)) for index, (side, stamp, _) in enumerate(events)]
+    pairs = feed(matcher, tagged)
+    for (_, left_stamp), (_, right_stamp) in pairs:
+        assert abs(left_stamp - right_stamp) <= tolerance
+    for side in (LEFT, RIGHT):
+        used = [pair[side][0] for pair in pairs]
+        assert len(used) == len(set(used))
+        assert all(events[index][0] == side for index in used)
+    counts = matcher.counts
+    waiting = sum(len(w) for w in matcher._waiting)
+    assert waiting <= 10
+    assert sum(counts.received) == len(events)
+    replaced = len(events) - 2 * counts.paired - counts.unpaired - counts.late - waiting
+    assert replaced >= 0  # duplicates that took the place of the first
+
+
+def test_a_drop_does_not_shift_the_pairs_that_follow():
+    """The stock approximate synchroniser pairs left 2 with right 1 here."""
+    left, right = stream(LEFT, [0, 1, 2, 3, 4]), stream(RIGHT, [0, 1, 3, 4], offset=3 * MS)
+    pairs = feed(PairMatcher(30 * MS), sorted(left + right, key=lambda e: e[1]))
+    assert pairs == [(1, 1), (3, 3), (4, 4)]  # 0 cannot be judged before a period was seen
+
+
+def test_equal_stamps_pair_at_once_even_with_tolerance():
+    assert feed(PairMatcher(5 * MS), [(LEFT, 0, "l"), (RIGHT, 0, "r")]) == [("l", "r")]
+
+
+def test_a_looped_bag_pairs_again_from_its_first_frame():
+    once = [e for n in range(40) for e in stream(LEFT, [n]) + stream(RIGHT, [n])]
+    matcher = PairMatcher()
+    assert feed(matcher, once * 3) == [(n, n) for n in range(40)] * 3
+    assert matcher.counts.time_jumps == 4
+
+
+def test_a_looped_bag_shorter_than_the_jump_threshold_recovers():
+    once = [e for n in range(8) for e in stream(LEFT, [n]) + stream(RIGHT, [n])]
+    pairs = feed(PairMatcher(), once * 2)
+    assert pairs[8:] == [(n, n) for n in range(2, 8)]
+
+
+def test_one_stamp_from_the_future_does_not_block():
+    events = [e for n in range(6) for e in stream(LEFT, [n]) + stream(RIGHT, [n])]
+    events.insert(4, (LEFT, 10**12, "future"))
+    assert len(feed(PairMatcher(), events)) == 6
+
+
+def test_a_silent_side_is_bounded_and_counted():
+    matcher = PairMatcher(depth=5)
+    assert feed(matcher, stream(LEFT, range(100))) == []
+    assert matcher.counts.unpaired == 95
+
+
+def test_the_nearest_difference_is_told():
+    matcher = PairMatcher()
+    feed(matcher, [(LEFT, 0, "l"), (RIGHT, 4 * MS, "r")])
+    assert matcher.counts.nearest_ns == 4 * MS
+
+
+class Stamped:
+    def __init__(self, stamp_ns):
+        sec, nanosec = divmod(stamp_ns, 10**9)
+        self.header = type("Header", (), {"stamp": type("Time", (), {"sec": sec, "nanosec": nanosec})})
+
+
+def test_synchronizer_is_a_filter_and_survives_a_callback_that_raises():
+    from apanet_ros.stereo_sync import SimpleFilter
+
+    left, right = SimpleFilter(), SimpleFilter()
+    synchronizer = StereoSynchronizer(left, right)
+    seen = []
+
+    def callback(*pair):
+        seen.append(pair)
+        if len(seen) == 1:
+            raise RuntimeError("user code")
+
+    synchronizer.registerCallback(callback)
+    for number in range(2):
+        left.signalMessage(Stamped(number))
+        try:
+            right.signalMessage(Stamped(number))
+        except RuntimeError:
+            assert number == 0
+    assert len(seen) == 2
+    others = SimpleFilter(), SimpleFilter()
+    synchronizer.connectInput(*others)
+    left.signalMessage(Stamped(7))
+    right.signalMessage(Stamped(7))  # no longer connected
+    assert len(seen) == 2
+
+
+def test_camera_info_is_found_by_stamp_else_the_newest():
+    cache = CameraInfoCache()
+    assert cache.find(1) is None
+    first, second = Stamped(1), Stamped(2)
+    cache.add(first)
+    cache.add(second)
+    assert cache.find(1) == (first, True)
+    assert cache.find(9) == (second, False)
