@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import math
+import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -21,12 +22,13 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import SetBool
 
-from apanet_core import StereoDerainer
 from apanet_ros import image_codec, parameters
 from apanet_ros.diagnostics import NodeStatistics, diagnostic_array
 from apanet_ros.inputs import SIDES, StereoInputs
-from apanet_ros.stereo_sync import CameraInfoCache, stamp_ns
 from apanet_ros.worker import NewestWorker
+
+if TYPE_CHECKING:
+    from apanet_core import StereoDerainer
 
 Pair = tuple[Image, Image, float]  # left, right, time.monotonic() of arrival
 HOUSEKEEPING_S = 0.1
@@ -79,6 +81,8 @@ class DerainNode(LifecycleNode):
         self._settings = parameters.read(self)
         p = self._settings
         try:
+            from apanet_core import StereoDerainer  # here, since torch takes seconds to import
+
             self._derainer = StereoDerainer(p.model, p.engine, p.device, p.precision)
             if p.warmup_width and p.warmup_height:
                 self._derainer.warm_up(p.warmup_height, p.warmup_width)
@@ -183,29 +187,13 @@ class DerainNode(LifecycleNode):
             self.get_logger().info(f"subscribed again, {self._inputs.reliability.name} as the publishers are")
         else:
             self._inputs.synchronizer.matcher.tolerance_ns = round(1e9 * self._settings.pairing_tolerance_s)
-            self._warn_when_nothing_pairs(self._inputs)
+            if now - self._awake_since > LOG_EVERY_S and not self._inputs.synchronizer.matcher.counts.paired:
+                self.get_logger().warning(self._inputs.why_nothing_pairs(), throttle_duration_sec=LOG_EVERY_S)
 
     def _sleep(self) -> None:
         if self._inputs is not None:
             self._inputs.close()
             self._inputs = None
-
-    def _warn_when_nothing_pairs(self, inputs: StereoInputs) -> None:
-        counts = inputs.synchronizer.matcher.counts
-        if counts.paired or time.monotonic() - self._awake_since < LOG_EVERY_S:
-            return
-        if min(counts.received) == 0:
-            reason = "check the remaps" if max(counts.received) == 0 else "one camera is silent"
-        elif counts.nearest_ns is not None:
-            advice = "raise tolerance_s" if self._settings.approximate_sync else "set approximate_sync and tolerance_s"
-            reason = f"the nearest stamps differ by {counts.nearest_ns / 1e6:.3f} ms: {advice}"
-        else:
-            reason = "no stamps to compare"
-        self.get_logger().warning(
-            f"no pairs yet: {counts.received[0]} left and {counts.received[1]} right images "
-            f"on {inputs.describe()}; {reason}",
-            throttle_duration_sec=LOG_EVERY_S,
-        )
 
     def _on_pair(self, left: Image, right: Image) -> None:
         if self._worker is not None and not self._worker.put((left, right, time.monotonic())):
@@ -246,7 +234,7 @@ class DerainNode(LifecycleNode):
         else:
             clean = [left, right]
         for side, image in zip(SIDES, clean):
-            info = info_for(inputs.infos[side], image)
+            info = inputs.infos[side].beside(image)
             if info is not None:
                 self._info_publishers[side].publish(info)
             else:
@@ -259,18 +247,6 @@ class DerainNode(LifecycleNode):
         self.get_logger().error(f"pair skipped: {error}", throttle_duration_sec=LOG_EVERY_S)
 
 
-def info_for(cache: CameraInfoCache, image: Image) -> CameraInfo | None:
-    """The CameraInfo to publish beside `image`: its own unchanged, or the newest one under the image's header."""
-    found = cache.find(stamp_ns(image))
-    if found is None:
-        return None
-    info, same_stamp = found
-    if not same_stamp:
-        info = copy.copy(info)
-        info.header = image.header
-    return info
-
-
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is told to stop.
 
@@ -280,22 +256,29 @@ def main(args: list[str] | None = None) -> int:
     Returns:
         0 after a clean end, 1 when the node could not start.
     """
-    rclpy.init(args=args)
-    node = DerainNode()
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    started = False
+    node = None
+    code = 0
     try:
-        started = node.autostart()
-        if started:
+        rclpy.init(args=args)
+        node = DerainNode()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        if node.autostart():
             executor.spin()
+        else:
+            code = 1
     except (KeyboardInterrupt, ExternalShutdownException):
-        started = True
+        pass
+    except ParameterException as error:
+        print(f"derain_node: error: {error}", file=sys.stderr)
+        code = 1
     finally:
-        node.on_shutdown(None)  # type: ignore[arg-type]
-        node.destroy_node()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the clean end
+        if node is not None:
+            node.on_shutdown(None)  # type: ignore[arg-type]
+            node.destroy_node()
         rclpy.try_shutdown()
-    return 0 if started else 1
+    return code
 
 
 if __name__ == "__main__":

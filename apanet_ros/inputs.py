@@ -65,6 +65,19 @@ class StereoInputs:
             for subscriber in filters.values():
                 self._node.destroy_subscription(subscriber.sub)
 
+    def why_nothing_pairs(self) -> str:
+        """What was received so far and what to do about it, for the log."""
+        counts = self.synchronizer.matcher.counts
+        if max(counts.received) == 0:
+            reason = "check the remaps"
+        elif min(counts.received) == 0:
+            reason = "one camera is silent"
+        else:
+            apart = "" if counts.nearest_ns is None else f" by {counts.nearest_ns / 1e6:.3f} ms at least"
+            reason = f"the stamps differ{apart}: set approximate_sync, and tolerance_s above that"
+        received = f"{counts.received[0]} left and {counts.received[1]} right images"
+        return f"no pairs yet: {received} on {self.describe()}; {reason}"
+
     def describe(self) -> str:
         """The image topics after remapping, with their number of publishers, for log messages."""
         topics = [self._node.resolve_topic_name(f"{side}/image_rect") for side in SIDES]

@@ -6,6 +6,7 @@ bag has looped, and pair the wrong frames after a drop when their slop is above 
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -184,13 +185,17 @@ class CameraInfoCache:
         """Remember a message."""
         self._recent.append(info)
 
-    def find(self, stamp: int) -> tuple[Any, bool] | None:
-        """The message with exactly this stamp (ns) and True, else the newest one and False; None when there is none."""
+    def beside(self, image: Any) -> Any | None:
+        """The CameraInfo to publish beside `image`: its own unchanged, else the newest one under the image's header."""
         recent = list(self._recent)  # the receiving thread may append meanwhile
         for info in reversed(recent):
-            if stamp_ns(info) == stamp:
-                return info, True
-        return (recent[-1], False) if recent else None
+            if info.header.stamp == image.header.stamp:
+                return info
+        if not recent:
+            return None
+        info = copy.copy(recent[-1])
+        info.header = image.header
+        return info
 
 
 def stamp_ns(message: Any) -> int:

@@ -1,35 +1,46 @@
 """Start the derain node: ros2 launch apanet_ros derain.launch.py namespace:=stereo"""
 
 from pathlib import Path
+from typing import Any
 
+import yaml
 from ament_index_python.packages import get_package_share_directory
-from launch.actions import DeclareLaunchArgument
-from launch.substitutions import LaunchConfiguration
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
 
-from launch import LaunchDescription
+from launch import LaunchContext, LaunchDescription
 
-# name: (default, description)
+# name: (default, description). An empty default leaves the parameter to params_file.
 ARGUMENTS = {
     "namespace": ("", "Namespace of the node and of every relative topic, such as the stereo camera's."),
     "left_image": ("left/image_rect", "Left rectified image topic."),
     "right_image": ("right/image_rect", "Right rectified image topic."),
     "left_camera_info": ("left/camera_info", "CameraInfo of the left view."),
     "right_camera_info": ("right/camera_info", "CameraInfo of the right view."),
-    "model": ("tiny", "Bundled preset, or path of a .safetensors checkpoint."),
-    "engine": ("auto", "auto, torch or openvino."),
-    "device": ("auto", "auto, cpu, cuda or cuda:N."),
-    "approximate_sync": ("false", "Pair nearest stamps within tolerance_s, in place of equal stamps only."),
-    "tolerance_s": ("0.01", "Largest stamp difference within a pair, in seconds, with approximate_sync."),
+    "model": ("", "Bundled preset, or path of a .safetensors checkpoint."),
+    "engine": ("", "auto, torch or openvino."),
+    "device": ("", "auto, cpu, cuda or cuda:N."),
+    "approximate_sync": ("", "true pairs nearest stamps within tolerance_s, in place of equal stamps only."),
+    "tolerance_s": ("", "Largest stamp difference within a pair, in seconds, with approximate_sync."),
     "params_file": (
         "",
-        "YAML file with further parameters; the arguments here win over it. Default: config/derain.yaml.",
+        "YAML file of parameters in place of the package's config/derain.yaml; arguments given win over it.",
     ),
-    "use_sim_time": ("false", "Take time from /clock, as when a bag is played with --clock."),
-    "log_level": ("info", "debug, info, warn, error or fatal."),
+    "use_sim_time": ("", "true takes time from /clock, as when a bag is played with --clock."),
+    "log_level": ("info", "Least severity that is logged."),
 }
-TYPED = {"approximate_sync": bool, "tolerance_s": float, "use_sim_time": bool}
+CHOICES = {
+    "engine": ["", "auto", "torch", "openvino"],
+    "log_level": ["debug", "info", "warn", "error", "fatal"],
+}
+PARAMETERS = {
+    "model": str,
+    "engine": str,
+    "device": str,
+    "approximate_sync": bool,
+    "tolerance_s": float,
+    "use_sim_time": bool,
+}
 TOPICS = {
     "left/image_rect": "left_image",
     "right/image_rect": "right_image",
@@ -38,27 +49,42 @@ TOPICS = {
 }
 
 
-def generate_launch_description() -> LaunchDescription:
-    """One node; every argument is a launch argument with a description."""
-    default_params = Path(get_package_share_directory("apanet_ros")) / "config" / "derain.yaml"
-    defaults = {name: default for name, (default, _) in ARGUMENTS.items()} | {"params_file": str(default_params)}
-    declared = [
-        DeclareLaunchArgument(name, default_value=defaults[name], description=description)
-        for name, (_, description) in ARGUMENTS.items()
-    ]
-    parameters = {
-        name: ParameterValue(LaunchConfiguration(name), value_type=TYPED.get(name, str))
-        for name in ("model", "engine", "device", "approximate_sync", "tolerance_s", "use_sim_time")
-    }
+def make_node(context: LaunchContext) -> list[Node]:
+    """Build the node from the arguments that were given."""
+    given = {name: context.launch_configurations[name] for name in ARGUMENTS}
+    default_file = Path(get_package_share_directory("apanet_ros")) / "config" / "derain.yaml"
+    params_file = Path(given["params_file"] or default_file).expanduser()
+    if not params_file.is_file():
+        raise FileNotFoundError(f"params_file: no file at {params_file}")
+    parameters = {name: parse(name, given[name], kind) for name, kind in PARAMETERS.items() if given[name]}
     node = Node(
         package="apanet_ros",
         executable="derain_node",
         name="derain",
-        namespace=LaunchConfiguration("namespace"),
-        parameters=[LaunchConfiguration("params_file"), parameters],
-        remappings=[(topic, LaunchConfiguration(argument)) for topic, argument in TOPICS.items()],
-        arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
+        namespace=given["namespace"],
+        parameters=[str(params_file), parameters],
+        remappings=[(topic, given[argument]) for topic, argument in TOPICS.items()],
+        ros_arguments=["--log-level", given["log_level"]],
         output="screen",
         emulate_tty=True,
     )
-    return LaunchDescription([*declared, node])
+    return [node]
+
+
+def parse(name: str, text: str, kind: type) -> Any:
+    """Read an argument as the type of its parameter."""
+    value: Any = text if kind is str else yaml.safe_load(text)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, kind):
+        raise ValueError(f"{name}: expected a {kind.__name__}, got {text!r}")
+    return value
+
+
+def generate_launch_description() -> LaunchDescription:
+    """One node; every argument is a launch argument with a description."""
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=description, choices=CHOICES.get(name))
+        for name, (default, description) in ARGUMENTS.items()
+    ]
+    return LaunchDescription([*declared, OpaqueFunction(function=make_node)])

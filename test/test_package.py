@@ -101,7 +101,18 @@ def test_launch_description_with_the_real_launch_ros():
 
 def test_files_that_ros_needs_are_installed(tmp_path):
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", tmp_path, ROOT],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-build-isolation",
+            "--target",
+            tmp_path,
+            ROOT,
+        ],
         check=True,
         capture_output=True,
     )

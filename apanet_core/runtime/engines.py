@@ -125,7 +125,7 @@ class OpenVINOEngine:
             request = self._one_size[1] if ready and self._one_size else self._any_size
             idle = self._compiling is None or not self._compiling.is_alive()
         if not ready and idle:
-            self._compiling = threading.Thread(target=self.prepare, args=left.shape[:2], daemon=True)
+            self._compiling = threading.Thread(target=self.prepare, args=left.shape[:2])
             self._compiling.start()
         result = request.infer([np.ascontiguousarray(left), np.ascontiguousarray(right)], share_inputs=True)
         return result[0].copy(), result[1].copy()

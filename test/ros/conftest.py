@@ -26,6 +26,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import SetBool
 
 SIDES = ("left", "right")
+SYMMETRIC = ("rgb8", "bgr8", "rgba8", "bgra8", "mono8")  # encodings that come out as they went in
 STAMPS = itertools.count(10**9, 10**9)  # one clock for all tests
 FRAMES = {side: f"{side}_camera_optical_frame" for side in SIDES}
 
@@ -42,7 +43,7 @@ def wait_for(condition, timeout_s=20.0):
 
 def image_message(stamp_ns, side="left", size=(48, 64), encoding="rgb8", padding=0, seed=0):
     """A noise image whose rows are `padding` bytes longer than they need be."""
-    channels = {"mono8": 1, "rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4}[encoding]
+    channels = {"mono8": 1, "bayer_rggb8": 1, "yuv422_yuy2": 2, "rgba8": 4, "bgra8": 4}.get(encoding, 3)
     rows = np.random.default_rng(seed).integers(0, 256, (size[0], size[1] * channels + padding), dtype=np.uint8)
     message = Image(height=size[0], width=size[1], encoding=encoding, step=rows.shape[1])
     message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)

@@ -1,3 +1,4 @@
+from conftest import image_message, info_message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -151,9 +152,12 @@ def test_synchronizer_is_a_filter_and_survives_a_callback_that_raises():
 
 def test_camera_info_is_found_by_stamp_else_the_newest():
     cache = CameraInfoCache()
-    assert cache.find(1) is None
-    first, second = Stamped(1), Stamped(2)
+    images = image_message(1), image_message(9)
+    assert cache.beside(images[0]) is None
+    first, second = info_message(1), info_message(2)
     cache.add(first)
     cache.add(second)
-    assert cache.find(1) == (first, True)
-    assert cache.find(9) == (second, False)
+    assert cache.beside(images[0]) is first
+    restamped = cache.beside(images[1])
+    assert (restamped.header, restamped.p.tolist()) == (images[1].header, second.p.tolist())
+    assert second == info_message(2)  # the cached one is as it was

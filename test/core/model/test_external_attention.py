@@ -30,7 +30,7 @@ def test_weights_sum_to_one_over_the_memory():
 
 
 def test_repeating_the_image_changes_nothing():
-    """The softmax over tokens depends on the size of the image; the normalisation over the memory takes it out again."""
+    """The softmax over tokens depends on the image size; the normalisation over the memory takes it out again."""
     module = ExternalAttention(6, 5, 1e-9)
     x = torch.randn(1, 6, 8, 8)
     torch.testing.assert_close(module(x.repeat(1, 1, 3, 2))[..., :8, :8], module(x), atol=1e-5, rtol=1e-4)
