@@ -19,6 +19,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import SetBool
 
@@ -256,24 +257,32 @@ def main(args: list[str] | None = None) -> int:
     Returns:
         0 after a clean end, 1 when the node could not start.
     """
+
+    def end(signal_number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    # rclpy's own handlers would take the context from under a running callback, which then fails at random.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
     node = None
     code = 0
     try:
-        rclpy.init(args=args)
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = DerainNode()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        if node.autostart():
-            executor.spin()
-        else:
+        if not node.autostart():
             code = 1
+        while code == 0:
+            executor.spin_once(timeout_sec=0.2)  # Python looks for signals in between
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except ParameterException as error:
         print(f"derain_node: error: {error}", file=sys.stderr)
         code = 1
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the clean end
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the clean end
         if node is not None:
             node.on_shutdown(None)  # type: ignore[arg-type]
             node.destroy_node()
