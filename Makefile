@@ -3,9 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 EXTRAS := openvino,ros,bags,train,demo,dev
-# DDS stays on this machine; large images need Fast DDS's LARGE_DATA transports.
+# DDS stays on this machine.
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
-export FASTDDS_BUILTIN_TRANSPORTS ?= LARGE_DATA
 
 .PHONY: demo test check benchmark format clean
 

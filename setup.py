@@ -21,7 +21,7 @@ setup(
     maintainer="APANet-ROS developers",
     maintainer_email="maintainers@apanet-ros.example.org",
     packages=find_packages(include=["apanet_core", "apanet_core.*", "apanet_ros", "apanet_ros.*"]),
-    package_data={"apanet_core": ["weights/*", "py.typed"]},
+    package_data={"apanet_core": ["weights/*", "py.typed"], "apanet_ros": ["fastdds.xml"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

@@ -26,6 +26,7 @@ from std_srvs.srv import SetBool
 from apanet_ros import image_codec, parameters
 from apanet_ros.diagnostics import NodeStatistics, diagnostic_array
 from apanet_ros.inputs import SIDES, StereoInputs
+from apanet_ros.transport import prefer_large_shared_memory
 from apanet_ros.worker import NewestWorker
 
 if TYPE_CHECKING:
@@ -267,6 +268,7 @@ def main(args: list[str] | None = None) -> int:
     node = None
     code = 0
     try:
+        prefer_large_shared_memory()
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = DerainNode()
         executor = SingleThreadedExecutor()

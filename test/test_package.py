@@ -119,6 +119,7 @@ def test_files_that_ros_needs_are_installed(tmp_path):
     share = tmp_path / "share/apanet_ros"
     for name in ("package.xml", "launch/derain.launch.py", "config/derain.yaml", "rviz/derain.rviz"):
         assert (share / name).is_file(), name
+    assert (tmp_path / "apanet_ros/fastdds.xml").is_file()
     assert (tmp_path / "share/ament_index/resource_index/packages/apanet_ros").is_file()
     for name in ("tiny.safetensors", "tiny.md"):
         assert (tmp_path / "apanet_core/weights" / name).is_file()

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
 os.environ["ROS_DOMAIN_ID"] = str(20 + os.getpid() % 60)  # a domain of this test run's own
 
 rclpy = pytest.importorskip("rclpy", reason="needs rclpy: make test installs it")
@@ -24,6 +23,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import SetBool
+
+from apanet_ros.transport import prefer_large_shared_memory
 
 SIDES = ("left", "right")
 SYMMETRIC = ("rgb8", "bgr8", "rgba8", "bgra8", "mono8")  # encodings that come out as they went in
@@ -164,6 +165,7 @@ class NodeProcess:
 
 @pytest.fixture(scope="session")
 def ros():
+    prefer_large_shared_memory()
     rclpy.init(args=[])
     yield
     rclpy.try_shutdown()

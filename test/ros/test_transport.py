@@ -1,0 +1,32 @@
+import os
+
+import pytest
+
+from apanet_ros.transport import PROFILE, USER_SETTINGS, prefer_large_shared_memory
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    for name in (*USER_SETTINGS, "RMW_IMPLEMENTATION", "ROS_DISTRO"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    return monkeypatch
+
+
+def test_the_profile_is_named_in_the_variable_of_the_distribution(environment):
+    prefer_large_shared_memory()
+    assert os.environ["FASTDDS_DEFAULT_PROFILES_FILE"] == str(PROFILE)
+    environment.delenv("FASTDDS_DEFAULT_PROFILES_FILE")
+    environment.setenv("ROS_DISTRO", "humble")
+    prefer_large_shared_memory()
+    assert os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] == str(PROFILE)
+    assert PROFILE.is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA"), ("RMW_IMPLEMENTATION", "rmw_cyclonedds_cpp")]
+)
+def test_what_the_user_chose_stays(environment, name, value):
+    environment.setenv(name, value)
+    prefer_large_shared_memory()
+    assert "FASTDDS_DEFAULT_PROFILES_FILE" not in os.environ
