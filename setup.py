@@ -38,7 +38,8 @@ setup(
         "opencv-python>=4.6",
         "safetensors>=0.4",
         "tqdm>=4.60",
-        "jsonargparse[signatures]>=4.49",
+        "jsonargparse>=4.49",
+        "docstring-parser-fork>=0.0.12",  # jsonargparse reads help texts with it; pydoclint needs this fork
     ],
     extras_require={
         # fastest on a CPU
