@@ -35,6 +35,22 @@ def derain(
     print(f"{count} pairs written to {output}")
 
 
+def import_checkpoint(published: Path, output: Path) -> None:
+    """Convert a checkpoint of the code published with the paper.
+
+    Args:
+        published: a .pth file of that code.
+        output: the .safetensors file to write.
+    """
+    from apanet_core.model.checkpoint import save_checkpoint
+    from apanet_core.model.published import load_published
+
+    if output.suffix != ".safetensors":
+        raise ValueError(f"output must be a .safetensors file: got {output}")
+    save_checkpoint(load_published(published), output, source=published.name)
+    print(f"wrote {output}")
+
+
 def info() -> None:
     """List the presets, their sizes, and the cards of the bundled weights."""
     from apanet_core.model.checkpoint import bundled_models
@@ -59,7 +75,12 @@ def train(config: TrainConfig) -> None:
     print(f"best weights: {run(config)}")
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"derain": derain, "train": train, "info": info}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "derain": derain,
+    "train": train,
+    "import-checkpoint": import_checkpoint,
+    "info": info,
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -80,7 +101,7 @@ def main(argv: list[str] | None = None) -> int:
             subparser.add_argument("--config", action=ActionConfigFile, help="YAML file; also as first argument")
             subparser.add_class_arguments(TrainConfig, as_group=False)
         else:
-            subparser.add_function_arguments(function, as_group=False)
+            subparser.add_function_arguments(function, as_group=False, as_positional=function is import_checkpoint)
         subcommands.add_subcommand(name, subparser, help=summary)
     argv = sys.argv[1:] if argv is None else argv
     if len(argv) > 1 and argv[0] == "train" and not argv[1].startswith("-"):

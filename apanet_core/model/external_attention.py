@@ -6,8 +6,12 @@ import math
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from apanet_core.model.layers import ChannelNorm, GatedFeedForward
+
+# The weights sum to at most 1 / eps over the memory: from here on they change nothing that float32 can hold.
+LARGEST_EPS = 1e6
 
 
 class ExternalAttention(nn.Module):
@@ -32,7 +36,8 @@ class ExternalAttention(nn.Module):
         """Attention of every pixel over the memory: (B, C, H, W) -> (B, S, H, W), float32, sums to 1 (less eps)."""
         logits = self.key(x).float()
         log_a = logits - logits.logsumexp(dim=(2, 3), keepdim=True)
-        total = torch.logaddexp(log_a.logsumexp(dim=1, keepdim=True), log_a.new_tensor(self.log_eps))
+        # log(eps + sum), as log(eps) + log(1 + sum / eps)
+        total = self.log_eps + F.softplus(log_a.logsumexp(dim=1, keepdim=True) - self.log_eps)
         return torch.exp(log_a - total)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -44,12 +49,13 @@ class ExternalAttentionBlock(nn.Module):
     """EAM: external attention, then a gated feed-forward, each added with a learnt scale per channel.
 
     The scales start at zero, so a new block is the identity. With ``memory_units`` None the block has no memory and
-    keeps the feed-forward only.
+    keeps the feed-forward only. An eps so large that attention is lost in rounding (`LARGEST_EPS`) skips it.
     """
 
     def __init__(self, channels: int, memory_units: int | None, eps: float = 1e-9) -> None:
         super().__init__()
         self.attention: ExternalAttention | None = None
+        self.attends = memory_units is not None and eps < LARGEST_EPS
         if memory_units is not None:
             self.attention_norm = ChannelNorm(channels, eps=1e-5)
             self.attention = ExternalAttention(channels, memory_units, eps)
@@ -60,6 +66,6 @@ class ExternalAttentionBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) -> (B, C, H, W); images of a batch do not see each other."""
-        if self.attention is not None:
+        if self.attention is not None and self.attends:
             x = x + self.attention_scale * self.attention(self.attention_norm(x))
         return x + self.feed_forward_scale * self.feed_forward(self.feed_forward_norm(x))
