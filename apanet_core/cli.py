@@ -35,6 +35,50 @@ def derain(
     print(f"{count} pairs written to {output}")
 
 
+def benchmark(
+    models: list[str] = ["tiny"],  # noqa: B006 (jsonargparse copies defaults)
+    engines: list[str] = ["openvino", "torch"],  # noqa: B006
+    sizes: list[str] = ["640x480", "1242x375"],  # noqa: B006
+    device: str = "auto",
+    precision: str = "auto",
+    against: str | None = None,
+    repeats: int = 20,
+    seconds: float = 30.0,
+    json: Path | None = None,
+) -> None:
+    """Measure speed and memory of models and engines, side by side.
+
+    Args:
+        models: presets or .safetensors checkpoints.
+        engines: torch, openvino.
+        sizes: WIDTHxHEIGHT in px.
+        device: auto, cpu, cuda or cuda:N.
+        precision: auto, float32, float16 or bfloat16.
+        against: "dense" measures the torch engine once more with APAM's dense map, and prints ratios.
+        repeats: most timed runs per row.
+        seconds: most time per row.
+        json: file to write the rows to as well.
+    """
+    from apanet_core.runtime.benchmark import Case, format_results, write_json
+    from apanet_core.runtime.benchmark import benchmark as run
+
+    if against not in (None, "dense"):
+        raise ValueError(f"against must be dense: got {against!r}")
+    cases = []
+    for size in sizes:
+        width, _, height = size.partition("x")
+        if not (width.isdigit() and height.isdigit()):
+            raise ValueError(f"sizes are WIDTHxHEIGHT in px, such as 1242x375: got {size!r}")
+        for model in models:
+            for engine in engines:
+                forms = (False, True) if against and engine == "torch" else (False,)
+                cases += [Case(model, engine, device, precision, int(height), int(width), dense) for dense in forms]
+    results = run(cases, repeats, seconds)
+    print(format_results(results))
+    if json is not None:
+        write_json(results, json)
+
+
 def import_checkpoint(published: Path, output: Path) -> None:
     """Convert a checkpoint of the code published with the paper.
 
@@ -79,6 +123,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "derain": derain,
     "train": train,
     "import-checkpoint": import_checkpoint,
+    "benchmark": benchmark,
     "info": info,
 }
 

@@ -1,0 +1,177 @@
+"""Speed and memory of models and engines, side by side in one run."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import platform
+import resource
+import statistics
+import time
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from apanet_core.model.checkpoint import bundled_models, load_model
+from apanet_core.model.config import preset
+from apanet_core.model.network import APANet
+from apanet_core.model.parallax_attention import ParallaxAttention, band_mask
+from apanet_core.runtime.engines import make_engine
+
+
+@dataclass(frozen=True)
+class Case:
+    """What one row measures: `dense` replaces APAM by the form that builds its H x W x W map."""
+
+    model: str
+    engine: str
+    device: str
+    precision: str
+    height: int
+    width: int
+    dense: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """One row.
+
+    Attributes:
+        model: preset, or path of a checkpoint; "+dense" with the dense map.
+        engine: what ran it.
+        device: where, in words.
+        precision: of the computation.
+        size: WIDTHxHEIGHT in px.
+        median_ms: of one pair, uint8 images in and out.
+        p95_ms: 95th percentile.
+        pairs_per_s: 1000 / median_ms.
+        gmac: billions of multiply-accumulates of one pair, counted by torch.
+        gmac_per_s: gmac x pairs_per_s.
+        peak_gib: most memory the process held (CPU), or torch allocated (CUDA).
+    """
+
+    model: str
+    engine: str
+    device: str
+    precision: str
+    size: str
+    median_ms: float
+    p95_ms: float
+    pairs_per_s: float
+    gmac: float
+    gmac_per_s: float
+    peak_gib: float
+
+
+def benchmark(cases: list[Case], repeats: int, seconds: float) -> list[Result]:
+    """Measure every case in a process of its own, so that its peak memory is its own.
+
+    Args:
+        cases: what to measure.
+        repeats: most timed runs of a case.
+        seconds: a case stops after its first run beyond this.
+
+    Returns:
+        A result per case.
+    """
+    context = multiprocessing.get_context("spawn")
+    results = []
+    for case in tqdm(cases, desc="benchmark", unit="case"):
+        with context.Pool(1) as pool:
+            results.append(pool.apply(measure, (case, repeats, seconds)))
+    return results
+
+
+def measure(case: Case, repeats: int, seconds: float) -> Result:
+    """Time one case in this process: warm-up, then `repeats` runs of one random pair."""
+    torch.manual_seed(0)
+    named = case.model.endswith(".safetensors") or case.model in bundled_models()
+    network = load_model(case.model) if named else APANet(preset(case.model)).eval()  # speed needs no weights
+    if case.dense:
+        for module in network.modules():
+            if isinstance(module, ParallaxAttention):
+                module.attention = dense_attention
+    gmac = count_gmac(network, case.height, case.width)
+    engine = make_engine(network, case.engine, case.device, case.precision)
+    rng = np.random.default_rng(0)
+    left, right = (rng.integers(0, 256, (case.height, case.width, 3), dtype=np.uint8) for _ in range(2))
+    engine.prepare(case.height, case.width)
+    engine(left, right)
+    times: list[float] = []
+    while len(times) < repeats and sum(times) < seconds:
+        start = time.perf_counter()
+        engine(left, right)  # returns host arrays: on CUDA too the work is done by then
+        times.append(time.perf_counter() - start)
+    median = statistics.median(times)
+    on_gpu = engine.device != "CPU"
+    peak = torch.cuda.max_memory_allocated() if on_gpu else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return Result(
+        model=case.model + ("+dense" if case.dense else ""),
+        engine=engine.name,
+        device=engine.device,
+        precision=engine.precision,
+        size=f"{case.width}x{case.height}",
+        median_ms=1000 * median,
+        p95_ms=1000 * sorted(times)[int(0.95 * (len(times) - 1))],
+        pairs_per_s=1 / median,
+        gmac=gmac,
+        gmac_per_s=gmac / median,
+        peak_gib=peak / 2**30,
+    )
+
+
+def dense_attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, reach: int | None, to_the_right: bool = False
+) -> torch.Tensor:
+    """`scanline_attention` as the formula has it, through a map of H x W x W weights: the reference to beat."""
+    logits = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
+    mask = band_mask(query.shape[2], reach, query.device)
+    return F.softmax(logits.masked_fill(~(mask.T if to_the_right else mask), -torch.inf), dim=-1) @ value
+
+
+def count_gmac(network: APANet, height: int, width: int) -> float:
+    """Billions of multiply-accumulates of one pair, without running it."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"):
+        shape_only = APANet(network.config)
+        view = torch.empty(1, 3, height, width)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        shape_only(view, view)
+    return counter.get_total_flops() / 2e9
+
+
+def format_results(results: list[Result]) -> str:
+    """A Markdown table, with the machine and the ratio of every `+dense` row to the row it is the reference of."""
+    names = [field.name for field in fields(Result)]
+    lines = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
+    for result in results:
+        values = [f"{v:.3g}" if isinstance(v, float) and v < 100 else f"{v:.0f}" if isinstance(v, float) else v
+                  for v in asdict(result).values()]  # fmt: skip
+        lines.append(f"| {' | '.join(values)} |")
+    own = {(r.model, r.engine, r.size, r.precision): r for r in results}
+    for dense in (r for r in results if r.model.endswith("+dense")):
+        ours = own[dense.model.removesuffix("+dense"), dense.engine, dense.size, dense.precision]
+        speed, memory = dense.median_ms / ours.median_ms, dense.peak_gib / ours.peak_gib
+        lines.append(
+            f"\n{ours.model} {ours.size}: dense takes {speed:.2f} times as long, {memory:.2f} times the memory"
+        )
+    return "\n".join([*lines, "", machine()])
+
+
+def machine() -> str:
+    """The machine in words."""
+    cpu = platform.processor()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        cpu = next((line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line), cpu)
+    return f"{cpu}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def write_json(results: list[Result], path: Path) -> None:
+    """Write the rows and the machine."""
+    path.write_text(json.dumps({"machine": machine(), "results": [asdict(r) for r in results]}, indent=2) + "\n")
