@@ -43,7 +43,8 @@ setup(
     ],
     extras_require={
         # fastest on a CPU
-        "openvino": ["openvino>=2025.0"],
+        "openvino": ["openvino>=2025.0", "onnx>=1.16"],
+        "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
         # ROS 2 from wheels, where no ROS distribution is installed
         "ros": [
             "ros-rclpy[fastrtps]>=9.1",

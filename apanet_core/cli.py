@@ -22,7 +22,7 @@ def derain(
         right: right image, or folder of right images.
         output: cleaned pairs go to OUTPUT/left/NAME.png and OUTPUT/right/NAME.png.
         model: a bundled preset or a .safetensors checkpoint.
-        engine: auto, torch or openvino.
+        engine: auto, torch, openvino or onnxruntime.
         device: auto, cpu, cuda or cuda:N.
     """
     from apanet_core.runtime.derainer import StereoDerainer
@@ -50,7 +50,7 @@ def benchmark(
 
     Args:
         models: presets or .safetensors checkpoints.
-        engines: torch, openvino.
+        engines: torch, openvino, onnxruntime.
         sizes: WIDTHxHEIGHT in px.
         device: auto, cpu, cuda or cuda:N.
         precision: auto, float32, float16 or bfloat16.
@@ -77,6 +77,23 @@ def benchmark(
     print(format_results(results))
     if json is not None:
         write_json(results, json)
+
+
+def export(output: Path, model: str = "tiny", format: str = "onnx", height: int = 480, width: int = 640) -> None:
+    """Write a model for another engine: (height, width, 3) uint8 RGB views in and out.
+
+    Args:
+        output: .onnx, .xml (OpenVINO) or .pt2 (torch-export).
+        model: a bundled preset or a .safetensors checkpoint.
+        format: onnx, openvino or torch-export.
+        height: image height in px, for torch-export, whose size is fixed.
+        width: image width in px, likewise.
+    """
+    from apanet_core.model.checkpoint import load_model
+    from apanet_core.runtime.export import export as write
+
+    write(load_model(model), output, format, (height, width))
+    print(f"wrote {output}")
 
 
 def import_checkpoint(published: Path, output: Path) -> None:
@@ -124,6 +141,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "import-checkpoint": import_checkpoint,
     "benchmark": benchmark,
+    "export": export,
     "info": info,
 }
 
@@ -146,7 +164,9 @@ def main(argv: list[str] | None = None) -> int:
             subparser.add_argument("--config", action=ActionConfigFile, help="YAML file; also as first argument")
             subparser.add_class_arguments(TrainConfig, as_group=False)
         else:
-            subparser.add_function_arguments(function, as_group=False, as_positional=function is import_checkpoint)
+            subparser.add_function_arguments(
+                function, as_group=False, as_positional=function in (import_checkpoint, export)
+            )
         subcommands.add_subcommand(name, subparser, help=summary)
     argv = sys.argv[1:] if argv is None else argv
     if len(argv) > 1 and argv[0] == "train" and not argv[1].startswith("-"):

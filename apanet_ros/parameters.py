@@ -11,7 +11,7 @@ from rclpy.parameter import Parameter
 # name: (default, description, lowest and highest value or None)
 _DECLARATIONS: dict[str, tuple[Any, str, tuple[float, float] | None]] = {
     "model": ("tiny", "Bundled preset, or path of a .safetensors checkpoint.", None),
-    "engine": ("auto", "auto, torch or openvino; auto takes torch on a CUDA device, else openvino.", None),
+    "engine": ("auto", "auto, torch, openvino or onnxruntime; auto takes torch on a CUDA device, else openvino.", None),
     "device": ("auto", "auto, cpu, cuda or cuda:N.", None),
     "precision": ("auto", "auto, float32, float16 or bfloat16; auto is float16 on CUDA, else float32.", None),
     "warmup_width": (

@@ -18,7 +18,7 @@ ARGUMENTS = {
     "left_camera_info": ("left/camera_info", "CameraInfo of the left view."),
     "right_camera_info": ("right/camera_info", "CameraInfo of the right view."),
     "model": ("", "Bundled preset, or path of a .safetensors checkpoint."),
-    "engine": ("", "auto, torch or openvino."),
+    "engine": ("", "auto, torch, openvino or onnxruntime."),
     "device": ("", "auto, cpu, cuda or cuda:N."),
     "approximate_sync": ("", "true pairs nearest stamps within tolerance_s, in place of equal stamps only."),
     "tolerance_s": ("", "Largest stamp difference within a pair, in seconds, with approximate_sync."),
@@ -30,7 +30,7 @@ ARGUMENTS = {
     "log_level": ("info", "Least severity that is logged."),
 }
 CHOICES = {
-    "engine": ["", "auto", "torch", "openvino"],
+    "engine": ["", "auto", "torch", "openvino", "onnxruntime"],
     "log_level": ["debug", "info", "warn", "error", "fatal"],
 }
 PARAMETERS = {

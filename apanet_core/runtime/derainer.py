@@ -21,7 +21,7 @@ class StereoDerainer:
 
     Args:
         model: a bundled preset or the path of a .safetensors checkpoint.
-        engine: "auto", "torch" or "openvino".
+        engine: "auto", "torch", "openvino" or "onnxruntime".
         device: "auto", "cpu", "cuda", "cuda:N".
         precision: "auto", "float32", "float16" or "bfloat16".
 

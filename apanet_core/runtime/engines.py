@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from apanet_core.model.network import APANet
-from apanet_core.model.parallax_attention import ParallaxAttention, masked_attention
+from apanet_core.runtime.export import Uint8Derainer, onnx_model
 
 Pair = tuple[np.ndarray, np.ndarray]
 PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -38,25 +38,6 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free the memory; the engine cannot be called again."""
-
-
-class Uint8Derainer(nn.Module):
-    """The network between two bytes: cast, scale, derain, clip and round happen where the network runs."""
-
-    def __init__(self, network: APANet, dtype: torch.dtype = torch.float32) -> None:
-        super().__init__()
-        self.network = network
-        self.dtype = dtype
-
-    def forward(self, left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """left, right: (H, W, 3) uint8 -> the same."""
-        views = [x.permute(2, 0, 1)[None].to(self.dtype) / 255 for x in (left, right)]
-        derained_left, derained_right = self.network(*views)
-        return _to_bytes(derained_left), _to_bytes(derained_right)
-
-
-def _to_bytes(image: torch.Tensor) -> torch.Tensor:
-    return (image[0].clamp(0, 1) * 255).round().permute(1, 2, 0).to(torch.uint8)
 
 
 class TorchEngine:
@@ -115,7 +96,7 @@ class OpenVINOEngine:
         self._core = openvino.Core()
         self._lock = threading.Lock()
         self._compiling: threading.Thread | None = None
-        self._model = _openvino_model(network)
+        self._model: Any = self._core.read_model(onnx_model(network))
         self._any_size = self._compile(self._model)
         self._one_size: tuple[tuple[int, ...], Any] | None = None
 
@@ -148,25 +129,40 @@ class OpenVINOEngine:
         return self._core.compile_model(model, "CPU", options).create_infer_request()
 
 
-def _openvino_model(network: APANet) -> Any:
-    """Trace the network into an OpenVINO model of dynamic height and width, uint8 in and out."""
-    import warnings
+class ONNXRuntimeEngine:
+    """ONNX Runtime on the CPU, or on a CUDA device where its GPU build is installed."""
 
-    import openvino
+    name = "onnxruntime"
 
-    for module in network.modules():
-        if isinstance(module, ParallaxAttention):
-            module.attention = masked_attention  # the only form without a branch on the size
-    height, width = network.config.stride + 2, network.config.stride + 6  # not a multiple: the padding is traced too
-    example = torch.zeros(height, width, 3, dtype=torch.uint8)
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracer's, about the shape checks
-        return openvino.convert_model(
-            Uint8Derainer(network).eval(), example_input=(example, example), input=[(-1, -1, 3), (-1, -1, 3)]
-        )
+    def __init__(self, network: APANet, device: str, precision: str) -> None:
+        import onnxruntime
+
+        if precision not in ("auto", "float32"):
+            raise ValueError(f"the onnxruntime engine computes in float32: use precision 'auto', not {precision!r}")
+        cuda = "CUDAExecutionProvider"
+        if device.startswith("cuda") and cuda not in onnxruntime.get_available_providers():
+            raise ValueError(f"device {device!r} needs onnxruntime-gpu and a GPU, and there is none: use 'cpu'")
+        provider: Any = "CPUExecutionProvider"
+        if device.startswith("cuda"):
+            provider = (cuda, {"device_id": device.partition(":")[2] or "0"})
+        self.device, self.precision = ("CUDA" if device.startswith("cuda") else "CPU"), "float32"
+        self._session: Any = onnxruntime.InferenceSession(onnx_model(network), providers=[provider])
+
+    def __call__(self, left: np.ndarray, right: np.ndarray) -> Pair:
+        views = {"left": np.ascontiguousarray(left), "right": np.ascontiguousarray(right)}
+        derained_left, derained_right = self._session.run(None, views)
+        return derained_left, derained_right
+
+    def prepare(self, height: int, width: int) -> None:
+        blank = np.zeros((height, width, 3), np.uint8)
+        self(blank, blank)
+
+    def close(self) -> None:
+        self._session = None
 
 
-ENGINES: dict[str, Any] = {"torch": TorchEngine, "openvino": OpenVINOEngine}
+ENGINES: dict[str, Any] = {"torch": TorchEngine, "openvino": OpenVINOEngine, "onnxruntime": ONNXRuntimeEngine}
+PACKAGES = ("openvino", "onnxruntime")  # engines that are packages of the same name; both read ONNX
 
 
 def make_engine(network: APANet, engine: str = "auto", device: str = "auto", precision: str = "auto") -> Engine:
@@ -194,8 +190,12 @@ def make_engine(network: APANet, engine: str = "auto", device: str = "auto", pre
     if engine == "auto":
         gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
         half = precision not in ("auto", "float32")
-        engine = "torch" if gpu or half or find_spec("openvino") is None else "openvino"
-    if engine == "openvino" and find_spec("openvino") is None:
-        raise ImportError("the openvino engine needs the package openvino: pip install openvino, or use engine 'torch'")
+        openvino = find_spec("openvino") is not None and find_spec("onnx") is not None
+        engine = "openvino" if openvino and not gpu and not half else "torch"
+    missing = [name for name in (engine, "onnx") if engine in PACKAGES and find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"the {engine} engine needs pip install {' '.join(missing)}; engine 'torch' needs nothing more"
+        )
     made: Engine = ENGINES[engine](network, device, precision)
     return made

@@ -111,7 +111,7 @@ def test_topics_can_be_remapped_and_put_into_a_namespace(start):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-p", "engine:=magic"], "unknown engine 'magic': choose one of auto, torch, openvino"),
+        (["-p", "engine:=magic"], "unknown engine 'magic': choose one of auto, torch, openvino, onnxruntime"),
         (["-p", "tolerance_s:=99.0"], "tolerance_s"),
         (["-p", "model:=/nowhere.safetensors"], "no checkpoint at /nowhere.safetensors"),
     ],

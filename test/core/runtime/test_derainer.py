@@ -76,7 +76,7 @@ def test_floats_are_refused(derainers):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"engine": "tensorflow"}, "unknown engine 'tensorflow': choose one of auto, torch, openvino"),
+        ({"engine": "tensorflow"}, "unknown engine 'tensorflow': choose one of auto, torch, openvino, onnxruntime"),
         ({"device": "tpu"}, "unknown device 'tpu'"),
         ({"precision": "int3"}, "unknown precision 'int3'"),
         ({"engine": "openvino", "device": "cuda"}, "runs on the CPU"),

@@ -1,0 +1,115 @@
+"""The network as a file that other engines read."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import warnings
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from apanet_core.model.checkpoint import CONFIG_KEY
+from apanet_core.model.network import APANet
+from apanet_core.model.parallax_attention import ParallaxAttention, masked_attention
+
+ONNX_OPSET = 18
+FORMATS = ("onnx", "openvino", "torch-export")
+
+
+class Uint8Derainer(nn.Module):
+    """The network between two bytes: cast, scale, derain, clip and round happen where the network runs."""
+
+    def __init__(self, network: APANet, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.network = network
+        self.dtype = dtype
+
+    def forward(self, left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """left, right: (H, W, 3) uint8 -> the same."""
+        views = [x.permute(2, 0, 1)[None].to(self.dtype) / 255 for x in (left, right)]
+        derained_left, derained_right = self.network(*views)
+        return _to_bytes(derained_left), _to_bytes(derained_right)
+
+
+def _to_bytes(image: torch.Tensor) -> torch.Tensor:
+    return (image[0].clamp(0, 1) * 255).round().permute(1, 2, 0).to(torch.uint8)
+
+
+def onnx_model(network: APANet) -> bytes:
+    """Trace the network into an ONNX model.
+
+    Args:
+        network: in eval mode on the CPU; its APAM modules are set to the one form that has no branch on the size.
+
+    Returns:
+        The model: inputs `left`, `right`, outputs `derained_left`, `derained_right`, all (height, width, 3) uint8 RGB
+        with dynamic height and width.
+    """
+    inputs, outputs = ["left", "right"], ["derained_left", "derained_right"]
+    file = io.BytesIO()
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer's, about the shape checks
+        torch.onnx.export(
+            Uint8Derainer(network).eval(),
+            _traceable(network),
+            file,  # type: ignore[arg-type]
+            dynamo=False,
+            opset_version=ONNX_OPSET,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_axes={name: {0: "height", 1: "width"} for name in (*inputs, *outputs)},
+        )
+    return file.getvalue()
+
+
+def export(network: APANet, path: Path, file_format: str, size: tuple[int, int]) -> None:
+    """Write the network with its config in the metadata, atomically.
+
+    Args:
+        network: in eval mode on the CPU.
+        path: file to write; .onnx, .xml (OpenVINO, with a .bin beside it) or .pt2.
+        file_format: one of `FORMATS`.
+        size: (height, width) in px, for torch-export, whose size is fixed; the others take any.
+
+    Raises:
+        ValueError: an unknown format, or a suffix that does not belong to it.
+    """
+    if file_format not in FORMATS:
+        raise ValueError(f"unknown format {file_format!r}: choose one of {', '.join(FORMATS)}")
+    suffix = dict(zip(FORMATS, (".onnx", ".xml", ".pt2")))[file_format]
+    if path.suffix != suffix:
+        raise ValueError(f"a file of format {file_format} ends with {suffix}: got {path}")
+    config = json.dumps(network.config.to_dict())
+    partial = path.with_name(f".{os.getpid()}{path.name}")
+    if file_format == "onnx":
+        import onnx
+
+        model = onnx.load_model_from_string(onnx_model(network))
+        onnx.helper.set_model_props(model, {CONFIG_KEY: config})
+        onnx.checker.check_model(model)
+        onnx.save_model(model, str(partial))
+    elif file_format == "openvino":
+        import openvino
+
+        converted = openvino.Core().read_model(onnx_model(network))
+        converted.set_rt_info(config, ["apanet", CONFIG_KEY])
+        openvino.save_model(converted, partial, compress_to_fp16=False)
+        partial.with_suffix(".bin").replace(path.with_suffix(".bin"))
+    else:
+        program = torch.export.export(Uint8Derainer(network).eval(), _traceable(network, size))
+        torch.export.save(program, partial, extra_files={CONFIG_KEY: config})
+    partial.replace(path)
+
+
+def _traceable(network: APANet, size: tuple[int, int] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Set the form of APAM that can be traced; returns an example pair."""
+    for module in network.modules():
+        if isinstance(module, ParallaxAttention):
+            module.attention = masked_attention
+    # not a multiple of the stride, so that the padding is traced too
+    height, width = size or (network.config.stride + 2, network.config.stride + 6)
+    # two tensors: an exporter takes one tensor passed twice for one input
+    return torch.zeros(height, width, 3, dtype=torch.uint8), torch.zeros(height, width, 3, dtype=torch.uint8)
