@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -106,8 +107,9 @@ class DerainNode(LifecycleNode):
         self._worker = NewestWorker(self._process, self._on_failure)
         self._heard_at = -math.inf
         self._asleep_said = False
-        self._housekeeping = self.create_timer(HOUSEKEEPING_S, self._keep_house)
-        self._report = self.create_timer(1.0, self._publish_diagnostics)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
+        self._housekeeping = self.create_timer(HOUSEKEEPING_S, self._keep_house, clock=steady)
+        self._report = self.create_timer(1.0, self._publish_diagnostics, clock=steady)
         self._keep_house()
         return super().on_activate(state)
 

@@ -145,6 +145,16 @@ def test_a_second_interrupt_does_not_spoil_the_clean_end(start):
     assert "Traceback" not in node.text()
 
 
+def test_simulated_time_that_stands_still_stops_nothing(start):
+    start("-p", "engine:=torch", "-p", "use_sim_time:=true")
+    rig = Rig()
+    rig.wait_until_heard()
+    rig.wait_for_pair(rig.send())
+    array = wait_for(lambda: rig.diagnostics and rig.diagnostics[-1])
+    assert array.header.stamp.sec == 0  # nobody publishes /clock
+    rig.close()
+
+
 def test_nothing_pairs_is_explained(start):
     node = start("-p", "engine:=torch")
     rig = Rig()
