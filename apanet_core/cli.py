@@ -178,7 +178,7 @@ def main(argv: list[str] | None = None) -> int:
         COMMANDS[values.subcommand](
             **({"config": TrainConfig(**arguments)} if values.subcommand == "train" else arguments)
         )
-    except (ValueError, TypeError, OSError, ImportError, ArgumentError) as error:
+    except (ValueError, TypeError, OSError, ImportError, FloatingPointError, ArgumentError) as error:
         print(f"apanet: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -7,13 +7,13 @@ import numpy as np
 Views = dict[str, np.ndarray]
 
 
-def crop_pair(views: Views, size: tuple[int, int], rng: np.random.Generator) -> Views:
+def crop_pair(views: Views, size: tuple[int, int], rng: np.random.Generator | None = None) -> Views:
     """Cut one window out of every view, so that disparities stay as they are.
 
     Args:
         views: (H, W, 3) arrays, all of one size.
         size: (height, width) of the window.
-        rng: picks the window.
+        rng: picks the window; None takes the centre.
 
     Returns:
         The same names, (height, width, 3).
@@ -26,7 +26,8 @@ def crop_pair(views: Views, size: tuple[int, int], rng: np.random.Generator) -> 
         raise ValueError(
             f"a crop of {size[1]}x{size[0]} does not fit an image of {width}x{height}: choose a smaller size"
         )
-    y, x = rng.integers(height - size[0] + 1), rng.integers(width - size[1] + 1)
+    room = height - size[0], width - size[1]
+    y, x = (side // 2 for side in room) if rng is None else (rng.integers(side + 1) for side in room)
     return {name: view[y : y + size[0], x : x + size[1]] for name, view in views.items()}
 
 

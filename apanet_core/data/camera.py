@@ -43,7 +43,7 @@ class StereoCamera:
         return self.focal_px * self.baseline_m / depth_m - self.disparity_offset
 
     def depth(self, disparity_px: np.ndarray) -> np.ndarray:
-        """Depth in metres; at least 1 mm, and infinite where the disparity is that of infinity or less."""
+        """Depth in metres; infinite where the disparity is that of infinity or less."""
         shifted = disparity_px + self.disparity_offset
         with np.errstate(divide="ignore"):
             return np.where(shifted > 0, self.focal_px * self.baseline_m / np.maximum(shifted, 1e-9), np.inf)

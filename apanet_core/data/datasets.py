@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from apanet_core.training.config import DataConfig
 
 Sample = dict[str, torch.Tensor]
-SAMPLES_PER_EPOCH = 1_000_000  # of rendered rain, which never repeats
+SAMPLES_PER_EPOCH = 1_000_000  # of rendered rain: more than most runs see
 
 
 def build_datasets(config: DataConfig, validation_pairs: int, seed: int) -> tuple[Dataset[Sample], Dataset[Sample]]:
     """Training and validation samples; no photograph and no pair is in both."""
     if config.pairs is not None:
         return (
-            PairedFolders(config.pairs, "train", config.size, seed),
-            PairedFolders(config.pairs, "validation", config.size, seed, validation_pairs),
+            PairedFolders(config.pairs, "train", config.size),
+            PairedFolders(config.pairs, "validation", config.size, validation_pairs),
         )
     return (
         SyntheticRain(config.photos, config.size, SAMPLES_PER_EPOCH, seed, single_image=config.single_image),

@@ -27,7 +27,6 @@ class PairedFolders(Dataset[dict[str, torch.Tensor]]):
         root: a folder that has one of `LAYOUTS`.
         split: "train" crops and mirrors at random; "validation" takes every tenth pair and cuts its centre.
         size: (height, width) of a sample in px.
-        seed: of the random crops.
         limit: at most this many pairs.
 
     Raises:
@@ -35,14 +34,14 @@ class PairedFolders(Dataset[dict[str, torch.Tensor]]):
         ValueError: the folders hold different numbers of images, or too few to split.
     """
 
-    def __init__(self, root: Path, split: str, size: tuple[int, int], seed: int = 0, limit: int | None = None) -> None:
+    def __init__(self, root: Path, split: str, size: tuple[int, int], limit: int | None = None) -> None:
         files = find_pairs(root)
         held_out = split == "validation"
         self.files = [pair for i, pair in enumerate(files) if (i % 10 == 0) == held_out][:limit]
         if not self.files:
             raise ValueError(f"{root} holds {len(files)} pairs: at least 2 are needed, one of them for validation")
         self.crop_at_random = not held_out
-        self.size, self.seed = size, seed
+        self.size = size
 
     def __len__(self) -> int:
         return len(self.files)
@@ -54,14 +53,12 @@ class PairedFolders(Dataset[dict[str, torch.Tensor]]):
         if len(set(sizes.values())) != 1:
             raise ValueError(f"the views of {self.files[index][0].name} differ in size (height, width): {sizes}")
         if self.crop_at_random:
-            # torch's seed differs between workers and epochs and is restored with them
+            # torch seeds every worker differently; a resumed run draws other crops than an uninterrupted one
             rng = np.random.default_rng(int(torch.randint(2**31, (1,))))
             views = crop_pair(views, self.size, rng)
             views = mirror_pair(views) if rng.uniform() < 0.5 else views
         else:
-            height, width = sizes["rainy_left"]
-            top, start = (height - self.size[0]) // 2, (width - self.size[1]) // 2
-            views = {n: v[top : top + self.size[0], start : start + self.size[1]] for n, v in views.items()}
+            views = crop_pair(views, self.size)
         return {name: torch.from_numpy(np.ascontiguousarray(v.transpose(2, 0, 1))) for name, v in views.items()}
 
 

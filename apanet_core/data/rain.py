@@ -105,7 +105,8 @@ def sample_drops(camera: StereoCamera, size: tuple[int, int], rain: Rain, rng: n
     smallest_mm = np.maximum(SMALLEST_DROP_MM, 1e3 * NARROWEST_STREAK_PX * depth / camera.focal_px)
     # The frustum is widened by the path of the fastest drop, so that streaks enter from outside.
     path_m = 10.0 * rain.exposure_s
-    x_min = -camera.cx * depth / camera.focal_px - path_m
+    right_edge_m = camera.baseline_m - (camera.cx + camera.disparity_offset) * depth / camera.focal_px
+    x_min = np.minimum(-camera.cx * depth / camera.focal_px, right_edge_m) - path_m
     x_max = (
         (width - min(camera.cx, camera.cx + camera.disparity_offset)) * depth / camera.focal_px
         + camera.baseline_m

@@ -14,8 +14,7 @@ import cv2
 import numpy as np
 
 from apanet_core.data.camera import StereoCamera
-
-PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg")
+from apanet_core.data.images import IMAGE_SUFFIXES, read_image
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class PhotoPool:
     """Photographs held in memory, to cut textures from.
 
     Args:
-        folders: searched recursively for PNG and JPEG files.
+        folders: searched recursively for image files.
         held_out: every `held_out`-th photograph goes to validation.
         validation: use the held-out ones in place of the rest.
 
@@ -42,13 +41,13 @@ class PhotoPool:
     """
 
     def __init__(self, folders: list[Path], held_out: int = 12, validation: bool = False) -> None:
-        paths = sorted(p for f in folders for p in Path(f).rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES)
+        paths = sorted(p for f in folders for p in Path(f).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
         chosen = [p for i, p in enumerate(paths) if (i % held_out == 0) == validation]
         if not chosen:
             raise FileNotFoundError(
-                f"no photographs ({', '.join(PHOTO_SUFFIXES)}) under {', '.join(map(str, folders))}"
+                f"no photographs ({', '.join(IMAGE_SUFFIXES)}) under {', '.join(map(str, folders))}"
             )
-        self.photos = [cv2.cvtColor(cv2.imread(str(p), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB) for p in chosen]
+        self.photos = [read_image(p) for p in chosen]
 
     def texture(self, height: int, width: int, rng: np.random.Generator, detail: float | None = None) -> np.ndarray:
         """Cut a random (height, width, 3) uint8 texture; `detail` is output px per photograph px, None for random."""
@@ -79,7 +78,7 @@ def random_scene(pool: PhotoPool, size: tuple[int, int], rng: np.random.Generato
     left, left_disparity = _draw_plane(pool, size, farthest + ground, slant, rng)
     views = [left[0], left[1]]
     disparities = [left_disparity[0], left_disparity[1]]
-    nearest = float(disparities[0].max())
+    nearest = float(max(disparity.max() for disparity in disparities))
     for disparity in np.sort(rng.uniform(nearest, max(nearest + 4, 0.45 * width), rng.integers(0, 6))):
         _draw_object(pool, views, disparities, float(disparity), rng)
     return Scene(views[0], views[1], disparities[0], disparities[1], camera)

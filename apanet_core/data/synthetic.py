@@ -1,4 +1,4 @@
-"""Rainy training pairs without end: every index of the data set is its own scene in its own rain."""
+"""Rainy training pairs, rendered as they are asked for: every index of the data set is its own scene in its own rain."""
 
 from __future__ import annotations
 
@@ -52,8 +52,10 @@ class SyntheticRain(Dataset[dict[str, torch.Tensor]]):
         rng = np.random.default_rng([self.seed, index])
         scene = random_scene(self.pool, self.size, rng)
         if rng.uniform() < self.single_image:
-            zero = np.zeros(self.size, np.float32)
-            scene = Scene(scene.left, scene.left, zero, zero, scene.camera)
+            # one photograph in both views; the depth it is given only places the drops and the veil
+            depth_m = np.exp(rng.uniform(np.log(5), np.log(100)))
+            flat = np.full(self.size, scene.camera.disparity(depth_m), np.float32)
+            scene = Scene(scene.left, scene.left, flat, flat, scene.camera)
         scene = _recolour(scene, rng)
         rainy_left, rainy_right = random_rain(scene, rng)
         views = {
@@ -86,8 +88,8 @@ def random_rain(scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, np.
 
 
 def _through_jpeg(view: np.ndarray, quality: int) -> np.ndarray:
-    encoded = cv2.imencode(".jpg", view, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
+    encoded = cv2.imencode(".jpg", cv2.cvtColor(view, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB))
 
 
 def random_shower(rng: np.random.Generator) -> Rain:

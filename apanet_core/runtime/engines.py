@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from importlib.util import find_spec
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from apanet_core.model.network import APANet
 from apanet_core.runtime.export import Uint8Derainer, onnx_model
 
 Pair = tuple[np.ndarray, np.ndarray]
+SAME_SIZE_IN_A_ROW = 3
 PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -52,6 +54,8 @@ class TorchEngine:
         if self._device.type == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device {device!r} needs a CUDA build of torch and a GPU, and there is none: use 'cpu'")
         on_gpu = self._device.type == "cuda"
+        if on_gpu and (self._device.index or 0) >= torch.cuda.device_count():
+            raise ValueError(f"device {device!r} does not exist: this machine has {torch.cuda.device_count()}")
         self.device = torch.cuda.get_device_name(self._device) if on_gpu else "CPU"
         self.precision = ("float16" if on_gpu else "float32") if precision == "auto" else precision
         dtype = PRECISIONS[self.precision]
@@ -80,7 +84,7 @@ class OpenVINOEngine:
     """OpenVINO on the CPU, the fastest there for small networks.
 
     A model of any size is ready from the start; a model for the very size of the images is a fifth faster, takes about
-    a second to compile, and is compiled in the background when a size is first seen, so that no frame waits for it.
+    a second to compile, and is compiled in the background when a size keeps coming, so that no frame waits for it.
     """
 
     name = "openvino"
@@ -94,30 +98,41 @@ class OpenVINOEngine:
             raise ValueError(f"the openvino engine computes in float32: use precision 'auto', not {precision!r}")
         self.device, self.precision = "CPU", "float32"
         self._core = openvino.Core()
-        self._lock = threading.Lock()
+        self._running = threading.Lock()  # a request runs one pair at a time
         self._compiling: threading.Thread | None = None
+        self._in_a_row: tuple[tuple[int, ...], int] = ((), 0)
+        self._expected: set[tuple[int, ...]] = set()  # sizes compiled for so far
         self._model: Any = self._core.read_model(onnx_model(network))
         self._any_size = self._compile(self._model)
         self._one_size: tuple[tuple[int, ...], Any] | None = None
 
     def __call__(self, left: np.ndarray, right: np.ndarray) -> Pair:
-        with self._lock:
-            ready = self._one_size is not None and self._one_size[0] == left.shape
-            request = self._one_size[1] if ready and self._one_size else self._any_size
-            idle = self._compiling is None or not self._compiling.is_alive()
-        if not ready and idle:
-            self._compiling = threading.Thread(target=self.prepare, args=left.shape[:2])
+        with self._running:
+            one_size = self._one_size
+            if one_size is not None and one_size[0] == left.shape:
+                request = one_size[1]
+            else:
+                request = self._any_size
+                self._expect(left.shape)
+            result = request.infer([np.ascontiguousarray(left), np.ascontiguousarray(right)], share_inputs=True)
+            return result[0].copy(), result[1].copy()
+
+    def _expect(self, shape: tuple[int, ...]) -> None:
+        """Compile for `shape` in the background once it came several times in a row, and only once."""
+        self._in_a_row = (shape, self._in_a_row[1] + 1) if self._in_a_row[0] == shape else (shape, 1)
+        idle = self._compiling is None or not self._compiling.is_alive()
+        if idle and self._in_a_row[1] >= SAME_SIZE_IN_A_ROW and shape not in self._expected:
+            self._expected.add(shape)
+            self._compiling = threading.Thread(target=self.prepare, args=shape[:2])
             self._compiling.start()
-        result = request.infer([np.ascontiguousarray(left), np.ascontiguousarray(right)], share_inputs=True)
-        return result[0].copy(), result[1].copy()
 
     def prepare(self, height: int, width: int) -> None:
         shape = (height, width, 3)
         model = self._model.clone()
         model.reshape({0: list(shape), 1: list(shape)})
         request = self._compile(model)
-        with self._lock:
-            self._one_size = (shape, request)
+        self._expected.add(shape)
+        self._one_size = (shape, request)
 
     def close(self) -> None:
         if self._compiling is not None:
@@ -185,7 +200,7 @@ def make_engine(network: APANet, engine: str = "auto", device: str = "auto", pre
         raise ValueError(f"unknown engine {engine!r}: choose one of auto, {', '.join(ENGINES)}")
     if precision != "auto" and precision not in PRECISIONS:
         raise ValueError(f"unknown precision {precision!r}: choose one of auto, {', '.join(PRECISIONS)}")
-    if not (device in ("auto", "cpu", "cuda") or device.startswith("cuda:")):
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise ValueError(f"unknown device {device!r}: choose one of auto, cpu, cuda, cuda:N")
     if engine == "auto":
         gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())

@@ -56,7 +56,7 @@ def train(config: TrainConfig) -> Path:
     """
     config.out.mkdir(parents=True, exist_ok=True)
     logger = TensorBoardLogger(root_dir=config.out, name="", version="")
-    fabric = Fabric(devices="auto" if torch.cuda.is_available() else 1, precision=config.precision, loggers=logger)  # type: ignore[arg-type]
+    fabric = Fabric(devices=1, precision=config.precision, loggers=logger)  # type: ignore[arg-type]
     fabric.launch()
     fabric.seed_everything(config.seed)
 
@@ -76,7 +76,10 @@ def train(config: TrainConfig) -> Path:
     }
     last = config.out / "last.ckpt"
     if config.resume and last.exists():
-        state |= fabric.load(last, {k: v for k, v in state.items() if k not in ("step", "best")})
+        try:
+            state |= fabric.load(last, {k: v for k, v in state.items() if k not in ("step", "best")})
+        except (RuntimeError, KeyError) as error:
+            raise ValueError(f"{last} is not a run of this model: choose another out, or resume false: {error}") from error
 
     training, validation = build_datasets(config.data, config.validation_pairs, config.seed)
     loader = _loader(training, config, first=state["step"] * config.batch_size, workers=config.data.workers)

@@ -13,11 +13,12 @@ def environment(monkeypatch):
     return monkeypatch
 
 
-def test_the_profile_is_named_in_the_variable_of_the_distribution(environment):
+@pytest.mark.parametrize("old", ["humble", "jazzy"])
+def test_the_profile_is_named_in_the_variable_of_the_distribution(environment, old):
     prefer_large_shared_memory()
     assert os.environ["FASTDDS_DEFAULT_PROFILES_FILE"] == str(PROFILE)
     environment.delenv("FASTDDS_DEFAULT_PROFILES_FILE")
-    environment.setenv("ROS_DISTRO", "humble")
+    environment.setenv("ROS_DISTRO", old)
     prefer_large_shared_memory()
     assert os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] == str(PROFILE)
     assert PROFILE.is_file()
