@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import math
+import os
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -26,9 +25,11 @@ from std_srvs.srv import SetBool
 
 from apanet_ros import image_codec, parameters
 from apanet_ros.diagnostics import NodeStatistics, diagnostic_array
+from apanet_ros.guards import LOG_EVERY_S, guarded, logged
 from apanet_ros.inputs import SIDES, StereoInputs
+from apanet_ros.stereo_sync import PairingCounts
 from apanet_ros.transport import prefer_large_shared_memory
-from apanet_ros.worker import NewestWorker
+from apanet_ros.worker import WORKER_NAME, NewestWorker
 
 if TYPE_CHECKING:
     from apanet_core import StereoDerainer
@@ -36,24 +37,6 @@ if TYPE_CHECKING:
 Pair = tuple[Image, Image, float]  # left, right, time.monotonic() of arrival
 HOUSEKEEPING_S = 0.1
 SLEEP_AFTER_S = 2.0
-LOG_EVERY_S = 5.0
-
-
-Transition = Callable[["DerainNode", LifecycleState], TransitionCallbackReturn]
-
-
-def logged(transition: Transition) -> Transition:
-    """Log what a transition raises, and fail it: rclpy itself would swallow the exception."""
-
-    @functools.wraps(transition)
-    def wrapped(node: DerainNode, state: LifecycleState) -> TransitionCallbackReturn:
-        try:
-            return transition(node, state)
-        except Exception as error:  # noqa: BLE001 (nothing that goes wrong here may kill the process)
-            node.get_logger().error(f"{transition.__name__} failed: {error}")
-            return TransitionCallbackReturn.ERROR
-
-    return wrapped
 
 
 class DerainNode(LifecycleNode):
@@ -72,8 +55,10 @@ class DerainNode(LifecycleNode):
         self._derainer: StereoDerainer | None = None
         self._inputs: StereoInputs | None = None
         self._worker: NewestWorker[Pair] | None = None
+        self._outputs: dict[str, Any] = {}  # topic -> publisher
         self._enabled = True
         self._stats = NodeStatistics()
+        self._counts = PairingCounts([0, 0])
         self._failed_before = 0
 
     # Lifecycle
@@ -81,9 +66,8 @@ class DerainNode(LifecycleNode):
     @logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and create the outputs."""
-        self._settings = parameters.read(self)
-        p = self._settings
         try:
+            p = parameters.read(self)
             from apanet_core import StereoDerainer  # here, since torch takes seconds to import
 
             self._derainer = StereoDerainer(p.model, p.engine, p.device, p.precision)
@@ -91,12 +75,15 @@ class DerainNode(LifecycleNode):
                 self._derainer.warm_up(p.warmup_height, p.warmup_width)
         except Exception as error:  # noqa: BLE001 (a wrong parameter must not kill the process)
             self.get_logger().error(f"cannot configure: {error}")
+            self._release()
             return TransitionCallbackReturn.FAILURE
         engine = self._derainer.engine
         self._engine = f"{engine.name}, {engine.device}, {engine.precision}"
         self.get_logger().info(f"model {p.model} on {self._engine}")
-        self._image_publishers = {side: self._publisher(Image, f"derained/{side}/image_rect") for side in SIDES}
-        self._info_publishers = {side: self._publisher(CameraInfo, f"derained/{side}/camera_info") for side in SIDES}
+        for side in SIDES:
+            for name, message_type in (("image_rect", Image), ("camera_info", CameraInfo)):
+                topic = f"derained/{side}/{name}"
+                self._outputs[topic] = self._publisher(message_type, topic)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._service = self.create_service(SetBool, "~/enable", self._on_enable)
         return TransitionCallbackReturn.SUCCESS
@@ -106,6 +93,7 @@ class DerainNode(LifecycleNode):
         """Start taking pairs."""
         self._worker = NewestWorker(self._process, self._on_failure)
         self._heard_at = -math.inf
+        self._quiet_since, self._received_before = time.monotonic(), list(self._counts.received)
         self._asleep_said = False
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
         self._housekeeping = self.create_timer(HOUSEKEEPING_S, self._keep_house, clock=steady)
@@ -154,14 +142,15 @@ class DerainNode(LifecycleNode):
         self._worker = None
 
     def _release(self) -> None:
-        if self._derainer is None:
-            return
-        self._derainer.close()
-        self._derainer = None
-        for publisher in [*self._image_publishers.values(), *self._info_publishers.values()]:
-            self.destroy_lifecycle_publisher(publisher)
-        self.destroy_publisher(self._diagnostics)
-        self.destroy_service(self._service)
+        if self._derainer is not None:
+            self._derainer.close()
+            self._derainer = None
+        if self._outputs:
+            for publisher in self._outputs.values():
+                self.destroy_lifecycle_publisher(publisher)
+            self._outputs.clear()
+            self.destroy_publisher(self._diagnostics)
+            self.destroy_service(self._service)
 
     def _publisher(self, message_type: type, topic: str) -> Any:
         options = QoSOverridingOptions.with_default_policies()
@@ -169,12 +158,12 @@ class DerainNode(LifecycleNode):
 
     # Receiving: the executor's thread
 
+    @guarded
     def _keep_house(self) -> None:
         """Follow the subscribers, the publishers' reliability and the parameters; say why nothing pairs."""
         now = time.monotonic()
-        self._settings = parameters.read(self)
-        outputs = [*self._image_publishers.values(), *self._info_publishers.values()]
-        if not self._settings.lazy or any(publisher.get_subscription_count() for publisher in outputs):
+        p = parameters.read(self)
+        if not p.lazy or any(publisher.get_subscription_count() for publisher in self._outputs.values()):
             self._heard_at = now
         if now - self._heard_at > SLEEP_AFTER_S:
             if not self._asleep_said:
@@ -182,24 +171,32 @@ class DerainNode(LifecycleNode):
                 self._asleep_said = True
             self._sleep()
         elif self._inputs is None:
-            p = self._settings
             self._inputs = StereoInputs(self, self._on_pair, p.pairing_tolerance_s, p.queue_size, p.input_reliability)
+            self._inputs.synchronizer.matcher.counts = self._counts
             self._asleep_said = False
-            self._awake_since = now
+            self._quiet_since, self._received_before = now, list(self._counts.received)
             self.get_logger().info(f"listening to {self._inputs.describe()}")
         elif self._inputs.renew():
             self.get_logger().info(f"subscribed again, {self._inputs.reliability.name} as the publishers are")
         else:
-            self._inputs.synchronizer.matcher.tolerance_ns = round(1e9 * self._settings.pairing_tolerance_s)
-            if now - self._awake_since > LOG_EVERY_S and not self._inputs.synchronizer.matcher.counts.paired:
-                self.get_logger().warning(self._inputs.why_nothing_pairs(), throttle_duration_sec=LOG_EVERY_S)
+            self._inputs.synchronizer.matcher.tolerance_ns = round(1e9 * p.pairing_tolerance_s)
+            if self._nothing_pairs(now) or (now - self._quiet_since > LOG_EVERY_S and not self._counts.paired):
+                reason = self._inputs.why_nothing_pairs(self._received_before)
+                self.get_logger().warning(reason, throttle_duration_sec=LOG_EVERY_S)
+
+    def _nothing_pairs(self, now: float) -> bool:
+        """Whether images kept coming for a while without a pair."""
+        quiet = now - self._quiet_since > LOG_EVERY_S and self._inputs is not None
+        return quiet and self._counts.received != self._received_before
 
     def _sleep(self) -> None:
         if self._inputs is not None:
             self._inputs.close()
             self._inputs = None
 
+    @guarded
     def _on_pair(self, left: Image, right: Image) -> None:
+        self._quiet_since, self._received_before = time.monotonic(), list(self._counts.received)
         if self._worker is not None and not self._worker.put((left, right, time.monotonic())):
             self._stats.add_replaced()
 
@@ -213,37 +210,41 @@ class DerainNode(LifecycleNode):
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         return parameters.check_change(changes, configured=self._derainer is not None)
 
+    @guarded
     def _publish_diagnostics(self) -> None:
-        if self._inputs is None:
-            return
-        counts = self._inputs.synchronizer.matcher.counts
+        failed, self._failed_before = self._stats.failed > self._failed_before, self._stats.failed
+        warning = ""
+        if failed:
+            warning = self._stats.last_error
+        elif self._nothing_pairs(time.monotonic()):
+            warning = "images arrive, but none pair"
         state = "deraining" if self._enabled else "disabled: pairs pass through"
-        now = self.get_clock().now().to_msg()
-        name = self.get_fully_qualified_name()
-        self._diagnostics.publish(
-            diagnostic_array(name, now, counts, self._stats, self._engine, self._failed_before, state)
-        )
-        self._failed_before = self._stats.failed
+        if self._inputs is None:
+            state = "asleep: nobody subscribes"
+        name, now = self.get_fully_qualified_name(), self.get_clock().now().to_msg()
+        self._diagnostics.publish(diagnostic_array(name, now, self._counts, self._stats, self._engine, state, warning))
 
     # Deraining: the worker's thread
 
     def _process(self, pair: Pair) -> None:
         left, right, arrived = pair
-        inputs, derainer = self._inputs, self._derainer
-        if inputs is None or derainer is None:
+        inputs, derainer, worker = self._inputs, self._derainer, self._worker
+        if inputs is None or derainer is None or worker is None:
             return
         if self._enabled:
             views = derainer(image_codec.decode(left), image_codec.decode(right))
             clean = [image_codec.encode(view, source) for view, source in zip(views, (left, right))]
         else:
             clean = [left, right]
+        if not worker.is_current():  # the node was deactivated meanwhile
+            return
         for side, image in zip(SIDES, clean):
             info = inputs.infos[side].beside(image)
             if info is not None:
-                self._info_publishers[side].publish(info)
+                self._outputs[f"derained/{side}/camera_info"].publish(info)
             else:
                 self.get_logger().warning(f"no CameraInfo for the {side} view yet", throttle_duration_sec=LOG_EVERY_S)
-            self._image_publishers[side].publish(image)
+            self._outputs[f"derained/{side}/image_rect"].publish(image)
         self._stats.add_published(time.monotonic() - arrived)
 
     def _on_failure(self, error: Exception) -> None:
@@ -281,8 +282,8 @@ def main(args: list[str] | None = None) -> int:
             executor.spin_once(timeout_sec=0.2)  # Python looks for signals in between
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    except ParameterException as error:
-        print(f"derain_node: error: {error}", file=sys.stderr)
+    except Exception as error:  # noqa: BLE001 (wrong ROS arguments come in many types)
+        print(f"derain_node: error: {' '.join(str(error).split())}", file=sys.stderr)
         code = 1
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -291,6 +292,10 @@ def main(args: list[str] | None = None) -> int:
             node.on_shutdown(None)  # type: ignore[arg-type]
             node.destroy_node()
         rclpy.try_shutdown()
+    if any(thread.name == WORKER_NAME and thread.is_alive() for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # a pair that takes long is still in native code, which must not meet the interpreter's end
     return code
 
 

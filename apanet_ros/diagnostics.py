@@ -56,7 +56,7 @@ class NodeStatistics:
 
 
 def diagnostic_array(
-    name: str, now: object, counts: PairingCounts, stats: NodeStatistics, engine: str, failed_before: int, state: str
+    name: str, now: object, counts: PairingCounts, stats: NodeStatistics, engine: str, state: str, warning: str
 ) -> DiagnosticArray:
     """Build the message.
 
@@ -66,18 +66,15 @@ def diagnostic_array(
         counts: what the synchroniser saw.
         stats: what the data path did.
         engine: engine, device and precision in words.
-        failed_before: `stats.failed` at the last message; more by now is a warning.
         state: whether the node derains, passes through or sleeps.
+        warning: what is wrong at the moment; empty when nothing is.
 
     Returns:
         An array of one status.
     """
-    status = DiagnosticStatus(name=f"{name}: derain", hardware_id=engine, level=DiagnosticStatus.OK, message=state)
+    level = DiagnosticStatus.WARN if warning else DiagnosticStatus.OK
+    status = DiagnosticStatus(name=f"{name}: derain", hardware_id=engine, level=level, message=warning or state)
     latency = stats.latency_ms()
-    if stats.failed > failed_before:
-        status.level, status.message = DiagnosticStatus.WARN, stats.last_error
-    elif min(counts.received) > 0 and counts.paired == 0:
-        status.level, status.message = DiagnosticStatus.WARN, "images arrive, but none pair"
     values = {
         "left images": counts.received[0],
         "right images": counts.received[1],

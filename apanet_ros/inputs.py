@@ -65,18 +65,18 @@ class StereoInputs:
             for subscriber in filters.values():
                 self._node.destroy_subscription(subscriber.sub)
 
-    def why_nothing_pairs(self) -> str:
-        """What was received so far and what to do about it, for the log."""
+    def why_nothing_pairs(self, received_before: list[int]) -> str:
+        """What was received since the last pair and what to do about it, for the log."""
         counts = self.synchronizer.matcher.counts
-        if max(counts.received) == 0:
+        left, right = (now - before for now, before in zip(counts.received, received_before))
+        if left == right == 0:
             reason = "check the remaps"
-        elif min(counts.received) == 0:
+        elif left == 0 or right == 0:
             reason = "one camera is silent"
         else:
             apart = "" if counts.nearest_ns is None else f" by {counts.nearest_ns / 1e6:.3f} ms at least"
             reason = f"the stamps differ{apart}: set approximate_sync, and tolerance_s above that"
-        received = f"{counts.received[0]} left and {counts.received[1]} right images"
-        return f"no pairs yet: {received} on {self.describe()}; {reason}"
+        return f"no pairs: {left} left and {right} right images on {self.describe()}; {reason}"
 
     def describe(self) -> str:
         """The image topics after remapping, with their number of publishers, for log messages."""

@@ -77,8 +77,26 @@ def declare(node: Any) -> None:
 
 
 def read(node: Any) -> NodeParameters:
-    """Read the current values."""
-    return NodeParameters(**{name: node.get_parameter(name).value for name in _DECLARATIONS})
+    """Read the current values.
+
+    Args:
+        node: where they were declared.
+
+    Returns:
+        The values.
+
+    Raises:
+        ValueError: a value that is none of those there are.
+    """
+    values = NodeParameters(**{name: node.get_parameter(name).value for name in _DECLARATIONS})
+    check_reliability(values.input_reliability)
+    return values
+
+
+def check_reliability(value: str) -> None:
+    """Raise ValueError unless `value` is one of `INPUT_RELIABILITIES`."""
+    if value not in INPUT_RELIABILITIES:
+        raise ValueError(f"input_reliability must be one of {', '.join(INPUT_RELIABILITIES)}: got {value!r}")
 
 
 def check_change(parameters: list[Parameter], configured: bool) -> SetParametersResult:
@@ -92,9 +110,11 @@ def check_change(parameters: list[Parameter], configured: bool) -> SetParameters
         What the parameter service answers.
     """
     for parameter in parameters:
-        if parameter.name == "input_reliability" and parameter.value not in INPUT_RELIABILITIES:
-            reason = f"input_reliability must be one of {', '.join(INPUT_RELIABILITIES)}: got {parameter.value!r}"
-            return SetParametersResult(successful=False, reason=reason)
+        if parameter.name == "input_reliability":
+            try:
+                check_reliability(parameter.value)
+            except ValueError as error:
+                return SetParametersResult(successful=False, reason=str(error))
         if configured and parameter.name in READ_ON_CONFIGURE:
             reason = f"{parameter.name} is read on configure: deactivate and clean up the node, then set it"
             return SetParametersResult(successful=False, reason=reason)

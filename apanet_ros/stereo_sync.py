@@ -19,6 +19,7 @@ except ImportError:
 LEFT, RIGHT = 0, 1
 TIME_JUMP_NS = 500_000_000  # a stamp that falls back further means that time itself was set back
 LATE_IN_A_ROW = 3  # so many messages in a row from the past mean the same, for a bag shorter than that
+PERIODS_TO_TRUST = 3  # so many periods must have been seen before the shortest is taken for the cameras'
 
 
 @dataclass
@@ -47,7 +48,9 @@ class PairMatcher:
 
     A pair is made as soon as its second item arrives. With a tolerance, an item takes the nearest of the other stream,
     and only when the difference is below half the shortest period seen in either stream, so that no frame in between
-    can be nearer; until a period has been seen, only equal stamps pair. Pairs come out in the order of their stamps.
+    can be nearer; until three periods have been seen, only equal stamps pair. A stream that drops every other frame
+    from the start can still look slower than it is: a tolerance below half the cameras' period is safe always. Pairs
+    come out in the order of their stamps.
 
     Args:
         tolerance_ns: largest stamp difference within a pair; 0 pairs equal stamps only.
@@ -100,25 +103,26 @@ class PairMatcher:
     def _follow_time(self, side: int, stamp_ns: int) -> bool:
         """Keep track of the stream's time; False for a message that comes too late to be of use."""
         newest = self._newest[side]
-        if newest is not None and stamp_ns < newest:
+        if newest is not None and newest - stamp_ns > TIME_JUMP_NS:
+            self._turn_back(side)
+        if self._last_pair is not None and stamp_ns <= self._last_pair[side]:
             self._late_in_a_row[side] += 1
-            if newest - stamp_ns > TIME_JUMP_NS or self._late_in_a_row[side] >= LATE_IN_A_ROW:
-                self._turn_back(side)
-                newest = None
-        else:
-            self._late_in_a_row[side] = 0
+            if self._late_in_a_row[side] < LATE_IN_A_ROW:
+                self.counts.late += 1
+                return False
+            self._turn_back(side)
+        self._late_in_a_row[side] = 0
+        newest = self._newest[side]
         if newest is not None and stamp_ns > newest:
             self._periods[side].append(stamp_ns - newest)
         if newest is None or stamp_ns > newest:
             self._newest[side] = stamp_ns
-        if self._last_pair is not None and stamp_ns <= self._last_pair[side]:
-            self.counts.late += 1
-            return False
         return True
 
     def _turn_back(self, side: int) -> None:
         """Time was set back on `side`; what the other side holds is of the old time unless it went back first."""
         self.counts.time_jumps += 1
+        self._newest[side] = None
         self.counts.unpaired += len(self._waiting[side])
         self._waiting[side].clear()
         self._late_in_a_row[side] = 0
@@ -131,7 +135,7 @@ class PairMatcher:
             return None
         nearest = min(candidates, key=lambda other: abs(other - stamp_ns))
         difference = abs(nearest - stamp_ns)
-        periods = [min(p) for p in self._periods if p]
+        periods = [min(p) for p in self._periods if len(p) >= PERIODS_TO_TRUST]
         if difference <= self.tolerance_ns and periods and 2 * difference < min(periods):
             return nearest
         if self.counts.nearest_ns is None or difference < self.counts.nearest_ns:

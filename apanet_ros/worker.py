@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
+WORKER_NAME = "derain"
 
 
 class NewestWorker(Generic[Item]):
@@ -24,7 +25,7 @@ class NewestWorker(Generic[Item]):
         self._wake = threading.Condition()
         self._next: Item | None = None
         self._running = True
-        self._thread = threading.Thread(target=self._run, name="derain", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=WORKER_NAME, daemon=True)
         self._thread.start()
 
     def put(self, item: Item) -> bool:
@@ -34,6 +35,10 @@ class NewestWorker(Generic[Item]):
             self._next = item
             self._wake.notify()
         return free
+
+    def is_current(self) -> bool:
+        """Whether the calling thread is this worker's and was not told to stop: what it made is still wanted."""
+        return self._running and threading.current_thread() is self._thread
 
     def stop(self, timeout_s: float = 1.5) -> bool:
         """Drop what waits and end the thread after the item at hand; False when that took longer than `timeout_s`."""

@@ -1,4 +1,4 @@
-"""Rainy training pairs, rendered as they are asked for: every index of the data set is its own scene in its own rain."""
+"""Rainy training pairs, rendered as they are asked for: every index is its own scene in its own rain."""
 
 from __future__ import annotations
 

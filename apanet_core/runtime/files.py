@@ -69,7 +69,9 @@ def derain_files(left: Path, right: Path, output: Path, derainer: StereoDerainer
     for side in ("left", "right"):
         for paths in pairs:
             if (output / side / f"{paths[0].stem}.png").resolve() in inputs:
-                raise ValueError(f"output {output} would overwrite its own input in {output / side}: choose another folder")
+                raise ValueError(
+                    f"output {output} would overwrite its own input in {output / side}: choose another folder"
+                )
     for paths in tqdm(pairs, desc="check", unit="pair", disable=len(pairs) < 2):
         try:
             check_pair(*(read_image(path) for path in paths))

@@ -79,7 +79,9 @@ def train(config: TrainConfig) -> Path:
         try:
             state |= fabric.load(last, {k: v for k, v in state.items() if k not in ("step", "best")})
         except (RuntimeError, KeyError) as error:
-            raise ValueError(f"{last} is not a run of this model: choose another out, or resume false: {error}") from error
+            raise ValueError(
+                f"{last} is not a run of this model: choose another out, or resume false: {error}"
+            ) from error
 
     training, validation = build_datasets(config.data, config.validation_pairs, config.seed)
     loader = _loader(training, config, first=state["step"] * config.batch_size, workers=config.data.workers)

@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from apanet_ros.demo.recording import DEMO_TOPICS, motorcycle, open_stereo_bag, write_rainy_bag
+from apanet_ros.demo.recording import DEMO_TOPICS, bag_root, motorcycle, open_stereo_bag, write_rainy_bag
 from apanet_ros.demo.replay import replay
 from apanet_ros.demo.report import draw, format_table, measure, read_pairs
 
@@ -41,9 +41,13 @@ def run(source: Path | None, left: str, right: str, out: Path) -> str:
     bag = open_stereo_bag(source, left, right)
     out.mkdir(parents=True, exist_ok=True)
     output, log, picture = out / "derained", out / "node.log", out / "before_after.png"
+    if output.resolve() == bag_root(bag.path).resolve():
+        raise ValueError(f"the demo records into {output}, which is the bag to play: move it, or choose another --out")
     shutil.rmtree(output, ignore_errors=True)
     print(f"starting the node; its log is in {log}", file=sys.stderr)
     played = replay(bag, output, log)
+    if not played.sent_at:
+        raise ValueError(f"no left and right image of {source} have equal stamps: the demo pairs equal stamps only")
     if not played.received_at:
         raise TimeoutError(f"no pair came back; see {log}")
     rows = measure(bag, output, played, truth, log)

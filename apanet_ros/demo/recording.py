@@ -60,7 +60,7 @@ def write_rainy_bag(path: Path, truth: Truth, frames: int, rate_hz: float) -> No
     right_disparity = to_right_view(left_disparity)
     with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         connections = {}
-        for side, topic in DEMO_TOPICS.items():
+        for topic in DEMO_TOPICS.values():
             info_topic = info_beside(topic)
             connections[topic] = writer.add_connection(topic, IMAGE, typestore=TYPES)
             connections[info_topic] = writer.add_connection(info_topic, INFO, typestore=TYPES)
@@ -130,7 +130,13 @@ def _header(stamp_ns: int, frame_id: str) -> Any:
 def _image(view: np.ndarray, header: Any) -> Any:
     height, width = view.shape[:2]
     return TYPES.types[IMAGE](
-        header=header, height=height, width=width, encoding="rgb8", is_bigendian=0, step=3 * width, data=view.reshape(-1)
+        header=header,
+        height=height,
+        width=width,
+        encoding="rgb8",
+        is_bigendian=0,
+        step=3 * width,
+        data=view.reshape(-1),
     )
 
 

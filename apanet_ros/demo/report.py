@@ -68,7 +68,9 @@ def measure(bag: StereoBag, output: Path, played: Replay, truth: Truth | None, l
         "identical stamps and frame ids": str(identical),
     }
     if latency:
-        rows["latency median, p95"] = f"{statistics.median(latency):.0f} ms, {latency[int(0.95 * (len(latency) - 1))]:.0f} ms"
+        rows["latency median, p95"] = (
+            f"{statistics.median(latency):.0f} ms, {latency[int(0.95 * (len(latency) - 1))]:.0f} ms"
+        )
     if quality:
         q, w = np.mean(quality, axis=0), np.mean(wrong, axis=0)
         rows["PSNR"] = f"{q[0]:.2f} -> {q[1]:.2f} dB"

@@ -113,6 +113,8 @@ def test_topics_can_be_remapped_and_put_into_a_namespace(start):
     [
         (["-p", "engine:=magic"], "unknown engine 'magic': choose one of auto, torch, openvino, onnxruntime"),
         (["-p", "tolerance_s:=99.0"], "tolerance_s"),
+        (["-p", "input_reliability:=foo"], "input_reliability must be one of auto, reliable, best_effort: got 'foo'"),
+        (["-r", "__ns:=bad name"], "error"),
         (["-p", "model:=/nowhere.safetensors"], "no checkpoint at /nowhere.safetensors"),
     ],
 )
@@ -160,6 +162,6 @@ def test_nothing_pairs_is_explained(start):
     rig = Rig()
     rig.wait_until_heard()
     stamp = next(rig.stamps)
-    wait_for(lambda: rig.send(stamp_ns=stamp, right_offset_ns=4_000_000) and "no pairs yet" in node.text(), 30)
+    wait_for(lambda: rig.send(stamp_ns=stamp, right_offset_ns=4_000_000) and "no pairs:" in node.text(), 30)
     assert "differ by 4.000 ms at least: set approximate_sync" in node.text()
     rig.close()

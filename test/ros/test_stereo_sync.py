@@ -1,3 +1,4 @@
+import pytest
 from conftest import image_message, info_message
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -77,9 +78,9 @@ def test_any_garbage_keeps_the_rules(events, tolerance):
 
 def test_a_drop_does_not_shift_the_pairs_that_follow():
     """The stock approximate synchroniser pairs left 2 with right 1 here."""
-    left, right = stream(LEFT, [0, 1, 2, 3, 4]), stream(RIGHT, [0, 1, 3, 4], offset=3 * MS)
+    left, right = stream(LEFT, range(10)), stream(RIGHT, [0, 1, 2, 3, 4, 6, 7, 8, 9], offset=3 * MS)
     pairs = feed(PairMatcher(30 * MS), sorted(left + right, key=lambda e: e[1]))
-    assert pairs == [(1, 1), (3, 3), (4, 4)]  # 0 cannot be judged before a period was seen
+    assert pairs == [(n, n) for n in (3, 4, 6, 7, 8, 9)]  # the first cannot be judged before periods were seen
 
 
 def test_equal_stamps_pair_at_once_even_with_tolerance():
@@ -97,6 +98,14 @@ def test_a_looped_bag_shorter_than_the_jump_threshold_recovers():
     once = [e for n in range(8) for e in stream(LEFT, [n]) + stream(RIGHT, [n])]
     pairs = feed(PairMatcher(), once * 2)
     assert pairs[8:] == [(n, n) for n in range(2, 8)]
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_a_bag_of_a_few_frames_and_a_clock_that_stands_still_never_silence_it(length):
+    once = [e for n in range(length) for e in stream(LEFT, [n]) + stream(RIGHT, [n])]
+    pairs = feed(PairMatcher(), once * 9)
+    assert len(pairs) >= 2 * length
+    assert all(left == right for left, right in pairs)
 
 
 def test_one_stamp_from_the_future_does_not_block():
