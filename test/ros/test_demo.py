@@ -1,0 +1,57 @@
+"""The demo on a small recording, as a user runs it."""
+
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from apanet_ros.demo.recording import DEMO_TOPICS, Truth, open_stereo_bag, write_rainy_bag
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory):
+    """Four rainy pairs at 4 Hz of a smooth scene 20 px away."""
+    path = tmp_path_factory.mktemp("bag") / "rainy"
+    small = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
+    wide = cv2.resize(small, (212, 96), interpolation=cv2.INTER_CUBIC)
+    truth = Truth(wide[:, :192].copy(), wide[:, 20:].copy(), np.full((96, 192), 20.0))
+    write_rainy_bag(path, truth, frames=4, rate_hz=4.0)
+    return path
+
+
+def demo(*arguments):
+    environment = os.environ | {"ROS_DOMAIN_ID": str(100 + os.getpid() % 60)}
+    command = [sys.executable, "-m", "apanet_ros.demo", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+
+
+def test_a_recording_goes_through_the_node_and_back(bag, tmp_path):
+    done = demo("--bag", bag, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = dict(line.split("  ", 1) for line in done.stdout.splitlines() if "  " in line)
+    assert rows["pairs sent"].strip() == "4"
+    assert rows["pairs received"].strip() == rows["identical stamps and frame ids"].strip()
+    assert int(rows["pairs received"]) >= 1
+    assert cv2.imread(str(tmp_path / "before_after.png")).shape[1] == 2 * 640
+    recorded = open_stereo_bag(tmp_path / "derained", "/derained/left/image_rect", "/derained/right/image_rect")
+    assert recorded.size == (96, 192)
+    assert set(recorded.infos) == {"left", "right"}
+
+    refused = demo("--bag", tmp_path / "derained", *("--left", "/derained/left/image_rect"), "--out", tmp_path)
+    assert refused.returncode == 2  # the right topic is not there, and what lies there stays
+    assert (tmp_path / "derained/metadata.yaml").exists()
+
+
+def test_missing_bags_and_topics_are_said(bag, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no bag at"):
+        open_stereo_bag(tmp_path / "none", "/l", "/r")
+    with pytest.raises(ValueError, match=r"/nope is not there.*/stereo/left/image_rect \(sensor_msgs/msg/Image\)"):
+        open_stereo_bag(bag, "/nope", DEMO_TOPICS["right"])
+    with pytest.raises(ValueError, match="is a sensor_msgs/msg/CameraInfo"):
+        open_stereo_bag(bag, "/stereo/left/camera_info", DEMO_TOPICS["right"])
+    (tmp_path / "text.mcap").write_text("no bag")
+    with pytest.raises(ValueError, match="not a readable bag"):
+        open_stereo_bag(tmp_path / "text.mcap", "/l", "/r")
