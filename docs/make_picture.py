@@ -81,7 +81,7 @@ def main() -> None:
     """Trace, rain, derain, draw."""
     (left, left_depth), (right, right_depth) = trace(0.0), trace(CAMERA.baseline_m)
     disparities = [CAMERA.disparity(depth).astype(np.float32) for depth in (left_depth, right_depth)]
-    rain = Rain(rate_mm_h=40, exposure_s=0.01, wind_mps=(1.5, 0.0), aperture_px=1.0)
+    rain = Rain(rate_mm_h=25, exposure_s=0.01, wind_mps=(1.5, 0.0), aperture_px=1.0)
     rainy = render_rain(left, right, *disparities, CAMERA, rain, np.random.default_rng(3))
     derained = StereoDerainer("tiny")(rainy.left, rainy.right)
     path = Path(__file__).parent / "before_after.png"

@@ -23,7 +23,8 @@ from apanet_ros.image_codec import decode
 from apanet_ros.stereo_sync import stamp_ns
 
 Views = tuple[np.ndarray, np.ndarray]
-PICTURE_WIDTH_PX = 640
+PICTURE_WIDTH_PX = 520
+LABEL_HEIGHT_PX = 30
 
 
 def read_pairs(path: Path, topics: dict[str, str]) -> Iterator[tuple[int, Views, tuple[str, ...]]]:
@@ -122,6 +123,6 @@ def _coloured(disparity: np.ndarray, top: float) -> np.ndarray:
 def _labelled(image: np.ndarray, text: str) -> np.ndarray:
     height = round(image.shape[0] * PICTURE_WIDTH_PX / image.shape[1])
     image = cv2.resize(image, (PICTURE_WIDTH_PX, height), interpolation=cv2.INTER_AREA)
-    for colour, thickness in (((0, 0, 0), 4), ((255, 255, 255), 1)):
-        cv2.putText(image, text, (10, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.7, colour, thickness, cv2.LINE_AA)
-    return image
+    strip = np.zeros((LABEL_HEIGHT_PX, image.shape[1], 3), np.uint8)
+    cv2.putText(strip, text, (8, 21), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 255, 255), 1, cv2.LINE_AA)
+    return np.concatenate([strip, image])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from apanet_ros.demo.recording import DEMO_TOPICS, Truth, open_stereo_bag, write_rainy_bag
+from apanet_ros.demo.report import PICTURE_WIDTH_PX
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def test_a_recording_goes_through_the_node_and_back(bag, tmp_path):
     assert rows["pairs sent"].strip() == "4"
     assert rows["pairs received"].strip() == rows["identical stamps and frame ids"].strip()
     assert int(rows["pairs received"]) >= 1
-    assert cv2.imread(str(tmp_path / "before_after.png")).shape[1] == 2 * 640
+    assert cv2.imread(str(tmp_path / "before_after.png")).shape[1] == 2 * PICTURE_WIDTH_PX
     recorded = open_stereo_bag(tmp_path / "derained", "/derained/left/image_rect", "/derained/right/image_rect")
     assert recorded.size == (96, 192)
     assert set(recorded.infos) == {"left", "right"}
