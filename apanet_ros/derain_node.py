@@ -262,8 +262,12 @@ def main(args: list[str] | None = None) -> int:
         0 after a clean end, 1 when the node could not start.
     """
 
+    stop, spinning = threading.Event(), threading.Event()
+
     def end(signal_number: int, frame: object) -> None:
-        raise KeyboardInterrupt
+        stop.set()
+        if not spinning.is_set():
+            raise KeyboardInterrupt  # the model is loading; inside a callback it would surface as any error
 
     # rclpy's own handlers would take the context from under a running callback, which then fails at random.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -276,15 +280,17 @@ def main(args: list[str] | None = None) -> int:
         node = DerainNode()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        if not node.autostart():
+        if not node.autostart() and not stop.is_set():
             code = 1
-        while code == 0:
-            executor.spin_once(timeout_sec=0.2)  # Python looks for signals in between
+        spinning.set()
+        while code == 0 and not stop.is_set():
+            executor.spin_once(timeout_sec=0.2)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except Exception as error:  # noqa: BLE001 (wrong ROS arguments come in many types)
-        print(f"derain_node: error: {' '.join(str(error).split())}", file=sys.stderr)
-        code = 1
+        if not stop.is_set():
+            print(f"derain_node: error: {' '.join(str(error).split())}", file=sys.stderr)
+            code = 1
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the clean end
