@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import math
-import os
-import signal
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import SetBool
 
@@ -27,9 +21,9 @@ from apanet_ros import image_codec, parameters
 from apanet_ros.diagnostics import NodeStatistics, diagnostic_array
 from apanet_ros.guards import LOG_EVERY_S, guarded, logged
 from apanet_ros.inputs import SIDES, StereoInputs
+from apanet_ros.process import run
 from apanet_ros.stereo_sync import PairingCounts
-from apanet_ros.transport import prefer_large_shared_memory
-from apanet_ros.worker import WORKER_NAME, NewestWorker
+from apanet_ros.worker import NewestWorker
 
 if TYPE_CHECKING:
     from apanet_core import StereoDerainer
@@ -261,48 +255,7 @@ def main(args: list[str] | None = None) -> int:
     Returns:
         0 after a clean end, 1 when the node could not start.
     """
-
-    stop, spinning = threading.Event(), threading.Event()
-
-    def end(signal_number: int, frame: object) -> None:
-        stop.set()
-        if not spinning.is_set():
-            raise KeyboardInterrupt  # the model is loading; inside a callback it would surface as any error
-
-    # rclpy's own handlers would take the context from under a running callback, which then fails at random.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
-    node = None
-    code = 0
-    try:
-        prefer_large_shared_memory()
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-        node = DerainNode()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        if not node.autostart() and not stop.is_set():
-            code = 1
-        spinning.set()
-        while code == 0 and not stop.is_set():
-            executor.spin_once(timeout_sec=0.2)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except Exception as error:  # noqa: BLE001 (wrong ROS arguments come in many types)
-        if not stop.is_set():
-            print(f"derain_node: error: {' '.join(str(error).split())}", file=sys.stderr)
-            code = 1
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the clean end
-        if node is not None:
-            node.on_shutdown(None)  # type: ignore[arg-type]
-            node.destroy_node()
-        rclpy.try_shutdown()
-    if any(thread.name == WORKER_NAME and thread.is_alive() for thread in threading.enumerate()):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)  # a pair that takes long is still in native code, which must not meet the interpreter's end
-    return code
+    return run(DerainNode, args)
 
 
 if __name__ == "__main__":
