@@ -18,6 +18,7 @@ class Streaks:
         width_px: width of a streak (standard deviation of its profile is a third of it).
         angle_deg: 0 falls straight down, positive leans right.
         strength: brightness added by a streak, on the scale [0, 1].
+        fade: share of the length over which a streak fades out, half at each end; 0 cuts it off.
     """
 
     density: float
@@ -25,6 +26,7 @@ class Streaks:
     width_px: float
     angle_deg: float
     strength: float
+    fade: float = 0.0
 
 
 def streak_layer(size: tuple[int, int], streaks: Streaks, rng: np.random.Generator) -> np.ndarray:
@@ -47,18 +49,20 @@ def random_streaks(rng: np.random.Generator) -> list[Streaks]:
     """Draw a shower as the benchmarks have them: one to four layers about one direction, fine to coarse."""
     angle = rng.uniform(-45, 45)
     heavy = rng.uniform()
+    fade = rng.choice([0.0, rng.uniform()])
     layers = []
     for _ in range(rng.integers(1, 5)):
-        length = float(np.exp(rng.uniform(np.log(6), np.log(60))))
-        width = min(float(np.exp(rng.uniform(np.log(0.6), np.log(3.5)))), length / 6)
-        cover = rng.uniform(0.02, 0.10 + 0.35 * heavy)  # share of the image under this layer
+        length = float(np.exp(rng.uniform(np.log(10), np.log(90))))
+        width = min(float(np.exp(rng.uniform(np.log(0.6), np.log(3.0)))), length / 10)
+        cover = rng.uniform(0.02, 0.10 + 0.40 * heavy)  # share of the image under this layer
         layers.append(
             Streaks(
                 density=cover / (length * width),
                 length_px=length,
                 width_px=width,
                 angle_deg=angle + rng.normal(0, rng.choice([2, 15])),
-                strength=rng.uniform(0.08, 0.3 + 0.6 * heavy),
+                strength=rng.uniform(0.08, 0.25 + 0.55 * heavy),
+                fade=fade,
             )
         )
     return layers
@@ -71,5 +75,6 @@ def _streak_kernel(streaks: Streaks, reach: int) -> np.ndarray:
     along = x * np.sin(lean) + y * np.cos(lean)
     across = x * np.cos(lean) - y * np.sin(lean)
     profile = np.exp(-0.5 * (across / max(streaks.width_px / 2, 0.35)) ** 2)
-    ends = np.clip(streaks.length_px / 2 - np.abs(along) + 0.5, 0, 1)
+    from_end = streaks.length_px / 2 - np.abs(along) + 0.5
+    ends = np.clip(from_end / max(streaks.fade * streaks.length_px / 2, 1), 0, 1)
     return (profile * ends).astype(np.float32)
