@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from apanet_core.model.layers import ChannelNorm, GatedFeedForward
+from apanet_core.model.layers import ChannelNorm, GatedFeedForward, in_row_strips, row_strips
 
 # The weights sum to at most 1 / eps over the memory: from here on they change nothing that float32 can hold.
 LARGEST_EPS = 1e6
@@ -32,17 +32,21 @@ class ExternalAttention(nn.Module):
         self.value = nn.Conv2d(memory_units, channels, 1, bias=False)
         self.log_eps = math.log(eps)
 
-    def weights(self, x: torch.Tensor) -> torch.Tensor:
+    def totals(self, x: torch.Tensor) -> torch.Tensor:
+        """Logarithm of the sum over pixels of exp(M_k x): (B, C, H, W) -> (B, S, 1, 1), float32."""
+        return self.key(x).float().logsumexp(dim=(2, 3), keepdim=True)
+
+    def weights(self, x: torch.Tensor, totals: torch.Tensor | None = None) -> torch.Tensor:
         """Attention of every pixel over the memory: (B, C, H, W) -> (B, S, H, W), float32, sums to 1 (less eps)."""
         logits = self.key(x).float()
-        log_a = logits - logits.logsumexp(dim=(2, 3), keepdim=True)
+        log_a = logits - (logits.logsumexp(dim=(2, 3), keepdim=True) if totals is None else totals)
         # log(eps + sum), as log(eps) + log(1 + sum / eps)
         total = self.log_eps + F.softplus(log_a.logsumexp(dim=1, keepdim=True) - self.log_eps)
         return torch.exp(log_a - total)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
-        return self.value(self.weights(x).to(x.dtype))
+    def forward(self, x: torch.Tensor, totals: torch.Tensor | None = None) -> torch.Tensor:
+        """x: (B, C, H, W); where that is a part of the image, `totals` of all of it -> (B, C, H, W)."""
+        return self.value(self.weights(x, totals).to(x.dtype))
 
 
 class ExternalAttentionBlock(nn.Module):
@@ -66,6 +70,13 @@ class ExternalAttentionBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) -> (B, C, H, W); images of a batch do not see each other."""
+        totals = None
+        if self.attention is not None and self.attends and (rows := row_strips(x)) < x.shape[2]:
+            strips = [self.attention.totals(self.attention_norm(strip)) for strip in torch.split(x, rows, dim=2)]
+            totals = torch.stack(strips).logsumexp(dim=0)
+        return in_row_strips(lambda strip: self._rows(strip, totals), x, halo=1)
+
+    def _rows(self, x: torch.Tensor, totals: torch.Tensor | None) -> torch.Tensor:
         if self.attention is not None and self.attends:
-            x = x + self.attention_scale * self.attention(self.attention_norm(x))
+            x = x + self.attention_scale * self.attention(self.attention_norm(x), totals)
         return x + self.feed_forward_scale * self.feed_forward(self.feed_forward_norm(x))

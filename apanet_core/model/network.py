@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from apanet_core.model.config import ModelConfig
 from apanet_core.model.external_attention import ExternalAttentionBlock
-from apanet_core.model.layers import Downsample, Upsample, pad_to_multiple
+from apanet_core.model.layers import Downsample, Upsample, in_row_strips, pad_to_multiple, traced
 from apanet_core.model.parallax_attention import ParallaxAttention
 
 
@@ -28,9 +28,11 @@ class Block(nn.Module):
     def forward(self, views: torch.Tensor) -> torch.Tensor:
         """views: (2 B, C, H, W), all left views before all right views -> the same."""
         views = self.external(views)
-        if self.parallax is not None:
-            views = torch.cat(self.parallax(*views.chunk(2)))
-        return views
+        return views if self.parallax is None else in_row_strips(self._exchange, views, halo=0)
+
+    def _exchange(self, views: torch.Tensor) -> torch.Tensor:
+        assert self.parallax is not None
+        return torch.cat(self.parallax(*views.chunk(2)))
 
 
 class APANet(nn.Module):
@@ -91,7 +93,10 @@ class APANet(nn.Module):
     def residual(self, rainy: torch.Tensor) -> torch.Tensor:
         """What to add to the stacked views: (2 B, 3, H, W) -> the same; H and W multiples of `config.stride`."""
         stem = self.config.stem_stride
-        x = self.project_in(F.pixel_unshuffle(rainy, stem))
+        x = F.pixel_unshuffle(rainy, stem)
+        if not traced():
+            x = x.contiguous(memory_format=torch.channels_last)  # twice as fast on a CPU: norms and 1x1 run in place
+        x = self.project_in(x)
         skips = []
         for blocks, down in zip(self.encoder, self.down):
             x = blocks(x)

@@ -25,7 +25,8 @@ def test_attention_follows_the_formula(eps):
 
 def test_weights_sum_to_one_over_the_memory():
     module = ExternalAttention(6, 5, 1e-9)
-    weights = module.weights(torch.randn(2, 6, 30, 40))
+    x = torch.randn(2, 6, 30, 40)
+    weights = module.weights(x)
     torch.testing.assert_close(weights.sum(1), torch.ones(2, 30, 40), atol=1e-4, rtol=0)
 
 
@@ -33,7 +34,8 @@ def test_repeating_the_image_changes_nothing():
     """The softmax over tokens depends on the image size; the normalisation over the memory takes it out again."""
     module = ExternalAttention(6, 5, 1e-9)
     x = torch.randn(1, 6, 8, 8)
-    torch.testing.assert_close(module(x.repeat(1, 1, 3, 2))[..., :8, :8], module(x), atol=1e-5, rtol=1e-4)
+    tiled = x.repeat(1, 1, 3, 2)
+    torch.testing.assert_close(module(tiled)[..., :8, :8], module(x), atol=1e-5, rtol=1e-4)
 
 
 def test_half_precision_is_finite_and_close():

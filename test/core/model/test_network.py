@@ -1,6 +1,9 @@
+import dataclasses
+
 import pytest
 import torch
 
+from apanet_core.model import layers
 from apanet_core.model.config import PRESETS, ModelConfig, preset
 from apanet_core.model.network import APANet
 
@@ -88,3 +91,15 @@ def test_config_survives_json():
     import json
 
     assert ModelConfig.from_dict(json.loads(json.dumps(SMALL.to_dict()))) == SMALL
+
+
+@pytest.mark.parametrize("eps", [1e-9, 1e9])
+def test_strips_of_rows_change_nothing(eps, monkeypatch):
+    network = randomised(dataclasses.replace(SMALL, external_attention_eps=eps))
+    left, right = torch.rand(2, 3, 40, 56), torch.rand(2, 3, 40, 56)
+    whole = network(left, right)  # gradients are on: one strip
+    monkeypatch.setattr(layers, "CPU_STRIP", 2000)
+    with torch.no_grad():
+        strips = network(left, right)
+    for a, b in zip(whole, strips):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)

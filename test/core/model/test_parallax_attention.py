@@ -6,10 +6,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from apanet_core.model.parallax_attention import (
     ParallaxAttention,
-    blocked_attention,
+    banded_attention,
     masked_attention,
     scanline_attention,
 )
@@ -42,16 +43,25 @@ def test_every_form_equals_the_naive_loop(width, reach, to_the_right):
     expected = naive_attention(*rows, reach, to_the_right)
     torch.testing.assert_close(scanline_attention(*rows, reach, to_the_right), expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(masked_attention(*rows, reach, to_the_right), expected, atol=1e-5, rtol=1e-5)
-    if reach is not None and not to_the_right:
-        torch.testing.assert_close(blocked_attention(*rows, reach), expected, atol=1e-5, rtol=1e-5)
+    if reach is not None:
+        torch.testing.assert_close(banded_attention(*rows, reach, to_the_right), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_wide_rows_take_the_blocked_form_and_agree_with_the_mask():
-    rows = random_rows(width=200)  # more than WIDEST_MASK times the reach
+def test_many_blocks_of_a_batch_agree_with_the_mask():
+    rows = [torch.cat([a, b]) for a, b in zip(random_rows(width=200), random_rows(width=200, seed=1))]
     for to_the_right in (False, True):
         torch.testing.assert_close(
             scanline_attention(*rows, 8, to_the_right), masked_attention(*rows, 8, to_the_right), atol=1e-5, rtol=1e-5
         )
+
+
+@pytest.mark.parametrize("reach", [None, 5])
+def test_no_map_of_weights_is_built_forward_or_backward(reach):
+    module = ParallaxAttention(8, reach)
+    views = [torch.randn(1, 8, 3, 70, requires_grad=True) for _ in range(2)]
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):  # raises where the fused kernel cannot serve
+        derained = module(*views)
+        torch.autograd.grad(sum(view.sum() for view in derained), [*views, *module.parameters()])
 
 
 def test_weights_sum_to_one_and_respect_the_parallax_mask():
@@ -65,16 +75,16 @@ def test_weights_sum_to_one_and_respect_the_parallax_mask():
     assert to_right[..., (disparity > 0) | (disparity < -5)].abs().max() == 0
 
 
-def test_gradients_of_the_blocked_form_are_those_of_the_mask():
+def test_gradients_of_the_banded_form_are_those_of_the_mask():
     rows = [r.double().requires_grad_() for r in random_rows(width=40)]
     target = torch.randn(1, 2, 40, 4, dtype=torch.float64)
     gradients = []
-    for form in (blocked_attention, masked_attention):
+    for form in (banded_attention, masked_attention):
         gradients.append(torch.autograd.grad((form(*rows, 3) * target).sum(), rows))
-    for blocked, masked in zip(*gradients):
-        torch.testing.assert_close(blocked, masked)
+    for banded, masked in zip(*gradients):
+        torch.testing.assert_close(banded, masked)
     small = [r.double().requires_grad_() for r in random_rows(width=7, height=1, channels=2)]
-    assert torch.autograd.gradcheck(lambda *r: blocked_attention(*r, 2), small)
+    assert torch.autograd.gradcheck(lambda *r: banded_attention(*r, 2), small)
 
 
 @pytest.mark.parametrize("reach", [None, 3])
