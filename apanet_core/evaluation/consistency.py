@@ -14,7 +14,7 @@ def view_difference(left: np.ndarray, right: np.ndarray, disparity: np.ndarray) 
     """Mean absolute difference between the left view and the right view moved onto it, on the 8-bit scale.
 
     Streaks and artefacts that are in one view only raise it. The clean pair is not at 0 either: cameras differ,
-    surfaces gleam, and disparities are not exact; so compare with the value of the clean pair. Blur lowers it.
+    surfaces gleam, and disparities are not exact; and blur lowers it; so the best value is that of the clean pair.
 
     Convention: the left pixel x is compared with the right view at x - disparity, between pixels linearly. What has no
     known disparity, lies outside the right view, or is hidden there behind something nearer, does not count.

@@ -18,7 +18,7 @@ from torch import nn
 CONVOLUTIONS = ((0, 3, 64, 11, 4, 2), (3, 64, 192, 5, 1, 2), (6, 192, 384, 3, 1, 1), (8, 384, 256, 3, 1, 1),
                 (10, 256, 256, 3, 1, 1))  # fmt: skip
 POOLED_BEFORE = (3, 6)
-SMALLEST_SIDE_PX = 32  # below, the second pooling has nothing left
+SMALLEST_SIDE_PX = 31  # below, the second pooling has nothing left
 # ImageNet's mean and deviation as seen from [-1, 1]
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 
@@ -55,7 +55,7 @@ class LPIPS(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, image: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) RGB in [0, 1], H and W from 32 up -> (B,)."""
+        """(B, 3, H, W) RGB in [0, 1], H and W from 31 up -> (B,)."""
         scale, shift = image.new_tensor(SCALE)[:, None, None], image.new_tensor(SHIFT)[:, None, None]
         x = (2 * torch.cat([image, reference]) - 1 - shift) / scale
         distance = image.new_zeros(len(image))
