@@ -20,6 +20,7 @@ from apanet_core.evaluation.inputs import (
     CLEAN,
     RAINY,
     SIDES,
+    TRUTH,
     Sample,
     Views,
     check_samples,
@@ -69,6 +70,9 @@ class Settings:
         ):
             if value is not None and value < least:
                 raise ValueError(f"{name} must be at least {least}: got {value}")
+        for name in (RAINY, CLEAN, TRUTH):
+            if name in self.models or name in self.outputs:
+                raise ValueError(f"{name!r} has a meaning of its own in the comparison: give that method another name")
         both = self.models.keys() & self.outputs.keys()
         if both:
             raise ValueError(f"a model and an output folder are both named {min(both)!r}: rename one, as in other=PATH")
@@ -156,7 +160,7 @@ def _look(
     if sample.is_stereo:
         disparities = {name: sgbm_disparity(*pair, max_disparity) for name, pair in views.items()}
         if sample.disparity is not None:
-            disparities["truth"] = read_disparity(sample.disparity)
+            disparities[TRUTH] = read_disparity(sample.disparity)
     return views, disparities
 
 
@@ -168,7 +172,7 @@ def _measure(name: str, views: dict[str, Views], disparities: dict[str, np.ndarr
         if method != CLEAN:
             row |= _quality(pair[: 2 if disparities else 1], views[CLEAN], lpips)
         if disparities:
-            reference = disparities.get("truth", disparities[CLEAN])
+            reference = disparities.get(TRUTH, disparities[CLEAN])
             row["epe_px"] = end_point_error(disparities[method], reference)
             row["wrong_percent"] = 100 * wrong_share(disparities[method], reference)
             row["view_difference"] = view_difference(*pair, reference)
@@ -210,9 +214,11 @@ def _spread(samples: list[Sample], rows: list[Row], methods: list[str], count: i
 
 
 def _notes(samples: list[Sample], settings: Settings) -> list[str]:
-    notes = [f"Means over {len(samples)} pairs; left / right. Disparities: OpenCV's SGBM, searched up to "
-             f"{settings.max_disparity} px, against "
-             + ("the true ones." if settings.disparity is not None else "those of the clean pair.")]  # fmt: skip
+    against = "those of the clean pair" if settings.disparity is None else "the true ones"
+    notes = [
+        f"Means over {len(samples)} {'pair' if len(samples) == 1 else 'pairs'}, left / right view. Disparities: "
+        f"OpenCV's SGBM, searched up to {settings.max_disparity} px, against {against}."
+    ]
     if settings.lpips is None:
         notes.append("LPIPS was not measured: it needs AlexNet's weights (--lpips FILE).")
     if not all(sample.is_stereo for sample in samples):

@@ -15,7 +15,7 @@ from apanet_core.runtime.derainer import SMALLEST_SIDE_PX, check_pair
 
 Views = tuple[np.ndarray, np.ndarray]
 Files = tuple[Path, Path]
-RAINY, CLEAN = "rainy", "clean"
+RAINY, CLEAN, TRUTH = "rainy", "clean", "truth"  # names that no method can have
 SIDES = ("left", "right")
 
 
@@ -54,7 +54,7 @@ def named(items: list[str], default_name: bool = False) -> dict[str, str]:
         Value by name, in order.
 
     Raises:
-        ValueError: a name is missing, taken, or given twice.
+        ValueError: a name is missing or given twice.
     """
     result: dict[str, str] = {}
     for item in items:
@@ -63,8 +63,6 @@ def named(items: list[str], default_name: bool = False) -> dict[str, str]:
             name, value = (Path(item).stem if default_name else ""), item
         if not name or not value:
             raise ValueError(f"expected NAME=FOLDER, such as mprnet=results/mprnet: got {item!r}")
-        if name in (RAINY, CLEAN):
-            raise ValueError(f"{name!r} is always in the comparison: give {value} another name")
         if name in result:
             raise ValueError(f"two methods are named {name!r}: tell them apart, as in first={value}")
         result[name] = value

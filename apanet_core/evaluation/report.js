@@ -3,7 +3,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const PALETTE = ["#7d8794", "#d9622b", "#2b7fd9", "#9457c9", "#c79a12", "#12a5a0", "#d14a86", "#7a8f2a"];
-const methods = Object.keys(data.summary);
+const methods = data.methods.map((m) => m.name);  // keys of an object would put "2" before "rainy"
 const colour = (method) =>
   method === "clean" ? "#2f9e58" : method === "truth" ? "#888" : PALETTE[methods.indexOf(method) % PALETTE.length];
 
@@ -133,7 +133,7 @@ function numbers(name, method) {
 }
 
 function showPicture() {
-  const p = picture(), shown = Object.keys(layer(p)).map((m) => [m, m]);
+  const p = picture(), shown = [...methods, "truth"].filter((m) => Object.hasOwn(layer(p), m)).map((m) => [m, m]);
   const fallback = methods[1] === "clean" ? "clean" : methods[1];
   options($("first"), shown, $("first").value || "rainy");
   options($("second"), shown, $("second").value || fallback);
@@ -153,7 +153,7 @@ function showPicture() {
   }
   $("disparities").hidden = !Object.keys(p.disparities).length;
   $("top").textContent = `${p.top_px} px and more`;
-  const order = [...methods, "truth"].filter((m) => p.disparities[m]);
+  const order = [...methods, "truth"].filter((m) => Object.hasOwn(p.disparities, m));
   $("gallery").replaceChildren(...order.map((method) => {
     const wrong = valueOf(rowOf(p.name, method) || {}, column("wrong_percent"));
     const isReference = method === (data.depth_reference === "ground truth" ? "truth" : "clean");
@@ -202,7 +202,7 @@ function setUpTable() {
   const pictured = Object.fromEntries(data.pictures.map((p, i) => [p.name, String(i)]));
   const lines = data.rows.map((row) => [row, make("tr", {}, ...keys.map(([key, , , c]) => {
     if (key !== "name") return make("td", {textContent: c ? show(row[key], c.digits) : row[key]});
-    if (!(row.name in pictured)) return make("th", {scope: "row", textContent: row.name, title: row.name});
+    if (!Object.hasOwn(pictured, row.name)) return make("th", {scope: "row", textContent: row.name, title: row.name});
     const link = make("button", {className: "link", textContent: row.name, title: `show ${row.name} above`});
     link.addEventListener("click", () => {
       $("picture").value = pictured[row.name];

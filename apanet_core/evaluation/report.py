@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from apanet_core.evaluation.depth import colour_disparity
-from apanet_core.evaluation.inputs import SIDES, Views
+from apanet_core.evaluation.inputs import CLEAN, SIDES, TRUTH, Views
 
 PICTURES_BYTES = 20_000_000  # of all pictures together, as text in the file
 WIDEST_PX = 1280
@@ -32,7 +32,7 @@ def draw_picture(name: str, views: dict[str, Views], disparities: dict[str, np.n
         disparities by method.
     """
     first = next(iter(views.values()))[0]
-    reference = disparities.get("truth", disparities.get("clean", np.zeros(0)))
+    reference = disparities.get(TRUTH, disparities.get(CLEAN, np.zeros(0)))
     known = reference[np.isfinite(reference)]
     top = max(float(np.percentile(known, 99)), 1.0) if known.size else 1.0
     sides = SIDES if disparities else SIDES[:1]
