@@ -142,8 +142,7 @@ function showPicture() {
     $(id).src = layer(p)[method];
     $(id).alt = `${p.name}, ${method}, ${LAYERS[$("layer").value]}`;
   }
-  $("stage").style.maxWidth = `${2 * p.width}px`;
-  $("split").style.maxWidth = `${2 * p.width}px`;
+  for (const id of ["stage", "split"]) $(id).style.maxWidth = `${Math.max(2 * p.width, 480)}px`;
   $("first-tag").textContent = first;
   $("second-tag").textContent = second;
   $("picture-note").replaceChildren();
@@ -201,7 +200,7 @@ function setUpTable() {
     .filter(([key, , , c]) => !c || data.rows.some((r) => isNumber(r[key])));
   const pictured = Object.fromEntries(data.pictures.map((p, i) => [p.name, String(i)]));
   const lines = data.rows.map((row) => [row, make("tr", {}, ...keys.map(([key, , , c]) => {
-    if (key !== "name") return make("td", {textContent: c ? show(row[key], c.digits) : row[key]});
+    if (key !== "name") return make("td", {textContent: c ? show(row[key], c.digits) : row[key], title: c ? "" : row[key]});
     if (!Object.hasOwn(pictured, row.name)) return make("th", {scope: "row", textContent: row.name, title: row.name});
     const link = make("button", {className: "link", textContent: row.name, title: `show ${row.name} above`});
     link.addEventListener("click", () => {

@@ -25,7 +25,8 @@ class Column:
         key: in CSV and JSON; with `_left` and `_right` appended where both views have one.
         title: in tables.
         unit: may be empty.
-        better: "higher", "lower", "zero" (the nearest to it) or "clean" (the nearest to the clean pair's).
+        better: "higher", "lower", "zero" (the nearest to it), "clean" (the nearest to the clean pair's) or
+            "none".
         digits: after the point, in tables.
         per_view: whether left and right have a value each.
         meaning: a sentence.
@@ -66,8 +67,9 @@ def columns(truth_is_known: bool, lpips: bool) -> list[Column]:
         quality.append(Column("lpips", "LPIPS", "", "lower", 4, True, "perceptual distance, AlexNet, version 0.1"))
     return [
         *quality,
-        Column("epe_px", "EPE", "px", "lower", 2, False,
-               f"mean error of SGBM's disparity against {reference}, over matched pixels"),
+        Column("epe_px", "EPE", "px", "none", 2, False,
+               f"mean error of SGBM's disparity against {reference}, over matched pixels; who matches fewer is spared "
+               "the hardest, so no best is marked"),
         Column("wrong_percent", "disparity wrong", "%", "lower", 2, False,
                f"pixels whose SGBM disparity is missing or more than 3 px from {reference}"),
         Column("view_difference", "left/right difference", "grey levels", "clean", 2, False,
@@ -92,6 +94,8 @@ def summarise(rows: list[Row], table: list[Column]) -> Summary:
 
 def best_methods(summary: Summary, column: Column) -> list[str]:
     """The methods with the best mean over both views; the clean pair does not compete."""
+    if column.better == "none":
+        return []
     scores = {}
     for method, means in summary.items():
         values = [value for key in column.keys if (value := means[key]) is not None]

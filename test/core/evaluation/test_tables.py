@@ -10,10 +10,37 @@ def row(name, method, **values):
 
 
 ROWS = [
-    row("x", "rainy", psnr_rgb_left=20.0, psnr_rgb_right=22.0, epe_px=3.0, view_difference=9.0, brightness_shift=4.0),
-    row("x", "blur", psnr_rgb_left=18.0, psnr_rgb_right=18.0, epe_px=2.0, view_difference=2.0, brightness_shift=1.0),
-    row("x", "good", psnr_rgb_left=30.0, psnr_rgb_right=26.0, epe_px=2.0, view_difference=6.0, brightness_shift=-2.0),
-    row("x", "clean", epe_px=0.5, view_difference=5.0),
+    row(
+        "x",
+        "rainy",
+        psnr_rgb_left=20.0,
+        psnr_rgb_right=22.0,
+        epe_px=3.0,
+        wrong_percent=9.0,
+        view_difference=9.0,
+        brightness_shift=4.0,
+    ),
+    row(
+        "x",
+        "blur",
+        psnr_rgb_left=18.0,
+        psnr_rgb_right=18.0,
+        epe_px=2.0,
+        wrong_percent=7.0,
+        view_difference=2.0,
+        brightness_shift=1.0,
+    ),
+    row(
+        "x",
+        "good",
+        psnr_rgb_left=30.0,
+        psnr_rgb_right=26.0,
+        epe_px=2.0,
+        wrong_percent=7.0,
+        view_difference=6.0,
+        brightness_shift=-2.0,
+    ),
+    row("x", "clean", epe_px=0.5, wrong_percent=1.0, view_difference=5.0),
     row("y", "rainy", psnr_rgb_left=10.0, psnr_rgb_right=12.0),
     row("y", "clean", view_difference=5.5),
 ]
@@ -35,7 +62,8 @@ def test_means_leave_out_what_was_not_measured():
     ("key", "expected"),
     [
         ("psnr_rgb", ["good"]),
-        ("epe_px", ["blur", "good"]),  # equal; clean is better and does not compete
+        ("epe_px", []),
+        ("wrong_percent", ["blur", "good"]),  # equal; clean is better and does not compete
         ("view_difference", ["good"]),  # nearest to clean, not the smallest
         ("brightness_shift", ["blur"]),
         ("lpips", []),
