@@ -21,7 +21,16 @@ setup(
     maintainer="APANet-ROS developers",
     maintainer_email="maintainers@apanet-ros.example.org",
     packages=find_packages(include=["apanet_core", "apanet_core.*", "apanet_ros", "apanet_ros.*"]),
-    package_data={"apanet_core": ["weights/*", "py.typed"], "apanet_ros": ["fastdds.xml"]},
+    package_data={
+        "apanet_core": [
+            "weights/*",
+            "evaluation/report.html",
+            "evaluation/report.css",
+            "evaluation/report.js",
+            "py.typed",
+        ],
+        "apanet_ros": ["fastdds.xml"],
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
@@ -58,6 +67,7 @@ setup(
         ],
         "bags": ["rosbags>=0.11"],
         "train": ["lightning-fabric>=2.5", "tensorboard>=2.15", "torchmetrics>=1.4"],
+        "evaluate": ["torchmetrics>=1.4"],
         "demo": ["scikit-image>=0.22", "torchmetrics>=1.4"],
         "dev": [
             "hypothesis>=6.100",
@@ -65,6 +75,7 @@ setup(
             "pydoclint>=0.5",
             "pytest>=8.0",
             "ruff>=0.8",
+            "selenium>=4.20",  # drives the report in Chromium, where one is installed
         ],
     },
     entry_points={

@@ -112,6 +112,47 @@ def import_checkpoint(published: Path, output: Path) -> None:
     print(f"wrote {output}")
 
 
+def evaluate(
+    data: Path,
+    out: Path = Path("evaluation"),
+    models: list[str] = ["tiny"],  # noqa: B006
+    outputs: list[str] = [],  # noqa: B006
+    disparity: Path | None = None,
+    max_disparity: int = 128,
+    limit: int | None = None,
+    engine: str = "auto",
+    device: str = "auto",
+    lpips: Path | None = None,
+    pictures: int = 6,
+) -> None:
+    """Compare models and other methods' outputs with the rainy input: quality, stereo depth, consistency.
+
+    Args:
+        data: folder of rainy and clean pairs, in a layout that `train` reads too.
+        out: folder for per_image.csv, results.json and report.html.
+        models: presets or .safetensors checkpoints, as in '[tiny,mine=runs/a/best.safetensors]'.
+        outputs: folders of derained pairs, left/NAME.png and right/NAME.png, as in '[mprnet=results/mprnet]'.
+        disparity: folder of true disparities (16-bit PNG as KITTI's, .npy or .pfm); without it, depth is compared with
+            that of the clean pairs.
+        max_disparity: how far to search for matches, px.
+        limit: evaluate at most this many pairs.
+        engine: auto, torch, openvino or onnxruntime.
+        device: auto, cpu, cuda or cuda:N.
+        lpips: AlexNet's weights (torchvision's alexnet-owt-7be5be79.pth), to measure LPIPS as well.
+        pictures: how many pairs the report shows.
+    """
+    from apanet_core.evaluation.evaluate import Settings
+    from apanet_core.evaluation.evaluate import evaluate as run
+    from apanet_core.evaluation.inputs import named
+
+    folders = {name: Path(folder) for name, folder in named(outputs).items()}
+    settings = Settings(
+        named(models, default_name=True), folders, disparity, max_disparity, limit, engine, device, lpips, pictures
+    )
+    print(run(data, out, settings))
+    print(f"\nwritten: {out / 'report.html'}, {out / 'results.json'}, {out / 'per_image.csv'}")
+
+
 def info() -> None:
     """List the presets, their sizes, and the cards of the bundled weights."""
     from apanet_core.model.checkpoint import bundled_models
@@ -141,6 +182,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "import-checkpoint": import_checkpoint,
     "benchmark": benchmark,
+    "evaluate": evaluate,
     "export": export,
     "info": info,
 }
@@ -165,7 +207,7 @@ def main(argv: list[str] | None = None) -> int:
             subparser.add_class_arguments(TrainConfig, as_group=False)
         else:
             subparser.add_function_arguments(
-                function, as_group=False, as_positional=function in (import_checkpoint, export)
+                function, as_group=False, as_positional=function in (import_checkpoint, export, evaluate)
             )
         subcommands.add_subcommand(name, subparser, help=summary)
     argv = sys.argv[1:] if argv is None else argv

@@ -136,5 +136,7 @@ def test_files_that_ros_needs_are_installed(tmp_path):
         assert (share / name).is_file(), name
     assert (tmp_path / "apanet_ros/fastdds.xml").is_file()
     assert (tmp_path / "share/ament_index/resource_index/packages/apanet_ros").is_file()
+    for name in ("report.html", "report.css", "report.js"):
+        assert (tmp_path / "apanet_core/evaluation" / name).is_file()
     for name in ("tiny.safetensors", "tiny.md"):
         assert (tmp_path / "apanet_core/weights" / name).is_file()

@@ -1,11 +1,52 @@
-"""Disparity maps: filling what is unknown, and moving a map to the other view.
+"""Disparity maps: reading them, filling what is unknown, and moving a map to the other view.
 
 Convention: disparity in px, >= 0, ``x_right = x_left - disparity``; not finite where unknown.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import cv2
 import numpy as np
+
+DISPARITY_SUFFIXES = (".png", ".npy", ".pfm")
+
+
+def read_disparity(path: str | Path) -> np.ndarray:
+    """Read a disparity map of the left view.
+
+    Args:
+        path: a 16-bit PNG of KITTI's kind (px times 256, 0 unknown), or an .npy or .pfm of px, in which what is
+            negative or not finite is unknown.
+
+    Returns:
+        (H, W) float32 px, NaN where unknown.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is none of these.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no disparity map at {path}")
+    if path.suffix.lower() not in DISPARITY_SUFFIXES:
+        raise ValueError(f"disparity maps are {', '.join(DISPARITY_SUFFIXES)}: got {path}")
+    if path.suffix.lower() == ".npy":
+        values = np.load(path, allow_pickle=False)
+    else:
+        values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if values is None or values.ndim != 2:
+        found = "no readable image" if values is None else f"an array of shape {values.shape}"
+        raise ValueError(f"a disparity map has one channel, (H, W): {path} is {found}")
+    if path.suffix.lower() == ".png":
+        if values.dtype != np.uint16:
+            raise ValueError(
+                f"a disparity PNG must have 16 bits, px times 256, 0 unknown: {path} is {values.dtype}; its scale "
+                "cannot be known, so save it that way or as .npy in px"
+            )
+        return np.where(values > 0, values / np.float32(256), np.nan).astype(np.float32)
+    return np.where(np.isfinite(values) & (values >= 0), values, np.nan).astype(np.float32)
 
 
 def fill_unknown(disparity: np.ndarray) -> np.ndarray:

@@ -53,3 +53,26 @@ def wrong_share(disparity: np.ndarray, truth: np.ndarray, threshold_px: float = 
         return float("nan")
     right = np.abs(disparity[known] - truth[known]) <= threshold_px  # False for NaN
     return float(1 - right.mean())
+
+
+def end_point_error(disparity: np.ndarray, truth: np.ndarray) -> float:
+    """Mean absolute disparity error in px over the pixels that are matched and whose truth is known.
+
+    Unmatched pixels do not count, so read it beside `wrong_share`, where they do.
+
+    Args:
+        disparity: (H, W) px, NaN where missing.
+        truth: (H, W) px, not finite where unknown.
+
+    Returns:
+        Pixels; NaN when there is nothing to compare.
+    """
+    both = np.isfinite(disparity) & np.isfinite(truth)
+    return float(np.abs(disparity[both] - truth[both]).mean(dtype=np.float64)) if both.any() else float("nan")
+
+
+def colour_disparity(disparity: np.ndarray, top: float) -> np.ndarray:
+    """(H, W) px -> (H, W, 3) uint8 RGB: blue is 0, red is `top` px and more, black is unknown."""
+    scaled = np.nan_to_num(255 * np.clip(disparity / top, 0, 1)).astype(np.uint8)
+    coloured = cv2.cvtColor(cv2.applyColorMap(scaled, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
+    return np.where(np.isfinite(disparity)[..., None], coloured, 0).astype(np.uint8)

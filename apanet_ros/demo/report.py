@@ -15,7 +15,7 @@ from rosbags.highlevel import AnyReader
 from tqdm import tqdm
 
 from apanet_core.data.images import write_image
-from apanet_core.evaluation.depth import sgbm_disparity, wrong_share
+from apanet_core.evaluation.depth import colour_disparity, sgbm_disparity, wrong_share
 from apanet_core.evaluation.metrics import psnr, ssim
 from apanet_ros.demo.recording import SIDES, TYPES, StereoBag, Truth, bag_root
 from apanet_ros.demo.replay import Replay
@@ -94,7 +94,7 @@ def draw(rainy: Views, derained: Views, truth: Truth | None, path: Path) -> None
     reference = disparities["true clean" if truth is not None else "derained"]
     top = float(np.nanpercentile(reference, 99)) if np.isfinite(reference).any() else 1.0
     upper = [_labelled(pair[0], name) for name, pair in columns.items()]
-    lower = [_labelled(_coloured(d, top), f"{name}: SGBM disparity") for name, d in disparities.items()]
+    lower = [_labelled(colour_disparity(d, top), f"{name}: SGBM disparity") for name, d in disparities.items()]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_image(path, np.concatenate([np.concatenate(upper, axis=1), np.concatenate(lower, axis=1)]))
 
@@ -112,12 +112,6 @@ def format_table(rows: dict[str, str]) -> str:
 
 def _batch(views: Views) -> torch.Tensor:
     return torch.from_numpy(np.stack(views).transpose(0, 3, 1, 2)).float() / 255
-
-
-def _coloured(disparity: np.ndarray, top: float) -> np.ndarray:
-    scaled = np.nan_to_num(255 * np.clip(disparity / top, 0, 1)).astype(np.uint8)
-    coloured = cv2.cvtColor(cv2.applyColorMap(scaled, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
-    return np.where(np.isfinite(disparity)[..., None], coloured, 0).astype(np.uint8)
 
 
 def _labelled(image: np.ndarray, text: str) -> np.ndarray:

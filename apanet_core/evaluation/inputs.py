@@ -1,0 +1,186 @@
+"""What an evaluation reads, found and checked before any work: pairs, other methods' outputs, true disparities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from apanet_core.data.disparity import DISPARITY_SUFFIXES, read_disparity
+from apanet_core.data.images import list_images, read_image
+from apanet_core.data.paired_folders import find_pairs
+from apanet_core.runtime.derainer import SMALLEST_SIDE_PX, check_pair
+
+Views = tuple[np.ndarray, np.ndarray]
+Files = tuple[Path, Path]
+RAINY, CLEAN, TRUTH = "rainy", "clean", "truth"  # names that no method can have
+SIDES = ("left", "right")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One pair of a data set.
+
+    Attributes:
+        name: of the rainy left file, without suffix.
+        rainy: left and right file; one and the same in sets of single images.
+        clean: likewise.
+        outputs: left and right file by method.
+        disparity: file of the true disparity of the left view.
+    """
+
+    name: str
+    rainy: Files
+    clean: Files
+    outputs: dict[str, Files] = field(default_factory=dict)
+    disparity: Path | None = None
+
+    @property
+    def is_stereo(self) -> bool:
+        """Whether the two views are two images."""
+        return self.rainy[0] != self.rainy[1]
+
+
+def named(items: list[str], default_name: bool = False) -> dict[str, str]:
+    """Split NAME=VALUE items.
+
+    Args:
+        items: what the user gave.
+        default_name: without "=", take the name from the value: its stem as a path.
+
+    Returns:
+        Value by name, in order.
+
+    Raises:
+        ValueError: a name is missing or given twice.
+    """
+    result: dict[str, str] = {}
+    for item in items:
+        name, separator, value = item.partition("=")
+        if not separator:
+            name, value = (Path(item).stem if default_name else ""), item
+        if not name or not value:
+            raise ValueError(f"expected NAME=FOLDER, such as mprnet=results/mprnet: got {item!r}")
+        if name in result:
+            raise ValueError(f"two methods are named {name!r}: tell them apart, as in first={value}")
+        result[name] = value
+    return result
+
+
+def find_samples(
+    data: Path, outputs: dict[str, Path], disparity: Path | None = None, limit: int | None = None
+) -> list[Sample]:
+    """List the pairs of a data set with everything that belongs to them.
+
+    Args:
+        data: a folder in a layout that `find_pairs` knows.
+        outputs: folder by method, with left/NAME.* and right/NAME.*, NAME being the rainy left file's; `right` may
+            also have the rainy right file's names, and is not needed for single images.
+        disparity: folder of true disparities of the left view, named as the rainy or the clean left file, or with the
+            part of that name before an underscore (000046_10.png for 000046_10_rain_2_50.jpg).
+        limit: at most this many pairs.
+
+    Returns:
+        At least one sample.
+
+    Raises:
+        FileNotFoundError: something is missing; the message names the first file.
+        ValueError: two images share a name.
+    """
+    for name, folder in outputs.items():
+        if not folder.is_dir():
+            raise FileNotFoundError(f"outputs of {name}: no folder at {folder}")
+    if disparity is not None and not disparity.is_dir():
+        raise FileNotFoundError(f"no folder of disparities at {disparity}")
+    truths = (
+        {}
+        if disparity is None
+        else _by_stem([p for p in disparity.iterdir() if p.suffix.lower() in DISPARITY_SUFFIXES])
+    )
+    listings: dict[Path, dict[str, Path]] = {}
+    samples: dict[str, Sample] = {}
+    for rainy_left, rainy_right, clean_left, clean_right in find_pairs(data)[:limit]:
+        name = rainy_left.stem
+        if name in samples:
+            raise ValueError(f"{rainy_left.parent} holds two images named {name!r}: rename one")
+        sample = Sample(name, (rainy_left, rainy_right), (clean_left, clean_right))
+        for method, folder in outputs.items():
+            files = []
+            for side, rainy in zip(SIDES[: 1 + sample.is_stereo], sample.rainy):
+                here = folder / side
+                if here not in listings:
+                    listings[here] = _by_stem(list_images(here)) if here.is_dir() else {}
+                found = listings[here].get(name) or listings[here].get(rainy.stem)
+                if found is None:
+                    raise FileNotFoundError(f"outputs of {method}: no {here / name}.png (or other image type)")
+                files.append(found)
+            sample.outputs[method] = (files[0], files[-1])
+        truth = None
+        if disparity is not None:
+            stems = [s for s in truths if any(n == s or n.startswith(f"{s}_") for n in (name, clean_left.stem))]
+            if not stems:
+                raise FileNotFoundError(
+                    f"no true disparity for {name} in {disparity}: expected {name}.png, .npy or .pfm"
+                )
+            truth = truths[max(stems, key=len)]
+        samples[name] = Sample(name, sample.rainy, sample.clean, sample.outputs, truth)
+    if not samples:
+        raise FileNotFoundError(f"no images in {data}")
+    return list(samples.values())
+
+
+def check_samples(samples: list[Sample], max_disparity: int, smallest_px: int = SMALLEST_SIDE_PX) -> None:
+    """Read every file once, so that nothing fails in the middle of the work.
+
+    Args:
+        samples: what will be evaluated.
+        max_disparity: how far the matcher will search, px.
+        smallest_px: what every side must have at least.
+
+    Raises:
+        ValueError: a file is unreadable or has another size, or a true disparity lies beyond the search.
+    """
+    for sample in tqdm(samples, desc="check", unit="pair"):
+        try:
+            left, right = (read_image(path) for path in sample.rainy)
+            check_pair(left, right)
+        except ValueError as error:
+            raise ValueError(f"{sample.rainy[0]}: {error}") from error
+        size = left.shape[:2]
+        if min(size) < smallest_px:
+            raise ValueError(f"{sample.rainy[0]} is {size[1]}x{size[0]}: LPIPS needs {smallest_px} px each way")
+        for path in {*sample.clean, *(path for files in sample.outputs.values() for path in files)}:
+            _same_size(path, read_image(path).shape[:2], size)
+        if sample.disparity is not None:
+            truth = read_disparity(sample.disparity)
+            _same_size(sample.disparity, truth.shape, size)
+            if np.nanmax(truth, initial=0) > max_disparity:
+                most = int(np.ceil(np.nanmax(truth)))
+                raise ValueError(
+                    f"{sample.disparity} reaches {most} px, beyond the search of {max_disparity}: give "
+                    f"--max_disparity {most}"
+                )
+
+
+def read_views(files: Files) -> Views:
+    """Read a pair, once where both views are one file."""
+    left = read_image(files[0])
+    return left, left if files[0] == files[1] else read_image(files[1])
+
+
+def _by_stem(paths: list[Path]) -> dict[str, Path]:
+    stems = {path.stem: path for path in paths}
+    if len(stems) < len(paths):
+        twice = next(path for path in paths if stems[path.stem] != path)
+        raise ValueError(f"{twice.parent} holds two files named {twice.stem!r}: which one counts is not clear")
+    return stems
+
+
+def _same_size(path: Path, size: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if size != expected:
+        raise ValueError(
+            f"{path} is {size[1]}x{size[0]}, the rainy image {expected[1]}x{expected[0]}: all files of a pair must "
+            "have one size"
+        )

@@ -1,0 +1,91 @@
+"""The report: one HTML file that needs nothing else, neither a network nor a file beside it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from apanet_core.evaluation.depth import colour_disparity
+from apanet_core.evaluation.inputs import CLEAN, SIDES, TRUTH, Views
+
+PICTURES_BYTES = 20_000_000  # of all pictures together, as text in the file
+WIDEST_PX = 1280
+NARROWEST_PX = 240
+
+
+def draw_picture(name: str, views: dict[str, Views], disparities: dict[str, np.ndarray], count: int) -> dict[str, Any]:
+    """Encode what the report shows of one pair.
+
+    Args:
+        name: of the pair.
+        views: left and right view by method.
+        disparities: (H, W) px by method, and "truth" where known; empty for single images.
+        count: how many pairs share the file; large ones are made smaller until their share is enough.
+
+    Returns:
+        name, width in px of the original, top_px (the disparity shown red), and data URIs: images by side and method,
+        disparities by method.
+    """
+    first = next(iter(views.values()))[0]
+    reference = disparities.get(TRUTH, disparities.get(CLEAN, np.zeros(0)))
+    known = reference[np.isfinite(reference)]
+    top = max(float(np.percentile(known, 99)), 1.0) if known.size else 1.0
+    sides = SIDES if disparities else SIDES[:1]
+    width = min(first.shape[1], WIDEST_PX)
+    while True:
+        images = {
+            side: {method: _jpeg(_narrowed(pair[index], width, cv2.INTER_AREA)) for method, pair in views.items()}
+            for index, side in enumerate(sides)
+        }
+        maps = {
+            method: _png(_narrowed(colour_disparity(disparity, top), width, cv2.INTER_NEAREST))
+            for method, disparity in disparities.items()
+        }
+        size = sum(len(uri) for group in (*images.values(), maps) for uri in group.values())
+        if size <= PICTURES_BYTES / count or width <= NARROWEST_PX:
+            break
+        width = max(int(0.8 * width), NARROWEST_PX)
+    return {"name": name, "width": first.shape[1], "top_px": round(top, 1), "images": images, "disparities": maps}
+
+
+def report_html(results: dict[str, Any]) -> str:
+    """Fill the template.
+
+    Args:
+        results: what results.json holds, and "pictures", a list of `draw_picture`.
+
+    Returns:
+        The page. Names of files cannot become markup: no "<" or "&" of the data is left as such.
+    """
+    data = json.dumps(results, allow_nan=False)
+    for character in "<>&":
+        data = data.replace(character, f"\\u{ord(character):04x}")
+    parts = {part: (Path(__file__).parent / f"report.{part}").read_text(encoding="utf-8") for part in ("css", "js")}
+    page = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
+    # the data last: what it holds is not searched for placeholders
+    page = page.replace("{{STYLE}}", parts["css"]).replace("{{SCRIPT}}", parts["js"])
+    return page.replace("{{DATA}}", data)
+
+
+def _narrowed(image: np.ndarray, width: int, method: int) -> np.ndarray:
+    if image.shape[1] <= width:
+        return image
+    return cv2.resize(image, (width, max(round(image.shape[0] * width / image.shape[1]), 1)), interpolation=method)
+
+
+def _jpeg(image: np.ndarray) -> str:
+    return _uri("jpeg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])
+
+
+def _png(image: np.ndarray) -> str:
+    return _uri("png", image, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+
+
+def _uri(kind: str, image: np.ndarray, options: list[int]) -> str:
+    _, encoded = cv2.imencode(f".{kind}", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    return f"data:image/{kind};base64,{base64.b64encode(encoded.tobytes()).decode()}"

@@ -1,0 +1,57 @@
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+from torchmetrics.functional.image import lpips as reference
+
+from apanet_core.evaluation.lpips import LPIPS
+
+
+def alexnet_features():
+    """The `features` of AlexNet as torchvision has them, with random weights."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        *(nn.Conv2d(3, 64, 11, 4, 2), nn.ReLU(), nn.MaxPool2d(3, 2)),
+        *(nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)),
+        *(nn.Conv2d(192, 384, 3, padding=1), nn.ReLU(), nn.Conv2d(384, 256, 3, padding=1), nn.ReLU()),
+        *(nn.Conv2d(256, 256, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2)),
+    )
+
+
+@pytest.fixture
+def weights(tmp_path):
+    state = {f"features.{key}": value for key, value in alexnet_features().state_dict().items()}
+    torch.save(state, tmp_path / "alexnet.pth")
+    return tmp_path / "alexnet.pth"
+
+
+def test_agrees_with_torchmetrics(weights, monkeypatch):
+    models = SimpleNamespace(
+        alexnet=lambda weights: SimpleNamespace(features=alexnet_features()),
+        AlexNet_Weights=SimpleNamespace(DEFAULT=None),
+    )
+    monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace(models=models))
+    monkeypatch.setitem(sys.modules, "torchvision.models", models)
+    monkeypatch.setattr(reference, "_TORCHVISION_AVAILABLE", True)
+    theirs = reference._LPIPS(net="alex")
+    image, other = torch.rand(2, 3, 64, 80), torch.rand(2, 3, 64, 80)
+    ours = LPIPS(weights)(image, other)
+    assert ours.tolist() == pytest.approx(theirs(image, other, normalize=True).flatten().tolist(), rel=1e-5)
+    assert ours.min() > 0
+
+
+def test_equal_images_are_at_no_distance(weights):
+    image = torch.rand(1, 3, 40, 40)
+    assert LPIPS(weights)(image, image).item() == 0
+
+
+def test_foreign_files_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no AlexNet weights"):
+        LPIPS(tmp_path / "none.pth")
+    torch.save({"features.0.weight": torch.zeros(3)}, tmp_path / "other.pth")
+    (tmp_path / "text.pth").write_text("no weights")
+    for name in ("other.pth", "text.pth"):
+        with pytest.raises(ValueError, match="does not hold AlexNet's weights"):
+            LPIPS(tmp_path / name)
