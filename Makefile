@@ -22,7 +22,9 @@ check: $(VENV)/installed
 	$(RUN)/pydoclint apanet_core apanet_ros
 
 benchmark: $(VENV)/installed
-	$(RUN)/apanet benchmark
+	$(RUN)/apanet benchmark --models '[tiny,small]'
+	$(RUN)/apanet benchmark --models '[paper]' --engines '[torch]' --sizes '[1248x376]' --repeats 3
+	$(RUN)/apanet benchmark --models '[paper]' --engines '[torch]' --sizes '[1248x376]' --repeats 3 --max_disparity 192
 
 format: $(VENV)/installed
 	$(RUN)/ruff format .

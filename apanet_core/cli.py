@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import ArgumentError
 from collections.abc import Callable
@@ -13,7 +14,16 @@ from apanet_core.training.config import TrainConfig
 
 
 def derain(
-    left: Path, right: Path, output: Path, model: str = "tiny", engine: str = "auto", device: str = "auto"
+    left: Path,
+    right: Path,
+    output: Path,
+    model: str = "tiny",
+    engine: str = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+    max_disparity: int = 0,
+    tile: int = 0,
+    tile_overlap: int = 32,
 ) -> None:
     """Remove the rain from one stereo pair, or from two folders of pairs matched by name.
 
@@ -22,14 +32,18 @@ def derain(
         right: right image, or folder of right images.
         output: cleaned pairs go to OUTPUT/left/NAME.png and OUTPUT/right/NAME.png.
         model: a bundled preset or a .safetensors checkpoint.
-        engine: auto, torch, openvino or onnxruntime.
+        engine: auto, torch, openvino, onnxruntime or tensorrt.
         device: auto, cpu, cuda or cuda:N.
+        precision: auto, float32, float16 or bfloat16.
+        max_disparity: caps parallax attention at this disparity in px; 0 keeps the cap of the checkpoint.
+        tile: rows to derain at a time, where memory is short; 0 takes whole images.
+        tile_overlap: rows that neighbouring tiles share and blend.
     """
     from apanet_core.runtime.derainer import StereoDerainer
     from apanet_core.runtime.files import derain_files, match_pairs
 
     match_pairs(left, right)  # before the model is loaded, which takes seconds
-    derainer = StereoDerainer(model, engine, device)
+    derainer = StereoDerainer(model, engine, device, precision, max_disparity, tile, tile_overlap)
     print(f"model {model}, engine {derainer.engine.name}, device {derainer.engine.device}", file=sys.stderr)
     count = derain_files(left, right, output, derainer)
     print(f"{count} pairs written to {output}")
@@ -37,10 +51,12 @@ def derain(
 
 def benchmark(
     models: list[str] = ["tiny"],  # noqa: B006 (jsonargparse copies defaults)
-    engines: list[str] = ["openvino", "torch"],  # noqa: B006
+    engines: list[str] = ["openvino", "onnxruntime", "torch"],  # noqa: B006
     sizes: list[str] = ["640x480", "1242x375"],  # noqa: B006
     device: str = "auto",
     precision: str = "auto",
+    max_disparity: int = 0,
+    compiled: bool = False,
     against: str | None = None,
     repeats: int = 20,
     seconds: float = 30.0,
@@ -50,10 +66,12 @@ def benchmark(
 
     Args:
         models: presets or .safetensors checkpoints.
-        engines: torch, openvino, onnxruntime.
+        engines: torch, openvino, onnxruntime, tensorrt.
         sizes: WIDTHxHEIGHT in px.
         device: auto, cpu, cuda or cuda:N.
         precision: auto, float32, float16 or bfloat16.
+        max_disparity: caps parallax attention at this disparity in px; 0 keeps the cap of the model.
+        compiled: compile the torch engine.
         against: "dense" measures the torch engine once more with APAM's dense map, and prints ratios.
         repeats: most timed runs per row.
         seconds: most time per row.
@@ -72,7 +90,8 @@ def benchmark(
         for model in models:
             for engine in engines:
                 forms = (False, True) if against and engine == "torch" else (False,)
-                cases += [Case(model, engine, device, precision, int(height), int(width), dense) for dense in forms]
+                options = (device, precision, int(height), int(width), max_disparity, compiled)
+                cases += [Case(model, engine, *options, dense) for dense in forms]
     results = run(cases, repeats, seconds)
     print(format_results(results))
     if json is not None:
@@ -158,13 +177,21 @@ def info() -> None:
     from apanet_core.model.checkpoint import bundled_models
     from apanet_core.model.config import PRESETS
     from apanet_core.model.network import APANet
+    from apanet_core.runtime.benchmark import count_gmac
 
     bundled = bundled_models()
-    print(f"{'preset':<8}{'parameters':>12}  {'stride':>6}  {'max_disparity':>13}  weights")
+    print("preset    parameters  GMAC of 128x128  receptive field  max_disparity  weights")
     for name, config in PRESETS.items():
-        parameters = sum(p.numel() for p in APANet(config).parameters())
-        weights = "bundled" if name in bundled else "none"
-        print(f"{name:<8}{parameters:>12,}  {config.stride:>6}  {config.max_disparity or 'none':>13}  {weights}")
+        network = APANet(config)
+        parameters = sum(p.numel() for p in network.parameters())
+        print(
+            f"{name:<8}{parameters:>12,}{count_gmac(network, 128, 128):>17.2f}{config.receptive_field:>14} px"
+            f"{config.max_disparity or 'none':>12}    {'bundled' if name in bundled else 'none'}"
+        )
+    print(
+        "\nGMAC count one pair. The receptive field is that of the convolutions; external attention adds a\n"
+        "statistic of the whole image, parallax attention the row up to max_disparity px."
+    )
     for name in bundled:
         card = Path(__file__).parent / "weights" / f"{name}.md"
         print(f"\n{card.read_text()}")
@@ -220,7 +247,10 @@ def main(argv: list[str] | None = None) -> int:
         COMMANDS[values.subcommand](
             **({"config": TrainConfig(**arguments)} if values.subcommand == "train" else arguments)
         )
-    except (ValueError, TypeError, OSError, ImportError, FloatingPointError, ArgumentError) as error:
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, TypeError, OSError, ImportError, MemoryError, FloatingPointError, ArgumentError) as error:
         print(f"apanet: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

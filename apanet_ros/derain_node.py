@@ -64,7 +64,9 @@ class DerainNode(LifecycleNode):
             p = parameters.read(self)
             from apanet_core import StereoDerainer  # here, since torch takes seconds to import
 
-            self._derainer = StereoDerainer(p.model, p.engine, p.device, p.precision)
+            self._derainer = StereoDerainer(
+                p.model, p.engine, p.device, p.precision, p.max_disparity, p.tile, p.tile_overlap, p.compiled
+            )
             if p.warmup_width and p.warmup_height:
                 self._derainer.warm_up(p.warmup_height, p.warmup_width)
         except Exception as error:  # noqa: BLE001 (a wrong parameter must not kill the process)

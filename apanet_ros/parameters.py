@@ -11,9 +11,17 @@ from rclpy.parameter import Parameter
 # name: (default, description, lowest and highest value or None)
 _DECLARATIONS: dict[str, tuple[Any, str, tuple[float, float] | None]] = {
     "model": ("tiny", "Bundled preset, or path of a .safetensors checkpoint.", None),
-    "engine": ("auto", "auto, torch, openvino or onnxruntime; auto takes torch on a CUDA device, else openvino.", None),
+    "engine": (
+        "auto",
+        "auto, torch, openvino, onnxruntime or tensorrt; auto takes torch on CUDA, else openvino.",
+        None,
+    ),
     "device": ("auto", "auto, cpu, cuda or cuda:N.", None),
     "precision": ("auto", "auto, float32, float16 or bfloat16; auto is float16 on CUDA, else float32.", None),
+    "compiled": (False, "Compile the torch engine, with CUDA graphs on CUDA; the first pair of a size waits.", None),
+    "max_disparity": (0, "Cap of parallax attention in px; 0 keeps that of the checkpoint.", (0, 8192)),
+    "tile": (0, "Rows to derain at a time where memory is short; 0 takes whole images.", (0, 8192)),
+    "tile_overlap": (32, "Rows that neighbouring tiles share and blend.", (0, 4096)),
     "warmup_width": (
         0,
         "Image width in px to prepare for on configure; 0 prepares when the first pair comes.",
@@ -34,6 +42,10 @@ READ_ON_CONFIGURE = (
     "engine",
     "device",
     "precision",
+    "compiled",
+    "max_disparity",
+    "tile",
+    "tile_overlap",
     "warmup_width",
     "warmup_height",
     "queue_size",
@@ -50,6 +62,10 @@ class NodeParameters:
     engine: str
     device: str
     precision: str
+    compiled: bool
+    max_disparity: int
+    tile: int
+    tile_overlap: int
     warmup_width: int
     warmup_height: int
     approximate_sync: bool

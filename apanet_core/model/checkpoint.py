@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -33,11 +34,12 @@ def save_checkpoint(model: APANet, path: str | Path, **metadata: str) -> None:
     partial.replace(path)
 
 
-def load_model(name_or_path: str | Path) -> APANet:
+def load_model(name_or_path: str | Path, max_disparity: int | None = None) -> APANet:
     """Load a bundled preset or a checkpoint file.
 
     Args:
         name_or_path: a preset with bundled weights (`bundled_models` lists them) or the path of a .safetensors file.
+        max_disparity: caps APAM at this disparity in px, in place of the cap in the checkpoint; None or 0 keeps that.
 
     Returns:
         The network in eval mode, on the CPU, in float32; its shape is in `.config`.
@@ -55,7 +57,8 @@ def load_model(name_or_path: str | Path) -> APANet:
         raise ValueError(f"{path} is not a readable safetensors file: {error}") from error
     if config_json is None:
         raise ValueError(f"{path} has no {CONFIG_KEY!r} in its metadata: it is not a checkpoint of this package")
-    model = APANet(_parse_config(config_json, path))
+    config = _parse_config(config_json, path)
+    model = APANet(replace(config, max_disparity=max_disparity or config.max_disparity))
     load_tensors(model, tensors, path)
     return model.eval()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -56,6 +57,30 @@ class ModelConfig:
         """Factor between input and latent resolution; inputs are padded to a multiple of it."""
         return int(self.stem_stride * 2 ** (len(self.channels) - 1))
 
+    @property
+    def finest_parallax_stride(self) -> float:
+        """Input px per column of the finest parallax attention; infinite without any."""
+        return min((self.stem_stride * 2 ** (level - 1) for level in self.parallax_levels), default=math.inf)
+
+    @property
+    def receptive_field(self) -> int:
+        """Height in px of what an output pixel can depend on through convolutions alone.
+
+        External attention adds a statistic of the whole image, parallax attention the pixel's row within its reach.
+        """
+        return max(self._rows_seen(row) for row in range(self.stride))
+
+    def _rows_seen(self, row: int) -> int:
+        """Follow the 3x3 convolutions back from one output row: one per block, one per down and up, first and last."""
+        low = high = row // self.stem_stride
+        low, high = low - 1, high + 1
+        for blocks in self.decoder_blocks:
+            low, high = (low - blocks) // 2 - 1, (high + blocks) // 2 + 1
+        low, high = low - self.encoder_blocks[-1], high + self.encoder_blocks[-1]
+        for blocks in reversed(self.encoder_blocks[:-1]):
+            low, high = 2 * low - 1 - blocks, 2 * high + 2 + blocks
+        return (high - low + 3) * self.stem_stride
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return asdict(self)
@@ -85,7 +110,7 @@ class ModelConfig:
 PRESETS: dict[str, ModelConfig] = {
     # The network of the paper: 8,013,443 parameters, 17.98 GMAC for one 128x128 pair.
     "paper": ModelConfig(),
-    # For CPUs and small robots: docs/decisions/003-tiny.md.
+    # For CPUs and small robots: docs/decisions/003-presets.md.
     "tiny": ModelConfig(
         stem_stride=4,
         channels=(48, 64, 96),
@@ -93,6 +118,16 @@ PRESETS: dict[str, ModelConfig] = {
         decoder_blocks=(2, 2),
         external_attention_levels=(2, 3),
         parallax_levels=(2, 3),
+        max_disparity=192,
+    ),
+    # For a larger CPU or an embedded GPU: the same idea from half resolution on.
+    "small": ModelConfig(
+        stem_stride=2,
+        channels=(32, 64, 96, 128),
+        encoder_blocks=(1, 2, 3, 4),
+        decoder_blocks=(1, 2, 3),
+        external_attention_levels=(3, 4),
+        parallax_levels=(3, 4),
         max_disparity=192,
     ),
 }

@@ -123,6 +123,24 @@ class ParallaxAttention(nn.Module):
         from_left = self.attention(key, query, _rows(self.left_value(left)), self.reach, to_the_right=True)
         return left + self.left_scale * _image(from_right), right + self.right_scale * _image(from_left)
 
+    def match(self, left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Where left pixels look: expected disparity and its standard deviation, in columns.
+
+        Args:
+            left: (1, C, H, W), as `forward` gets them.
+            right: as `left`.
+
+        Returns:
+            (H, W) float32 each.
+        """
+        query = _rows(self.query(self.left_norm(left))).float()
+        key = _rows(self.key(self.right_norm(right))).float()
+        column = torch.arange(query.shape[2], device=query.device) - query.shape[2] / 2  # about 0, to square it exactly
+        value = torch.zeros_like(query)
+        value[..., 0], value[..., 1] = column, column.square()
+        mean, square = self.attention(query, key, value, self.reach)[0, ..., :2].unbind(-1)
+        return column - mean, (square - mean.square()).clamp(min=0).sqrt()
+
 
 def _rows(x: torch.Tensor) -> torch.Tensor:
     return x.permute(0, 2, 3, 1)  # (B, C, H, W) -> (B, H, W, C)

@@ -8,7 +8,7 @@ import platform
 import resource
 import statistics
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +20,18 @@ from apanet_core.model.checkpoint import bundled_models, load_model
 from apanet_core.model.config import preset
 from apanet_core.model.network import APANet
 from apanet_core.model.parallax_attention import ParallaxAttention, band_mask
+from apanet_core.runtime.engine import Engine
 from apanet_core.runtime.engines import make_engine
+from apanet_core.runtime.memory import check_memory
 
 
 @dataclass(frozen=True)
 class Case:
-    """What one row measures: `dense` replaces APAM by the form that builds its H x W x W map."""
+    """What one row measures.
+
+    `max_disparity` 0 keeps the cap of the model; `compiled` is torch.compile; `dense` replaces APAM by the form that
+    builds its H x W x W map.
+    """
 
     model: str
     engine: str
@@ -33,6 +39,8 @@ class Case:
     precision: str
     height: int
     width: int
+    max_disparity: int = 0
+    compiled: bool = False
     dense: bool = False
 
 
@@ -89,29 +97,30 @@ def benchmark(cases: list[Case], repeats: int, seconds: float) -> list[Result]:
 def measure(case: Case, repeats: int, seconds: float) -> Result:
     """Time one case in this process: warm-up, then `repeats` runs of one random pair."""
     torch.manual_seed(0)
-    named = case.model.endswith(".safetensors") or case.model in bundled_models()
-    network = load_model(case.model) if named else APANet(preset(case.model)).eval()  # speed needs no weights
+    network = _network(case)
     if case.dense:
         for module in network.modules():
             if isinstance(module, ParallaxAttention):
                 module.attention = dense_attention
     gmac = count_gmac(network, case.height, case.width)
-    engine = make_engine(network, case.engine, case.device, case.precision)
+    engine = make_engine(network, case.engine, case.device, case.precision, case.compiled)
+    if not case.dense:
+        check_memory(network.config, engine.name, engine.precision, engine.device, case.height, case.width)
     rng = np.random.default_rng(0)
     left, right = (rng.integers(0, 256, (case.height, case.width, 3), dtype=np.uint8) for _ in range(2))
     engine.prepare(case.height, case.width)
     engine(left, right)
     times: list[float] = []
     while len(times) < repeats and sum(times) < seconds:
-        start = time.perf_counter()
-        engine(left, right)  # returns host arrays: on CUDA too the work is done by then
-        times.append(time.perf_counter() - start)
+        times.append(_seconds(engine, left, right))
     median = statistics.median(times)
     on_gpu = engine.device != "CPU"
     peak = torch.cuda.max_memory_allocated() if on_gpu else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return Result(
-        model=case.model + ("+dense" if case.dense else ""),
-        engine=engine.name,
+        model=case.model
+        + (f" cap {case.max_disparity}" if case.max_disparity else "")
+        + ("+dense" if case.dense else ""),
+        engine=engine.name + (" compiled" if case.compiled else ""),
         device=engine.device,
         precision=engine.precision,
         size=f"{case.width}x{case.height}",
@@ -122,6 +131,27 @@ def measure(case: Case, repeats: int, seconds: float) -> Result:
         gmac_per_s=gmac / median,
         peak_gib=peak / 2**30,
     )
+
+
+def _network(case: Case) -> APANet:
+    if case.model.endswith(".safetensors") or case.model in bundled_models():
+        return load_model(case.model, case.max_disparity)
+    config = preset(case.model)  # speed needs no weights
+    return APANet(replace(config, max_disparity=case.max_disparity or config.max_disparity)).eval()
+
+
+def _seconds(engine: Engine, left: np.ndarray, right: np.ndarray) -> float:
+    """Time one pair, host arrays in and out; on CUDA by the device's own clock."""
+    if engine.device == "CPU" or not torch.cuda.is_available():
+        start = time.perf_counter()
+        engine(left, right)
+        return time.perf_counter() - start
+    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+    first.record()
+    engine(left, right)
+    last.record()
+    torch.cuda.synchronize()
+    return first.elapsed_time(last) / 1000
 
 
 def dense_attention(

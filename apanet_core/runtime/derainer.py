@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from apanet_core.model.checkpoint import load_model
 from apanet_core.runtime.engines import make_engine
+from apanet_core.runtime.memory import check_memory
+from apanet_core.runtime.tiling import derain_in_bands
 
 SMALLEST_SIDE_PX = 16
+
+
+class DerainedWithDisparity(NamedTuple):
+    """`left`, `right`: (H, W, 3) uint8; `disparity_px` of the left view and `confidence` in (0, 1]: (H, W) float32."""
+
+    left: np.ndarray
+    right: np.ndarray
+    disparity_px: np.ndarray
+    confidence: np.ndarray
 
 
 class StereoDerainer:
@@ -21,9 +33,14 @@ class StereoDerainer:
 
     Args:
         model: a bundled preset or the path of a .safetensors checkpoint.
-        engine: "auto", "torch", "openvino" or "onnxruntime".
+        engine: "auto", "torch", "openvino", "onnxruntime" or "tensorrt".
         device: "auto", "cpu", "cuda", "cuda:N".
         precision: "auto", "float32", "float16" or "bfloat16".
+        max_disparity: caps parallax attention at this disparity in px; None or 0 keeps the cap of the checkpoint.
+        tile: derain in bands of this many rows, to save memory; None or 0 takes whole images.
+        tile_overlap: rows that neighbouring bands share and blend.
+        compiled: compile the torch engine, with CUDA graphs on CUDA.
+        cache_dir: where TensorRT keeps its engines; None for a folder in the user's cache.
 
     Raises:
         ValueError: an unknown name; the message lists the valid ones.
@@ -31,11 +48,27 @@ class StereoDerainer:
     """
 
     def __init__(
-        self, model: str | Path = "tiny", engine: str = "auto", device: str = "auto", precision: str = "auto"
+        self,
+        model: str | Path = "tiny",
+        engine: str = "auto",
+        device: str = "auto",
+        precision: str = "auto",
+        max_disparity: int | None = None,
+        tile: int | None = None,
+        tile_overlap: int = 32,
+        compiled: bool = False,
+        cache_dir: Path | None = None,
     ) -> None:
-        network = load_model(model)
+        if tile and not (tile >= SMALLEST_SIDE_PX and 0 <= tile_overlap <= tile // 2):
+            raise ValueError(
+                f"tile must be at least {SMALLEST_SIDE_PX} rows and tile_overlap at most half of it: "
+                f"got {tile} and {tile_overlap}"
+            )
+        network = load_model(model, max_disparity)
         self.config = network.config
-        self.engine = make_engine(network, engine, device, precision)
+        self.engine = make_engine(network, engine, device, precision, compiled, cache_dir)
+        self.tile, self.tile_overlap = tile, tile_overlap
+        self._fits: tuple[int, ...] = ()
 
     def __call__(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Derain one pair.
@@ -50,17 +83,59 @@ class StereoDerainer:
         Raises:
             ValueError: the views differ in size, are too small, or are not RGB.
             TypeError: the views are not uint8.
+            MemoryError: there is not enough memory for a pair of this size.
         """
         check_pair(left, right)
+        self._check_memory(*left.shape[:2])
+        if self.tile and self.tile < left.shape[0]:
+            return derain_in_bands(self.engine, (left, right), self.tile, self.tile_overlap)
         return self.engine(left, right)
+
+    def with_disparity(self, left: np.ndarray, right: np.ndarray) -> DerainedWithDisparity:
+        """Derain one pair and return the disparity that its finest parallax attention implies.
+
+        It comes from weights that were trained to derain, not to match: see docs/disparity.md for how good it is.
+
+        Args:
+            left: as for a call.
+            right: as for a call.
+
+        Returns:
+            The pair, the disparity and its confidence.
+
+        Raises:
+            ValueError: the engine is not torch, it is compiled, or images are cut into bands.
+        """
+        from apanet_core.runtime.attention_disparity import AttentionDisparity
+        from apanet_core.runtime.torch_engine import TorchEngine
+
+        if not isinstance(self.engine, TorchEngine) or self.engine.compiled or self.tile:
+            raise ValueError(
+                "disparity is read off the attention of the torch engine: use engine 'torch', no tile, eager"
+            )
+        assert self.engine.network is not None, "the derainer is closed"
+        reader = AttentionDisparity(self.engine.network)
+        try:
+            derained = self(left, right)
+            disparity, confidence = reader.read(*left.shape[:2])
+        finally:
+            reader.close()
+        return DerainedWithDisparity(*derained, disparity.cpu().numpy(), confidence.cpu().numpy())
 
     def warm_up(self, height: int, width: int) -> None:
         """Prepare for pairs of this size, so that the first one is as fast as the rest."""
-        self.engine.prepare(height, width)
+        self._check_memory(height, width)
+        self.engine.prepare(min(height, self.tile or height), width)
 
     def close(self) -> None:
         """Free the model's memory, the GPU's too."""
         self.engine.close()
+
+    def _check_memory(self, height: int, width: int) -> None:
+        size = (min(height, self.tile or height), width)
+        if size != self._fits:
+            check_memory(self.config, self.engine.name, self.engine.precision, self.engine.device, *size)
+            self._fits = size
 
 
 def check_pair(left: np.ndarray, right: np.ndarray) -> None:

@@ -76,3 +76,8 @@ def test_missing_checkpoints_say_what_there_is(tmp_path):
         load_model("paper")
     with pytest.raises(ValueError, match="unknown preset 'tny'"):
         load_model("tny")
+
+
+def test_the_disparity_cap_can_be_set_while_loading():
+    assert load_model("tiny", max_disparity=64).config.max_disparity == 64
+    assert load_model("tiny", max_disparity=0).config.max_disparity == load_model("tiny").config.max_disparity

@@ -83,7 +83,7 @@ def test_config_refuses_what_cannot_be():
         ModelConfig(channels=(8, 8, 8), encoder_blocks=(1, 1, 1), decoder_blocks=(1,))
     with pytest.raises(ValueError, match="parallax_levels must lie in 1..4"):
         ModelConfig(parallax_levels=(5,))
-    with pytest.raises(ValueError, match="unknown preset 'huge': choose one of paper, tiny"):
+    with pytest.raises(ValueError, match="unknown preset 'huge': choose one of paper, small, tiny"):
         preset("huge")
 
 
@@ -103,3 +103,21 @@ def test_strips_of_rows_change_nothing(eps, monkeypatch):
         strips = network(left, right)
     for a, b in zip(whole, strips):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_receptive_field_is_what_gradients_reach(name):
+    config = dataclasses.replace(PRESETS[name], external_attention_levels=(), parallax_levels=())
+    network = APANet(config).double()
+    for parameter in network.parameters():
+        parameter.data = parameter.data.abs() + 0.05  # no term may cancel
+    stride = config.stride
+    height = -(-2 * config.receptive_field // stride) * stride
+    view = torch.rand(1, 3, height, stride, dtype=torch.float64, requires_grad=True)
+    derained, _ = network(view, view.detach())
+    seen = []
+    for row in range(height // 2, height // 2 + stride, config.stem_stride):
+        (gradient,) = torch.autograd.grad(derained[0, :, row].sum(), view, retain_graph=True)
+        rows = gradient.abs().sum((0, 1, 3)).nonzero()
+        seen.append(int(rows.max() - rows.min()) + 1)
+    assert max(seen) == config.receptive_field

@@ -1,10 +1,19 @@
+import copy
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
 from apanet_core import StereoDerainer
 from apanet_core.model.checkpoint import load_model
-from apanet_core.runtime.engines import ENGINES, make_engine
+from apanet_core.model.config import PRESETS
+from apanet_core.model.network import APANet
+from apanet_core.runtime.engine import EngineOptions
+from apanet_core.runtime.engines import make_engine
+from apanet_core.runtime.onnxruntime_engine import tensorrt_providers
+
+CPU_ENGINES = ("torch", "openvino", "onnxruntime")
 
 
 def random_pair(height, width, seed=0):
@@ -14,20 +23,28 @@ def random_pair(height, width, seed=0):
 
 @pytest.fixture(scope="module")
 def derainers():
-    return {name: StereoDerainer("tiny", engine=name, device="cpu") for name in ENGINES}
+    return {name: StereoDerainer("tiny", engine=name, device="cpu") for name in CPU_ENGINES}
 
 
-@pytest.mark.parametrize("size", [(16, 16), (17, 45), (100, 131), (64, 640)])
-def test_engines_agree_with_the_network_to_one_grey_level(derainers, size):
-    pair = random_pair(*size)
-    tensors = [torch.from_numpy(v).permute(2, 0, 1)[None] / 255 for v in pair]
-    with torch.no_grad():
-        expected = [(255 * v[0].clamp(0, 1)).permute(1, 2, 0).numpy() for v in load_model("tiny")(*tensors)]
-    for derainer in derainers.values():
-        for got, want in zip(derainer(*pair), expected):
+@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize("engine", CPU_ENGINES)
+def test_engines_agree_with_the_network_to_a_thousandth(name, engine):
+    torch.manual_seed(0)
+    network = APANet(PRESETS[name]).eval()
+    for parameter in network.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.05)
+    reference = copy.deepcopy(network)
+    made = make_engine(network, engine, "cpu")
+    for size in ((16, 16), (17, 45), (64, 250)):
+        pair = random_pair(*size)
+        tensors = [torch.from_numpy(v).permute(2, 0, 1)[None] / 255 for v in pair]
+        with torch.no_grad():
+            expected = [(255 * v[0].clamp(0, 1)).permute(1, 2, 0).numpy() for v in reference(*tensors)]
+        for got, want in zip(made(*pair), expected):
             assert got.dtype == np.uint8
             assert got.shape == want.shape
-            assert np.abs(got - want).max() < 0.51
+            assert np.abs(got - want).max() <= 0.5 + 0.255  # a thousandth, and rounding to a grey level
 
 
 def test_openvino_gives_the_same_before_and_after_it_knows_the_size(derainers):
@@ -80,6 +97,8 @@ def test_floats_are_refused(derainers):
         ({"device": "tpu"}, "unknown device 'tpu'"),
         ({"precision": "int3"}, "unknown precision 'int3'"),
         ({"engine": "openvino", "device": "cuda"}, "runs on the CPU"),
+        ({"engine": "openvino", "compiled": True}, "compiled is an option of the engine 'torch'"),
+        ({"engine": "tensorrt", "device": "cpu"}, "tensorrt engine needs a GPU"),
     ],
 )
 def test_unknown_options_list_the_valid_ones(options, message):
@@ -100,6 +119,43 @@ def test_cuda_half_precision_agrees_with_the_cpu(derainers):
     assert derainer.engine.precision == "float16"
     for got, want in zip(derainer(*pair), derainers["torch"](*pair)):
         assert np.abs(got.astype(int) - want).max() <= 3
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_stays_finite_and_close(name, precision):
+    torch.manual_seed(0)
+    network = APANet(PRESETS[name]).eval()
+    for parameter in network.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.02)
+    pair = random_pair(32, 64)
+    expected = make_engine(copy.deepcopy(network), "torch", "cpu")(*pair)
+    got = make_engine(network, "torch", "cpu", precision)(*pair)
+    assert np.abs(got[0].astype(int) - expected[0]).mean() < 2
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_the_compiled_engine_agrees():
+    pair = random_pair(32, 48)
+    compiled = StereoDerainer("tiny", engine="torch", device="cpu", compiled=True)
+    for got, want in zip(compiled(*pair), StereoDerainer("tiny", engine="torch", device="cpu")(*pair)):
+        assert np.abs(got.astype(int) - want).max() <= 1
+
+
+def test_auto_takes_torch_where_openvino_would_build_a_full_resolution_map():
+    assert make_engine(APANet(PRESETS["paper"]).eval(), "auto", "cpu").name == "torch"
+    assert make_engine(APANet(PRESETS["small"]).eval(), "auto", "cpu").name == "openvino"
+
+
+def test_tensorrt_keeps_its_engines_and_falls_back_to_cuda(tmp_path):
+    options = EngineOptions("cuda:1", "auto", cache_dir=tmp_path / "engines")
+    (first, settings), (second, _) = tensorrt_providers(options, "float16")
+    assert (first, second) == ("TensorrtExecutionProvider", "CUDAExecutionProvider")
+    assert settings["device_id"] == "1"
+    assert settings["trt_fp16_enable"] == "True"
+    assert settings["trt_engine_cache_path"] == str(tmp_path / "engines")
+    assert (tmp_path / "engines").is_dir()
 
 
 def test_bfloat16_runs_on_the_cpu(derainers):

@@ -1,0 +1,53 @@
+"""What every engine is: one way to run the network on a pair of uint8 images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+Pair = tuple[np.ndarray, np.ndarray]
+PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How an engine should run.
+
+    Args:
+        device: "auto", "cpu", "cuda", "cuda:1", ...
+        precision: "auto" or a key of `PRECISIONS`.
+        compiled: compile in the torch engine; the others always do.
+        cache_dir: where TensorRT keeps the engines it builds; None for a folder in the user's cache.
+    """
+
+    device: str = "auto"
+    precision: str = "auto"
+    compiled: bool = False
+    cache_dir: Path | None = None
+
+
+class Engine(Protocol):
+    """One way to run the network.
+
+    Attributes:
+        name: as the user chose it, for instance "openvino".
+        device: where it runs, in words for people.
+        precision: a key of `PRECISIONS`.
+    """
+
+    name: str
+    device: str
+    precision: str
+
+    def __call__(self, left: np.ndarray, right: np.ndarray) -> Pair:
+        """Derain (H, W, 3) uint8 RGB views of one size."""
+
+    def prepare(self, height: int, width: int) -> None:
+        """Do what has to be done once for a size, so that the next call of that size is fast."""
+
+    def close(self) -> None:
+        """Free the memory; the engine cannot be called again."""
