@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import platform
 import resource
@@ -125,7 +126,7 @@ def measure(case: Case, repeats: int, seconds: float) -> Result:
         precision=engine.precision,
         size=f"{case.width}x{case.height}",
         median_ms=1000 * median,
-        p95_ms=1000 * sorted(times)[int(0.95 * (len(times) - 1))],
+        p95_ms=1000 * sorted(times)[math.ceil(0.95 * len(times)) - 1],
         pairs_per_s=1 / median,
         gmac=gmac,
         gmac_per_s=gmac / median,
