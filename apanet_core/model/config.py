@@ -25,6 +25,7 @@ class ModelConfig:
         external_attention_eps: added to the sum over memory units. 1e-9 as in Guo et al. 2021; the code published with
             the paper has 1e9, which switches the branch off.
         max_disparity: largest disparity in px at input resolution that APAM may match; None for the whole scan line.
+        parallax_mask: keep APAM to matches of disparity >= 0, as published; False is an ablation.
     """
 
     stem_stride: int = 1
@@ -36,6 +37,7 @@ class ModelConfig:
     parallax_levels: tuple[int, ...] = (1, 2, 3, 4)
     external_attention_eps: float = 1e-9
     max_disparity: int | None = None
+    parallax_mask: bool = True
 
     def __post_init__(self) -> None:
         levels = len(self.channels)
@@ -49,6 +51,8 @@ class ModelConfig:
                 raise ValueError(f"{name} must lie in 1..{levels}: got {getattr(self, name)}")
         if any(width % 4 for width in self.channels[1:]):
             raise ValueError(f"channels below level 1 must be multiples of 4 (pixel-unshuffle): got {self.channels}")
+        if self.max_disparity is not None and not self.parallax_mask:
+            raise ValueError("max_disparity needs the parallax mask: set parallax_mask, or max_disparity to null")
         if self.max_disparity is not None and self.max_disparity < 1:
             raise ValueError(f"max_disparity must be at least 1 px, or None for no cap: got {self.max_disparity}")
 

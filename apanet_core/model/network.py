@@ -92,20 +92,22 @@ class APANet(nn.Module):
 
     def residual(self, rainy: torch.Tensor) -> torch.Tensor:
         """What to add to the stacked views: (2 B, 3, H, W) -> the same; H and W multiples of `config.stride`."""
-        stem = self.config.stem_stride
-        x = F.pixel_unshuffle(rainy, stem)
+        *skips, x = self.encode(rainy)
+        for blocks, reduce, up, skip in reversed(list(zip(self.decoder, self.reduce, self.up, skips))):
+            x = blocks(reduce(torch.cat([up(x), skip], dim=1)))
+        return F.pixel_shuffle(self.project_out(x), self.config.stem_stride)
+
+    def encode(self, rainy: torch.Tensor) -> list[torch.Tensor]:
+        """Features of every level, finest first: (2 B, 3, H, W) -> (2 B, C_i, H_i, W_i) each."""
+        x = F.pixel_unshuffle(rainy, self.config.stem_stride)
         if not traced():
             x = x.contiguous(memory_format=torch.channels_last)  # twice as fast on a CPU: norms and 1x1 run in place
         x = self.project_in(x)
-        skips = []
+        features = []
         for blocks, down in zip(self.encoder, self.down):
-            x = blocks(x)
-            skips.append(x)
-            x = down(x)
-        x = self.encoder[-1](x)
-        for blocks, reduce, up, skip in reversed(list(zip(self.decoder, self.reduce, self.up, skips))):
-            x = blocks(reduce(torch.cat([up(x), skip], dim=1)))
-        return F.pixel_shuffle(self.project_out(x), stem)
+            features.append(blocks(x))
+            x = down(features[-1])
+        return [*features, self.encoder[-1](x)]
 
 
 def _blocks(config: ModelConfig, level: int, channels: int, count: int) -> nn.Sequential:
@@ -115,7 +117,7 @@ def _blocks(config: ModelConfig, level: int, channels: int, count: int) -> nn.Se
 
     def block() -> Block:
         external = ExternalAttentionBlock(channels, memory_units, config.external_attention_eps)
-        parallax = ParallaxAttention(channels, reach) if level in config.parallax_levels else None
+        parallax = ParallaxAttention(channels, reach, config.parallax_mask) if level in config.parallax_levels else None
         return Block(external, parallax)
 
     return nn.Sequential(*(block() for _ in range(count)))

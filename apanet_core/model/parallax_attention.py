@@ -91,6 +91,13 @@ def band_mask(width: int, reach: int | None, device: torch.device) -> torch.Tens
     return disparity >= 0 if reach is None else (disparity >= 0) & (disparity <= reach)
 
 
+def unmasked_attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, reach: int | None, to_the_right: bool = False
+) -> torch.Tensor:
+    """Attention over the whole row, whatever the disparity: what the parallax mask is compared with."""
+    return F.scaled_dot_product_attention(query.contiguous(), key.contiguous(), value.contiguous())
+
+
 class ParallaxAttention(nn.Module):
     """APAM: left reads the right view and right reads the left view, each with its own projections.
 
@@ -100,9 +107,10 @@ class ParallaxAttention(nn.Module):
     Args:
         channels: C of both views.
         reach: largest disparity, in columns of these features; None for the whole line.
+        mask: keep to matches of disparity >= 0; without, pixels look at the whole line, both ways (an ablation).
     """
 
-    def __init__(self, channels: int, reach: int | None = None) -> None:
+    def __init__(self, channels: int, reach: int | None = None, mask: bool = True) -> None:
         super().__init__()
         self.left_norm = ChannelNorm(channels, eps=1e-6)
         self.right_norm = ChannelNorm(channels, eps=1e-6)
@@ -113,7 +121,7 @@ class ParallaxAttention(nn.Module):
         self.left_scale = nn.Parameter(torch.zeros(channels, 1, 1))
         self.right_scale = nn.Parameter(torch.zeros(channels, 1, 1))
         self.reach = reach
-        self.attention = scanline_attention
+        self.attention = scanline_attention if mask else unmasked_attention
 
     def forward(self, left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """left, right: (B, C, H, W) -> the same shapes."""

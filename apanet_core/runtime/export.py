@@ -13,7 +13,7 @@ from torch import nn
 
 from apanet_core.model.checkpoint import CONFIG_KEY
 from apanet_core.model.network import APANet
-from apanet_core.model.parallax_attention import ParallaxAttention, masked_attention
+from apanet_core.model.parallax_attention import ParallaxAttention, masked_attention, scanline_attention
 
 ONNX_OPSET = 18
 FORMATS = ("onnx", "openvino", "torch-export")
@@ -107,7 +107,7 @@ def export(network: APANet, path: Path, file_format: str, size: tuple[int, int])
 def _traceable(network: APANet, size: tuple[int, int] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """Set the form of APAM that can be traced; returns an example pair."""
     for module in network.modules():
-        if isinstance(module, ParallaxAttention):
+        if isinstance(module, ParallaxAttention) and module.attention is scanline_attention:
             module.attention = masked_attention
     # not a multiple of the stride, so that the padding is traced too
     height, width = size or (network.config.stride + 2, network.config.stride + 6)

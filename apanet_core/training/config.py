@@ -1,4 +1,4 @@
-"""What a training run is made of; read from YAML by `apanet train`."""
+"""What a training run is made of; read from YAML by `apanet train` and `apanet distill`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class DataConfig:
 
     Args:
         photos: folders of photographs; scenes and rain are rendered as training goes.
-        pairs: root of a paired data set (see `apanet_core.data.paired_folders`), in place of `photos`.
+        pairs: root of a paired data set (see `apanet_core.data.layouts`), in place of `photos`.
         size: (height, width) of a training sample in px.
         workers: processes that prepare samples.
-        single_image: share of samples whose views are one photograph.
+        single_image: share of samples whose views are one photograph; 1 trains a single-image teacher.
     """
 
     photos: list[Path] = field(default_factory=list)
@@ -25,6 +25,42 @@ class DataConfig:
     size: tuple[int, int] = (96, 256)
     workers: int = 1
     single_image: float = 0.1
+
+
+@dataclass
+class Phase:
+    """A part of a run with its own size of samples and batches, as in the paper's patch schedule.
+
+    Args:
+        steps: optimiser steps.
+        size: (height, width) of a sample in px.
+        batch_size: pairs per step and process.
+    """
+
+    steps: int
+    size: tuple[int, int]
+    batch_size: int
+
+
+@dataclass
+class DistillationConfig:
+    """Single-to-Stereo distillation: what is learnt from real rain without clean partners.
+
+    Args:
+        teacher: checkpoint trained on single-image rain; frozen.
+        unpaired: root of unpaired real pairs (StereoRealRain's layout, as `apanet cut-dataset` writes it).
+        total_variation: weight of the total variation of the derained real views.
+        dark_channel: weight of their dark channel.
+        contrastive: weight of the ratio of their distances to the teacher's result and to the rainy view.
+        vgg19: weight file of torchvision's vgg19; features then come from it, and not from the teacher's encoder.
+    """
+
+    teacher: Path
+    unpaired: Path
+    total_variation: float = 5e-5
+    dark_channel: float = 1e-6
+    contrastive: float = 2e-3
+    vgg19: Path | None = None
 
 
 @dataclass
@@ -36,13 +72,16 @@ class TrainConfig:
         data: where samples come from.
         model: a preset name, or the fields of a ModelConfig.
         init: start from the weights of this checkpoint (a new run, unlike `resume`).
+        distillation: learn from real rain as well; for `apanet distill`.
         steps: optimiser steps.
-        batch_size: pairs per step.
+        batch_size: pairs per step and process.
+        phases: parts of the run with their own sizes, in place of `steps`, `batch_size` and `data.size`.
+        accumulate: batches whose gradients are added up before a step.
         learning_rate: at the start, after the warm-up.
         final_learning_rate: at the end of the cosine.
         warmup_steps: linear warm-up.
         weight_decay: of AdamW; 0 makes it Adam.
-        losses: weight of every term of the loss.
+        losses: weight of every term of the supervised loss.
         ema: decay of the averaged weights that are validated and kept; 0 for none.
         clip_norm: largest norm of the gradient.
         validate_every: steps between validations; the best on the validation split is kept.
@@ -50,6 +89,7 @@ class TrainConfig:
         checkpoint_every: steps between resumable checkpoints.
         seed: of weights and data.
         precision: as lightning-fabric names it: 32-true, bf16-mixed, 16-mixed.
+        device: auto, cpu or cuda; torchrun spreads the run over processes and machines.
         compile: use torch.compile.
         resume: continue `out`/last.ckpt where it is there.
     """
@@ -58,8 +98,11 @@ class TrainConfig:
     data: DataConfig
     model: str | ModelConfig = "tiny"
     init: Path | None = None
+    distillation: DistillationConfig | None = None
     steps: int = 100_000
     batch_size: int = 8
+    phases: list[Phase] = field(default_factory=list)
+    accumulate: int = 1
     learning_rate: float = 1e-3
     final_learning_rate: float = 1e-6
     warmup_steps: int = 200
@@ -72,6 +115,7 @@ class TrainConfig:
     checkpoint_every: int = 500
     seed: int = 0
     precision: str = "32-true"
+    device: str = "auto"
     compile: bool = False
     resume: bool = True
 
@@ -80,8 +124,20 @@ class TrainConfig:
             raise ValueError(
                 "data needs either photos (to render rain on) or pairs (rainy/clean folders), and not both"
             )
+        if self.accumulate < 1:
+            raise ValueError(f"accumulate must be at least 1 batch: got {self.accumulate}")
 
     @property
     def model_config(self) -> ModelConfig:
         """The shape of the network to train."""
         return preset(self.model) if isinstance(self.model, str) else self.model
+
+    @property
+    def all_phases(self) -> list[Phase]:
+        """The phases; one of `steps` where none are given."""
+        return self.phases or [Phase(self.steps, self.data.size, self.batch_size)]
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of all phases."""
+        return sum(phase.steps for phase in self.all_phases)

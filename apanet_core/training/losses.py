@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from torch.nn import functional as F
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -29,6 +30,21 @@ def dissimilarity(derained: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
     similarity = structural_similarity_index_measure(derained, clean, data_range=1.0, gaussian_kernel=True, sigma=1.5)
     assert isinstance(similarity, torch.Tensor)
     return 1 - similarity
+
+
+def total_variation(image: torch.Tensor) -> torch.Tensor:
+    """Mean difference between neighbours, across and down: (B, 3, H, W) -> a scalar. Rain adds to it."""
+    across, down = image.diff(dim=3).abs().mean(), image.diff(dim=2).abs().mean()
+    return across + down
+
+
+def dark_channel(image: torch.Tensor, window: int = 35) -> torch.Tensor:
+    """Mean of the darkest channel within a window, near zero outdoors without veil: (B, 3, H, W) -> a scalar.
+
+    Source: He et al. 2009, as in APANet's distillation; the published code pools both views together, which mixes them.
+    """
+    darkest = image.amin(dim=1, keepdim=True)
+    return -F.max_pool2d(-darkest, window, stride=1, padding=window // 2).mean()
 
 
 LOSSES: dict[str, Loss] = {"charbonnier": charbonnier, "frequency": frequency, "dissimilarity": dissimilarity}

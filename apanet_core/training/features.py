@@ -1,0 +1,93 @@
+"""Features in which derained real rain is compared with the teacher's view of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from apanet_core.model.layers import pad_to_multiple
+from apanet_core.model.network import APANet
+
+VGG19_WIDTHS = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", 512, 512, 512, 512, "pool", 512)
+VGG19_TAPS = (1, 6, 11, 20, 29)  # relu1_1, relu2_1, relu3_1, relu4_1, relu5_1, as indices of the sequence
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class EncoderFeatures(nn.Module):
+    """What the encoder of a deraining network sees in single images, level by level.
+
+    Args:
+        network: the teacher; frozen.
+    """
+
+    def __init__(self, network: APANet) -> None:
+        super().__init__()
+        self.network = network.eval().requires_grad_(False)
+
+    def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
+        """(B, 3, H, W) in [0, 1] -> features of every level, finest first."""
+        padded = pad_to_multiple(image, self.network.config.stride)
+        # a single image is a pair with zero disparity; both halves of the result are equal
+        return [level.chunk(2)[0] for level in self.network.encode(torch.cat([padded, padded]))]
+
+
+class VGG19Features(nn.Module):
+    """relu1_1 to relu5_1 of VGG19, as the published distillation compares them.
+
+    Args:
+        weights: state dict of torchvision's `vgg19` (`features.N.weight`, `features.N.bias`).
+
+    Raises:
+        ValueError: a tensor is missing or has another shape.
+    """
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for width in VGG19_WIDTHS:
+            if isinstance(width, int):
+                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+                channels = width
+            else:
+                layers.append(nn.MaxPool2d(2))
+        self.layers = nn.Sequential(*layers)
+        tensors = torch.load(weights, map_location="cpu", weights_only=True)
+        for name, parameter in self.layers.named_parameters():
+            found = tensors.get(f"features.{name}")
+            if found is None or found.shape != parameter.shape:
+                shape = "nothing" if found is None else tuple(found.shape)
+                raise ValueError(
+                    f"{weights} is not torchvision's vgg19: features.{name} should be {tuple(parameter.shape)}, is {shape}"
+                )
+            parameter.data = found
+        self.requires_grad_(False)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None])
+        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None])
+
+    def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
+        """(B, 3, H, W) in [0, 1] -> features of the five layers, finest first."""
+        x = (image - self.mean) / self.std
+        features = []
+        for index, layer in enumerate(self.layers):
+            x = layer(x)
+            if index in VGG19_TAPS:
+                features.append(x)
+        return features
+
+
+def contrast(
+    derained: list[torch.Tensor], teacher: list[torch.Tensor], rainy: list[torch.Tensor]
+) -> torch.Tensor:
+    """How much nearer to the rainy image than to the teacher's: a weighted sum of ratios, coarse levels weighing most.
+
+    Source: APANet, distillation; weights 1/32, 1/16, 1/8, 1/4, 1 for five levels, the last ones for fewer.
+    """
+    weights = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)[-len(derained) :]
+    terms = [
+        weight * F.l1_loss(d, t) / (F.l1_loss(d, r) + 1e-7) for weight, d, t, r in zip(weights, derained, teacher, rainy)
+    ]
+    return torch.stack(terms).sum()

@@ -1,0 +1,45 @@
+"""Which sample comes when: the same in an uninterrupted run, a resumed one, and one spread over processes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch.utils.data import Sampler
+
+
+class EpochSampler(Sampler[int]):
+    """Shuffled indices, one permutation per epoch, that can start at any sample of the run.
+
+    Args:
+        length: samples of the data set.
+        first: sample of the run to start with.
+        total: samples of the run.
+        seed: of the permutations.
+        batch_size: samples of one process's batch.
+        rank: of this process; batches go to the processes in turn, so that together they see what one process with
+            the batch of all of them would.
+        processes: in all.
+    """
+
+    def __init__(
+        self, length: int, first: int, total: int, seed: int, batch_size: int = 1, rank: int = 0, processes: int = 1
+    ) -> None:
+        self.length, self.first, self.total, self.seed = length, first, total, seed
+        self.batch_size, self.rank, self.processes = batch_size, rank, processes
+
+    def __len__(self) -> int:
+        return (self.total - self.first) // self.processes
+
+    def __iter__(self) -> Iterator[int]:
+        for number, index in enumerate(self._run(), self.first):
+            if number // self.batch_size % self.processes == self.rank:
+                yield index
+
+    def _run(self) -> Iterator[int]:
+        for epoch in range(self.first // self.length, math.ceil(self.total / self.length)):
+            generator = torch.Generator().manual_seed(self.seed + epoch)
+            order = torch.randperm(self.length, generator=generator).tolist()
+            start = max(self.first - epoch * self.length, 0)
+            yield from order[start : self.total - epoch * self.length]
