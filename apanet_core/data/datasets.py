@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from apanet_core.training.config import DataConfig
 
 Sample = dict[str, torch.Tensor]
-SAMPLES_PER_EPOCH = 1_000_000  # of rendered rain: more than most runs see
+SAMPLES_PER_EPOCH = 1_000_000  # more than most runs see: rain and crops are never the same twice
 
 
 def build_datasets(config: DataConfig, validation_pairs: int, seed: int) -> tuple[Dataset[Sample], Dataset[Sample]]:
     """Training and validation samples; no photograph and no pair is in both."""
     if config.pairs is not None:
         return (
-            PairedFolders(config.pairs, "train", config.size),
+            PairedFolders(config.pairs, "train", config.size, samples=SAMPLES_PER_EPOCH, seed=seed),
             PairedFolders(config.pairs, "validation", config.size, validation_pairs),
         )
     return (

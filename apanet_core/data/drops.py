@@ -185,7 +185,7 @@ def _add_up(
     drop_disparity: np.ndarray,
     disparity: np.ndarray,
 ) -> np.ndarray:
-    """Sum lines of samples, each shared between its four nearest pixels: (H, W) float32.
+    """Sum lines of samples, each shared between its four nearest pixels.
 
     Args:
         first: column and row of the first sample of every line, (N,) px, 0 at the border of the image.
@@ -194,6 +194,9 @@ def _add_up(
         mass: of a sample.
         drop_disparity: a sample is hidden where the scene's disparity is not smaller.
         disparity: (H, W) px of the scene.
+
+    Returns:
+        (H, W) float32.
     """
     height, width = disparity.shape
     first_u, first_v = ((start + 0.5).astype(np.float32) for start in first)  # 0 at the border, 0.5 on pixel 0

@@ -61,7 +61,7 @@ def test_drops_on_the_glass_show_the_scene_upside_down():
     for _ in range(200):  # until one drop lies whole within the dark ground
         wet, mask = wet_lens(view, lens, 600, rng)
         rows, columns = np.nonzero(mask)
-        if rows.size and rows.min() > 105 and rows.max() < 195 and np.ptp(rows) < 80 and 5 < columns.min():
+        if rows.size and rows.min() > 105 and rows.max() < 195 and np.ptp(rows) < 80 and columns.min() > 5:
             break
     else:
         raise AssertionError("no drop in the lower half")
