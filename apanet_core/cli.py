@@ -153,6 +153,65 @@ def evaluate(
     print(f"\nwritten: {out / 'report.html'}, {out / 'results.json'}, {out / 'per_image.csv'}")
 
 
+def render_rain(
+    clean: Path,
+    out: Path = Path("rainy"),
+    disparity: Path | None = None,
+    focal_px: float | None = None,
+    baseline_m: float | None = None,
+    kind: str = "drops",
+    rate: float = 50.0,
+    exposure_s: float = 0.01,
+    wind_mps: float = 0.0,
+    camera_mps: float = 0.0,
+    aperture_px: float = 1.5,
+    veil: bool = True,
+    lens_drops: float = 0.0,
+    noise: float = 0.0,
+    gain_spread: float = 0.0,
+    jpeg_quality: int | None = None,
+    max_disparity: int = 128,
+    variants: int = 1,
+    seed: int = 0,
+    workers: int = 1,
+) -> None:
+    """Render rain over clean pairs, into a data set that train and evaluate read; continues where it was.
+
+    Args:
+        clean: folder of clean rectified pairs: left and right, image_2 and image_3, or a paired data set.
+        out: folder to write rain_left, rain_right, gt_left, gt_right, mask_left, mask_right and rain.json to.
+        disparity: folder of true disparities of the left views (16-bit PNG as KITTI's, .npy or .pfm); pairs without
+            one are matched by SGBM.
+        focal_px: focal length; without it KITTI's field of view is assumed.
+        baseline_m: distance of the cameras; without it KITTI's is assumed.
+        kind: drops (in space, seen by both cameras), streaks (2-D, each view its own) or both.
+        rate: of the drops, mm/h: 10 moderate, 50 heavy, 100 a cloudburst.
+        exposure_s: exposure time; longer makes longer streaks.
+        wind_mps: wind to the right.
+        camera_mps: forward speed of the camera; it makes streaks radial.
+        aperture_px: blur of a point infinitely far behind a focus at 1 m; 0 for a pinhole.
+        veil: whether distant drops veil the scene.
+        lens_drops: drops to expect on the glass of each camera.
+        noise: standard deviation of the sensor noise on the 8-bit scale.
+        gain_spread: standard deviation of the logarithm of each camera's gain, which the clean views get too.
+        jpeg_quality: 1 to 100, to send the rainy views through JPEG.
+        max_disparity: how far SGBM searches, px.
+        variants: different rains over every pair.
+        seed: another seed, other rain.
+        workers: processes.
+    """
+    from apanet_core.data.drops import Rain
+    from apanet_core.data.render_folder import RenderSettings, describe, render_folder
+    from apanet_core.data.sensor import Sensor
+
+    rain = Rain(rate, exposure_s, (wind_mps, 0.0), camera_mps, aperture_px=aperture_px, veil=veil)
+    sensor = Sensor(noise, gain_spread, jpeg_quality)
+    settings = RenderSettings(kind, rain, lens_drops, sensor, focal_px, baseline_m, max_disparity, variants, seed)
+    print(describe(clean, settings, disparity), file=sys.stderr)
+    count = render_folder(clean, out, settings, disparity, workers)
+    print(f"{count} rainy pairs in {out}")
+
+
 def info() -> None:
     """List the presets, their sizes, and the cards of the bundled weights."""
     from apanet_core.model.checkpoint import bundled_models
@@ -183,6 +242,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "import-checkpoint": import_checkpoint,
     "benchmark": benchmark,
     "evaluate": evaluate,
+    "render-rain": render_rain,
     "export": export,
     "info": info,
 }
@@ -207,10 +267,10 @@ def main(argv: list[str] | None = None) -> int:
             subparser.add_class_arguments(TrainConfig, as_group=False)
         else:
             subparser.add_function_arguments(
-                function, as_group=False, as_positional=function in (import_checkpoint, export, evaluate)
+                function, as_group=False, as_positional=function in (import_checkpoint, export, evaluate, render_rain)
             )
         subcommands.add_subcommand(name, subparser, help=summary)
-    argv = sys.argv[1:] if argv is None else argv
+    argv = [_underscored(argument) for argument in (sys.argv[1:] if argv is None else argv)]
     if len(argv) > 1 and argv[0] == "train" and not argv[1].startswith("-"):
         argv = ["train", "--config", *argv[1:]]
     try:
@@ -227,6 +287,12 @@ def main(argv: list[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _underscored(argument: str) -> str:
+    """Let options be written with dashes too: --left-topic is --left_topic."""
+    name, equals, value = argument.partition("=")
+    return f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else argument
 
 
 if __name__ == "__main__":

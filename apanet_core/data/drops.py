@@ -92,26 +92,29 @@ def sample_drops(camera: StereoCamera, size: tuple[int, int], rain: Rain, rng: n
     if rain.rate_mm_h == 0:
         return Drops(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0))
     slope = rain.size_slope_per_mm
-    depth = np.geomspace(NEAREST_DROP_M, FARTHEST_DROP_M, 256)
-    smallest_mm = np.maximum(SMALLEST_DROP_MM, 1e3 * NARROWEST_STREAK_PX * depth / camera.focal_px)
-    # The frustum is widened by the path of the fastest drop, so that streaks enter from outside.
+    # The frustum is widened, but not downwards, by the path of the fastest drop: streaks enter from outside.
     path_m = 10.0 * rain.exposure_s
-    right_edge_m = camera.baseline_m - (camera.cx + camera.disparity_offset) * depth / camera.focal_px
-    x_min = np.minimum(-camera.cx * depth / camera.focal_px, right_edge_m) - path_m
-    x_max = (
-        (width - min(camera.cx, camera.cx + camera.disparity_offset)) * depth / camera.focal_px
-        + camera.baseline_m
-        + path_m
-    )
-    y_min, y_max = -camera.cy * depth / camera.focal_px - path_m, (height - camera.cy) * depth / camera.focal_px
-    per_m = (x_max - x_min) * (y_max - y_min) * 8000 / slope * np.exp(-slope * smallest_mm)
+
+    def region(depth: np.ndarray) -> tuple[np.ndarray, ...]:
+        """At a depth: left edge, width, top edge and height of what the cameras see in m, smallest drop in mm."""
+        metre = depth / camera.focal_px  # per px
+        cx_right = camera.cx + camera.disparity_offset
+        left_edge = np.minimum(-camera.cx * metre, camera.baseline_m - cx_right * metre) - path_m
+        right_edge = (width - min(camera.cx, cx_right)) * metre + camera.baseline_m + path_m
+        smallest_mm = np.maximum(SMALLEST_DROP_MM, 1e3 * NARROWEST_STREAK_PX * metre)
+        return left_edge, right_edge - left_edge, -camera.cy * metre - path_m, height * metre + path_m, smallest_mm
+
+    depth = np.geomspace(NEAREST_DROP_M, FARTHEST_DROP_M, 256)
+    _, across, _, down, smallest_mm = region(depth)
+    per_m = across * down * 8000 / slope * np.exp(-slope * smallest_mm)
     cumulative = np.concatenate([[0.0], np.cumsum(np.diff(depth) * (per_m[1:] + per_m[:-1]) / 2)])
     count = rng.poisson(cumulative[-1])
 
     z = np.interp(rng.uniform(0, cumulative[-1], count), cumulative, depth)
-    x = rng.uniform(size=count) * np.interp(z, depth, x_max - x_min) + np.interp(z, depth, x_min)
-    y = rng.uniform(size=count) * np.interp(z, depth, y_max - y_min) + np.interp(z, depth, y_min)
-    diameter_mm = np.minimum(np.interp(z, depth, smallest_mm) + rng.exponential(1 / slope, count), 6.0)
+    left_edge, across, top_edge, down, smallest_mm = region(z)
+    x = rng.uniform(size=count) * across + left_edge
+    y = rng.uniform(size=count) * down + top_edge
+    diameter_mm = np.minimum(smallest_mm + rng.exponential(1 / slope, count), 6.0)
     fall_mps = np.maximum(9.65 - 10.3 * np.exp(-0.6 * diameter_mm), 0.1)
     velocity = np.stack(
         [np.full(count, rain.wind_mps[0]), fall_mps, np.full(count, rain.wind_mps[1] - rain.camera_mps)], axis=1

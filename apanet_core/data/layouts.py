@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from apanet_core.data.images import list_images
@@ -19,6 +20,13 @@ LAYOUTS: dict[str, tuple[str, str, str, str]] = {
     "single images, input and target": ("input", "input", "target", "target"),
 }
 UNPAIRED_LAYOUT = ("left", "right")  # StereoRealRain, below train/ or by itself
+# Clean pairs to render rain on.
+CLEAN_LAYOUTS: dict[str, tuple[str, ...]] = {
+    "left and right": UNPAIRED_LAYOUT,
+    "KITTI": ("image_2", "image_3"),
+    "KITTI raw": ("image_02/data", "image_03/data"),
+    **{f"clean views of {name}": folders[2:] for name, folders in LAYOUTS.items() if folders[2] != folders[3]},
+}
 LEVELS = 2  # how far below the folder that was named a data set is looked for
 # What tells rainy from clean and left from right in a name, and is not part of what names the pair.
 _ROLE = re.compile(r"[_-](?:no)?rain.*$|[_-](?:left|right)(?:img8bit.*)?$|^(?:no)?rain[_-]|[_-](?:clean|gt)$", re.I)
@@ -39,7 +47,7 @@ def find_pairs(root: str | Path) -> list[tuple[Path, ...]]:
         ValueError: several data sets below `root`, or a file without its partner.
     """
     root = Path(root)
-    here, folders = _locate(root)
+    here, folders = _locate(root, LAYOUTS)
     listings = {folder: list_images(here / folder) for folder in dict.fromkeys(folders)}
     rainy_left, rainy_right, clean_left, clean_right = folders
     left = listings[rainy_left]
@@ -73,20 +81,46 @@ def find_unpaired(root: str | Path, split: str = "train") -> list[tuple[Path, Pa
     )
 
 
-def _locate(root: Path) -> tuple[Path, tuple[str, ...]]:
+def find_clean(root: str | Path) -> list[tuple[str, Path, Path]]:
+    """List clean stereo pairs.
+
+    Args:
+        root: a folder in one of `CLEAN_LAYOUTS`, or one above it where nothing else below is one.
+
+    Returns:
+        (name, left, right) each, sorted by file name; names are unique.
+
+    Raises:
+        FileNotFoundError: no layout found.
+        ValueError: several data sets below `root`, a file without its partner, or two files of one name.
+    """
+    root = Path(root)
+    here, (left_folder, right_folder) = _locate(root, CLEAN_LAYOUTS)
+    left = list_images(here / left_folder)
+    right = _match(left, list_images(here / right_folder), shared=False)
+    names = [_without_role(path) for path in left]
+    if len(set(names)) < len(names):
+        names = [path.stem for path in left]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{here / left_folder} holds two images named {twice!r}: rename one")
+    return list(zip(names, left, right))
+
+
+def _locate(root: Path, layouts: Mapping[str, tuple[str, ...]]) -> tuple[Path, tuple[str, ...]]:
     """The folder that has a layout, and the layout's folders."""
     level = [root]
     for _ in range(LEVELS + 1):
-        found = [(here, folders) for here in level if (folders := _layout_of(here)) is not None]
+        found = [(here, folders) for here in level if (folders := _layout_of(here, layouts)) is not None]
         if len(found) > 1:
             choices = ", ".join(str(here) for here, _ in found)
             raise ValueError(f"{root} holds several data sets: name one of {choices}")
         if found:
             return found[0]
         level = sorted(sub for here in level if here.is_dir() for sub in here.iterdir() if sub.is_dir())
-    layouts = "; ".join(f"{name}: {', '.join(dict.fromkeys(folders))}" for name, folders in LAYOUTS.items())
-    message = f"{root} has no layout known here ({layouts}); found: {_contents(root)}"
-    above = next((p for p in list(root.absolute().parents)[:LEVELS] if _layout_of(p) is not None), None)
+    known = "; ".join(f"{name}: {', '.join(dict.fromkeys(folders))}" for name, folders in layouts.items())
+    message = f"{root} has no layout known here ({known}); found: {_contents(root)}"
+    above = next((p for p in list(root.absolute().parents)[:LEVELS] if _layout_of(p, layouts) is not None), None)
     if above is not None:
         message += f"; name the folder above, {above}"
     elif any(_is_layout(here, UNPAIRED_LAYOUT) for here in (root, root / "train")):
@@ -94,8 +128,8 @@ def _locate(root: Path) -> tuple[Path, tuple[str, ...]]:
     raise FileNotFoundError(message)
 
 
-def _layout_of(here: Path) -> tuple[str, ...] | None:
-    return next((folders for folders in LAYOUTS.values() if _is_layout(here, folders)), None)
+def _layout_of(here: Path, layouts: Mapping[str, tuple[str, ...]]) -> tuple[str, ...] | None:
+    return next((folders for folders in layouts.values() if _is_layout(here, folders)), None)
 
 
 def _is_layout(here: Path, folders: tuple[str, ...]) -> bool:

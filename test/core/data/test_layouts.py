@@ -137,11 +137,16 @@ def test_crops_are_a_function_of_seed_and_index_and_never_the_same_twice(tmp_pat
 
 
 def test_unpaired_pairs_of_stereorealrain(tmp_path):
-    write(tmp_path, *(f"{split}/{side}/1_{i}.png" for split in ("train", "val") for side in ("left", "right") for i in "ab"))
+    write(
+        tmp_path,
+        *(f"{split}/{side}/1_{i}.png" for split in ("train", "val") for side in ("left", "right") for i in "ab"),
+    )
     assert len(find_unpaired(tmp_path)) == 2
     assert find_unpaired(tmp_path, "val") == find_unpaired(tmp_path / "val")
     sample = UnpairedFolders(tmp_path, (16, 24))[1]
-    assert {name: view.shape for name, view in sample.items()} == dict.fromkeys(("rainy_left", "rainy_right"), (3, 16, 24))
+    assert {name: view.shape for name, view in sample.items()} == dict.fromkeys(
+        ("rainy_left", "rainy_right"), (3, 16, 24)
+    )
     (tmp_path / "train/right/1_b.png").unlink()
     with pytest.raises(ValueError, match="1_b.png has no partner"):
         find_unpaired(tmp_path)
