@@ -16,6 +16,7 @@ from apanet_core.data.light import SRGB_TO_LINEAR, to_linear, to_srgb
 
 DROP_CROSSING_S = np.sqrt(1.16e-3) / 50  # t0 of Garg & Nayar: how long a 1.16 mm drop stays on its own width
 FARTHEST_SCENE_M = 1000.0
+VISIBLE_STREAK = 0.1  # of the light of the surroundings: what a streak has to add to count in a mask
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def render_rain(
             for c in range(3)
         ]
         views.append(np.rint(cv2.merge(planes)).astype(np.uint8))
-        masks.append(covered > 0.02 * DROP_CROSSING_S)
+        masks.append(covered > VISIBLE_STREAK * DROP_CROSSING_S)
     return RainyPair(views[0], views[1], masks[0], masks[1])
 
 

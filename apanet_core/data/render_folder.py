@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from apanet_core.evaluation.depth import sgbm_disparity
 KINDS = ("drops", "streaks", "both")
 RAINY, CLEAN, MASKS = ("rain_left", "rain_right"), ("gt_left", "gt_right"), ("mask_left", "mask_right")
 PARAMETERS = "rain.json"
+LARGEST_ISLAND = 0.002  # of the pixels, in an estimated disparity map
 KITTI_FOCAL_PX, KITTI_WIDTH_PX, KITTI_BASELINE_M = 721.5, 1242, 0.54  # what a camera is taken for if not told
 
 
@@ -53,9 +54,9 @@ class RenderSettings:
     """
 
     kind: str = "drops"
-    rain: Rain = Rain(50.0)
+    rain: Rain = field(default_factory=lambda: Rain(50.0))
     lens_drops: float = 0.0
-    sensor: Sensor = Sensor()
+    sensor: Sensor = field(default_factory=Sensor)
     focal_px: float | None = None
     baseline_m: float | None = None
     max_disparity: int = 128
@@ -255,7 +256,7 @@ def _both_disparities(
         nothing = np.zeros(left.shape[:2], np.float32)
         return nothing, nothing
     if pair.disparity is None:
-        sparse = sgbm_disparity(left, right, settings.max_disparity)
+        sparse = _without_islands(sgbm_disparity(left, right, settings.max_disparity))
     else:
         sparse = read_disparity(pair.disparity)
         if sparse.shape != left.shape[:2]:
@@ -265,6 +266,13 @@ def _both_disparities(
             )
     filled = fill_unknown(sparse)
     return filled, to_right_view(filled)
+
+
+def _without_islands(disparity: np.ndarray) -> np.ndarray:
+    """Drop small patches that stand apart from all around: mostly false matches, which would get their own veil."""
+    sixteenths = np.where(np.isfinite(disparity), 16 * disparity, -16).astype(np.int16)
+    cv2.filterSpeckles(sixteenths, -16, int(LARGEST_ISLAND * disparity.size), 16)
+    return np.where(sixteenths < 0, np.float32(np.nan), disparity)
 
 
 def describe(clean: Path, settings: RenderSettings, disparity: Path | None) -> str:
