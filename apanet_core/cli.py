@@ -212,6 +212,43 @@ def render_rain(
     print(f"{count} rainy pairs in {out}")
 
 
+def cut_dataset(
+    bags: list[Path],
+    left_topic: str,
+    right_topic: str,
+    out: Path = Path("dataset"),
+    tolerance_s: float = 0.0,
+    clip_s: float = 10.0,
+    gap_s: float = 1.0,
+    blur_below: float = 0.5,
+    duplicate_below: float = 1.5,
+    validation_share: float = 0.1,
+) -> None:
+    """Cut a data set of rainy pairs, laid out as StereoRealRain, out of recordings (MCAP or sqlite3).
+
+    Args:
+        bags: folders of the recordings, or files in them.
+        left_topic: Image or CompressedImage topic of the left camera, rectified.
+        right_topic: likewise of the right camera.
+        out: folder to make: train/left, train/right, val/left, val/right, dataset.json.
+        tolerance_s: largest stamp difference within a pair; 0 asks for equal stamps.
+        clip_s: longest clip.
+        gap_s: a pause that ends a clip.
+        blur_below: drop pairs less sharp than this share of their clip's median.
+        duplicate_below: drop pairs that differ less than this from the last one kept, in mean grey levels.
+        validation_share: share of the clips that go to val.
+    """
+    from apanet_core.data.cut_dataset import CutSettings
+    from apanet_core.data.cut_dataset import cut_dataset as run
+
+    settings = CutSettings(
+        left_topic, right_topic, tolerance_s, clip_s, gap_s, blur_below, duplicate_below, validation_share
+    )
+    content = run(bags, out, settings)
+    dropped = ", ".join(f"{count} {reason}" for reason, count in content["dropped"].items())
+    print(f"{content['kept']} of {content['pairs']} pairs kept in {len(content['clips'])} clips ({dropped}): {out}")
+
+
 def info() -> None:
     """List the presets, their sizes, and the cards of the bundled weights."""
     from apanet_core.model.checkpoint import bundled_models
@@ -243,6 +280,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "benchmark": benchmark,
     "evaluate": evaluate,
     "render-rain": render_rain,
+    "cut-dataset": cut_dataset,
     "export": export,
     "info": info,
 }
@@ -265,6 +303,9 @@ def main(argv: list[str] | None = None) -> int:
         if function is train:
             subparser.add_argument("--config", action=ActionConfigFile, help="YAML file; also as first argument")
             subparser.add_class_arguments(TrainConfig, as_group=False)
+        elif function is cut_dataset:
+            subparser.add_argument("bags", nargs="+", type=Path, help="folders of the recordings, or files in them")
+            subparser.add_function_arguments(function, as_group=False, skip={"bags"})
         else:
             subparser.add_function_arguments(
                 function, as_group=False, as_positional=function in (import_checkpoint, export, evaluate, render_rain)
