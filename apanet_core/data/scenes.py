@@ -111,8 +111,10 @@ def random_street(pool: PhotoPool, size: tuple[int, int], rng: np.random.Generat
     base = np.maximum(backdrop, (rows - horizon) * baseline / above_ground_m)
     wide = width + _margin(base, 0.0, width)
     texture = pool.texture(height, wide, rng)
-    first = int(np.argmax(base > backdrop)) if base[-1] > backdrop else height
-    texture[first:] = _ground(pool, rows[first:] - horizon, wide, (focal, camera.cx, above_ground_m), rng)
+    ground = base > backdrop
+    if ground.any():  # else the window lies above the ground
+        seen = focal, camera.cx, above_ground_m
+        texture[ground] = _ground(pool, rows[ground] - horizon, wide, seen, rng)
     views, disparities = _draw_plane(texture, base, 0.0, width)
 
     nearest_m = max(3.0, float(camera.depth(np.asarray(0.45 * width))))

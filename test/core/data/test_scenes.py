@@ -42,8 +42,8 @@ def test_right_view_is_the_left_one_moved_by_its_disparity(photos, make):
 
 def test_disparities_are_never_negative(photos):
     pool = PhotoPool([photos])
-    for seed in range(30):
-        scene = random_scene(pool, (64, 96), np.random.default_rng(seed))
+    for seed in range(150):
+        scene = random_scene(pool, (32, 64), np.random.default_rng(seed))
         assert scene.left_disparity.min() >= 0
         assert scene.right_disparity.min() >= -1e-4
 
