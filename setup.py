@@ -65,7 +65,7 @@ setup(
             "ros-lifecycle-msgs",
             "rosbags-image>=0.10",
         ],
-        "bags": ["rosbags>=0.11"],
+        "bags": ["rosbags>=0.11", "rosbags-image>=0.10"],
         "train": ["lightning-fabric>=2.5", "tensorboard>=2.15", "torchmetrics>=1.4"],
         "evaluate": ["torchmetrics>=1.4"],
         "demo": ["scikit-image>=0.22", "torchmetrics>=1.4"],

@@ -80,10 +80,13 @@ def to_right_view(left_disparity: np.ndarray) -> np.ndarray:
         (H, W) float32 px of the right view; what only the right camera sees is filled from the background.
     """
     height, width = left_disparity.shape
-    right = np.full((height, width), -np.inf, np.float32)
-    rows = np.broadcast_to(np.arange(height)[:, None], left_disparity.shape)
-    target = np.arange(width) - left_disparity
-    for column in (np.floor(target).astype(int), np.ceil(target).astype(int)):
-        inside = (column >= 0) & (column < width)
-        np.maximum.at(right, (rows[inside], column[inside]), left_disparity[inside])
+    left_disparity = left_disparity.astype(np.float32)
+    target = np.arange(1, width + 1, dtype=np.float32) - left_disparity
+    views = []
+    for column in (np.floor(target), np.ceil(target)):
+        # Of the left pixels that land on one column, the rightmost has the largest disparity, and NumPy keeps the last.
+        view = np.full((height, width + 2), -np.inf, np.float32)  # a column on either side takes what falls outside
+        view[np.arange(height)[:, None], np.clip(column, 0, width + 1).astype(np.intp)] = left_disparity
+        views.append(view[:, 1:-1])
+    right = np.maximum(*views)
     return fill_unknown(np.where(np.isfinite(right), right, np.nan))

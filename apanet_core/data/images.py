@@ -40,7 +40,7 @@ def read_image(path: str | Path) -> np.ndarray:
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
-    """Write (H, W, 3) uint8 RGB as the type that the suffix of `path` names, atomically.
+    """Write (H, W, 3) uint8 RGB, or (H, W) uint8 grey, as the type that the suffix of `path` names, atomically.
 
     Args:
         path: its folder must exist.
@@ -50,7 +50,7 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
         OSError: the file cannot be written.
     """
     path = Path(path)
-    done, encoded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    done, encoded = cv2.imencode(path.suffix, image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not done:
         raise OSError(f"cannot encode an image of shape {image.shape} as {path.suffix}")
     partial = path.with_name(f".{path.name}.{os.getpid()}")

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from apanet_core.data.camera import StereoCamera
-from apanet_core.data.rain import Drops, Rain, render_rain, sample_drops, streak_time, to_linear, to_srgb
+from apanet_core.data.drops import Drops, Rain, sample_drops, streak_time
+from apanet_core.data.light import to_linear, to_srgb
+from apanet_core.data.rain import render_rain
 
 KITTI = StereoCamera(focal_px=721.5, baseline_m=0.54, cx=120, cy=60)
 SIZE = (120, 640)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from apanet_core.data.disparity import fill_unknown, to_right_view
-from apanet_core.data.scenes import PhotoPool, random_scene
+from apanet_core.data.scenes import PhotoPool, random_layers, random_scene, random_street
 from apanet_core.data.synthetic import SyntheticRain
 
 
@@ -18,11 +18,12 @@ def photos(tmp_path_factory):
     return folder
 
 
-def test_right_view_is_the_left_one_moved_by_its_disparity(photos):
+@pytest.mark.parametrize("make", [random_layers, random_street])
+def test_right_view_is_the_left_one_moved_by_its_disparity(photos, make):
     pool = PhotoPool([photos])
     shares = []
     for seed in range(12):
-        scene = random_scene(pool, (96, 160), np.random.default_rng(seed))
+        scene = make(pool, (96, 160), np.random.default_rng(seed))
         columns = np.arange(160, dtype=np.float32)[None] + scene.right_disparity
         rows = np.broadcast_to(np.arange(96, dtype=np.float32)[:, None], columns.shape).copy()
         moved = cv2.remap(scene.left, columns.astype(np.float32), rows, cv2.INTER_LINEAR)
@@ -41,10 +42,41 @@ def test_right_view_is_the_left_one_moved_by_its_disparity(photos):
 
 def test_disparities_are_never_negative(photos):
     pool = PhotoPool([photos])
-    for seed in range(30):
-        scene = random_scene(pool, (64, 96), np.random.default_rng(seed))
+    for seed in range(150):
+        scene = random_scene(pool, (32, 64), np.random.default_rng(seed))
         assert scene.left_disparity.min() >= 0
         assert scene.right_disparity.min() >= -1e-4
+
+
+def test_streets_reach_from_the_ground_before_the_camera_to_far_away(photos):
+    pool = PhotoPool([photos])
+    farthest, slopes = [], []
+    for seed in range(20):
+        scene = random_street(pool, (96, 160), np.random.default_rng(seed))
+        farthest.append(float(scene.camera.depth(scene.left_disparity.min())))
+        rows = np.arange(96) + 0.5 - scene.camera.cy
+        for column in scene.left_disparity.T:
+            ground = (np.abs(np.diff(column, 2)) < 1e-4) & (np.diff(column)[1:] > 1e-3)
+            if ground.sum() > 20:  # a column that shows ground: its disparity is in proportion to the row
+                seen = np.flatnonzero(ground) + 1
+                slopes.append(np.ptp(column[seen] / rows[seen]) / (column[seen] / rows[seen]).mean())
+    assert np.median(farthest) > 60
+    assert len(slopes) > 200
+    assert max(slopes) < 1e-3
+
+
+def test_objects_of_a_street_stand_on_its_ground(photos):
+    """Below the foot of an object the ground is nearer than the object, above it farther: no object floats behind."""
+    pool = PhotoPool([photos])
+    objects = 0
+    for seed in range(20):
+        scene = random_street(pool, (96, 160), np.random.default_rng(seed))
+        background = np.median(np.diff(scene.left_disparity, axis=0)[-1])
+        ground = np.maximum(np.arange(96) + 0.5 - scene.camera.cy, 0)[:, None] * max(float(background), 0)
+        in_front = scene.left_disparity > ground + 0.5
+        objects += in_front.mean() > 0.01
+        assert (scene.left_disparity >= ground - 0.5).mean() > 0.99
+    assert objects > 5
 
 
 def test_validation_photographs_are_held_out(photos):

@@ -62,7 +62,7 @@ def test_a_run_that_was_cut_off_continues_as_if_it_had_not_been(photos, tmp_path
 
 
 def test_training_lowers_the_loss_and_keeps_a_loadable_best(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr("apanet_core.data.synthetic.KINDS", {"streaks": 1.0})
+    monkeypatch.setattr("apanet_core.data.weather.KINDS", {"streaks": 1.0})
     best = train(config(photos, tmp_path, steps=150, learning_rate=3e-3, ema=0.9, validate_every=50))
     events = list(tmp_path.glob("events.out.tfevents.*"))
     assert events

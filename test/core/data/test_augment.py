@@ -1,43 +1,8 @@
-import cv2
 import numpy as np
 import pytest
 
 from apanet_core.data.augment import crop_pair, mirror_pair
-from apanet_core.data.paired_folders import LAYOUTS, PairedFolders
 from apanet_core.data.streaks import Streaks, add_streaks, streak_layer
-
-
-def write_layout(root, folders, count=12, size=(40, 60)):
-    for number, folder in enumerate(folders):
-        (root / folder).mkdir(parents=True)
-        for index in range(count):
-            cv2.imwrite(str(root / folder / f"{index:03}.png"), np.full((*size, 3), 10 * number + index, np.uint8))
-
-
-@pytest.mark.parametrize("layout", sorted(LAYOUTS))
-def test_every_layout_is_recognised_and_split(layout, tmp_path):
-    write_layout(tmp_path, LAYOUTS[layout])
-    training, validation = (PairedFolders(tmp_path, split, (16, 32)) for split in ("train", "validation"))
-    assert (len(training), len(validation)) == (10, 2)
-    assert not set(training.files) & set(validation.files)
-    sample = validation[1]  # the eleventh pair
-    assert {name: int(view[0, 0, 0]) for name, view in sample.items()} == {
-        "rainy_left": 10,
-        "rainy_right": 20,
-        "clean_left": 30,
-        "clean_right": 40,
-    }
-    assert training[0]["rainy_left"].shape == (3, 16, 32)
-
-
-def test_unknown_layouts_and_uneven_folders_say_what_was_found(tmp_path):
-    (tmp_path / "something").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"no layout known here .*gt_left.*found: something"):
-        PairedFolders(tmp_path, "train", (16, 16))
-    write_layout(tmp_path, ("rain_left", "rain_right", "gt_left", "gt_right"), count=3)
-    (tmp_path / "gt_right" / "000.png").unlink()
-    with pytest.raises(ValueError, match="gt_right: 2"):
-        PairedFolders(tmp_path, "train", (16, 16))
 
 
 def test_crop_takes_one_window_and_refuses_what_does_not_fit():

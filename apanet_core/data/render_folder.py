@@ -1,0 +1,293 @@
+"""Rain over a folder of clean pairs: a paired data set with masks and every parameter written down."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import shutil
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from apanet_core.data.camera import StereoCamera
+from apanet_core.data.disparity import DISPARITY_SUFFIXES, fill_unknown, read_disparity, to_right_view
+from apanet_core.data.drops import Rain
+from apanet_core.data.images import read_image, write_image
+from apanet_core.data.layouts import find_clean
+from apanet_core.data.lens import WetLens
+from apanet_core.data.scenes import Scene
+from apanet_core.data.sensor import Sensor, unequal_gains
+from apanet_core.data.streaks import random_streaks
+from apanet_core.data.weather import Weather, let_it_rain
+from apanet_core.evaluation.depth import sgbm_disparity
+
+KINDS = ("drops", "streaks", "both")
+RAINY, CLEAN, MASKS = ("rain_left", "rain_right"), ("gt_left", "gt_right"), ("mask_left", "mask_right")
+PARAMETERS = "rain.json"
+LARGEST_ISLAND = 0.002  # of the pixels, in an estimated disparity map
+KITTI_FOCAL_PX, KITTI_WIDTH_PX, KITTI_BASELINE_M = 721.5, 1242, 0.54  # what a camera is taken for if not told
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """What to render over every pair.
+
+    Args:
+        kind: drops (in space, seen by both cameras), streaks (2-D layers, drawn at random for every frame) or both.
+        rain: the shower of drops.
+        lens_drops: drops to expect on the glass of each camera.
+        sensor: noise, gains, JPEG.
+        focal_px: of the clean images; None takes KITTI's field of view.
+        baseline_m: None takes KITTI's.
+        max_disparity: how far to search where the disparity is not given, px.
+        variants: different rains over every pair.
+        seed: another seed, other rain.
+    """
+
+    kind: str = "drops"
+    rain: Rain = field(default_factory=lambda: Rain(50.0))
+    lens_drops: float = 0.0
+    sensor: Sensor = field(default_factory=Sensor)
+    focal_px: float | None = None
+    baseline_m: float | None = None
+    max_disparity: int = 128
+    variants: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}: got {self.kind!r}")
+        if self.variants < 1 or self.seed < 0 or self.max_disparity < 1:
+            raise ValueError(
+                "variants and max_disparity must be at least 1 and seed at least 0: got "
+                f"{self.variants}, {self.max_disparity}, {self.seed}"
+            )
+        WetLens(self.lens_drops)
+
+    def camera(self, size: tuple[int, int]) -> StereoCamera:
+        """The camera of an image of `size` (height, width), its axis through the middle."""
+        focal = KITTI_FOCAL_PX * size[1] / KITTI_WIDTH_PX if self.focal_px is None else self.focal_px
+        baseline = KITTI_BASELINE_M if self.baseline_m is None else self.baseline_m
+        return StereoCamera(focal, baseline, cx=size[1] / 2, cy=size[0] / 2)
+
+
+@dataclass(frozen=True)
+class CleanPair:
+    """Files of one pair; `disparity` is None where it has to be estimated."""
+
+    name: str
+    left: Path
+    right: Path
+    disparity: Path | None
+
+
+def render_folder(
+    clean: Path, out: Path, settings: RenderSettings, disparity: Path | None = None, workers: int = 1
+) -> int:
+    """Render rain over every pair of a folder; goes on where it was when started again.
+
+    Args:
+        clean: a folder that `find_clean` reads.
+        out: rain_left, rain_right, gt_left, gt_right, mask_left, mask_right and rain.json are made in it.
+        settings: what to render; the images depend on it and the pairs' names, not on the number of workers.
+        disparity: folder of true disparities of the left views, named as these; pairs without one are matched.
+        workers: processes.
+
+    Returns:
+        The number of rainy pairs in `out`.
+
+    Raises:
+        FileNotFoundError: no clean pairs, or no disparity for any.
+        ValueError: files that do not fit together, or `out` holds something else.
+    """
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1: got {workers}")
+    pairs = _find(clean, disparity)
+    settings.camera((1, 1))  # complains of impossible numbers before any work
+    header = {"clean": str(clean), "disparity": None if disparity is None else str(disparity), **asdict(settings)}
+    header = json.loads(json.dumps(header))
+    _claim(out, header)
+    frames: dict[str, list[dict[str, Any]]] = {}
+    work = partial(_render_pair, out=out, settings=settings)
+    with tqdm(total=len(pairs) * settings.variants, desc="render rain", unit="pair") as bar, _mapper(workers) as run:
+        for name, records in run(work, pairs):
+            frames[name] = records
+            bar.update(settings.variants)
+    listing = [record for pair in pairs for record in frames[pair.name]]
+    _write_json(out / PARAMETERS, {"settings": header, "frames": listing})
+    return len(listing)
+
+
+def _find(clean: Path, disparity: Path | None) -> list[CleanPair]:
+    files = {} if disparity is None else _disparities(disparity)
+    pairs = [
+        CleanPair(name, left, right, files.get(left.stem) or files.get(name)) for name, left, right in find_clean(clean)
+    ]
+    if files and not any(pair.disparity for pair in pairs):
+        raise FileNotFoundError(f"no disparity in {disparity} is named as a left image, such as {pairs[0].left.stem}")
+    return pairs
+
+
+def _disparities(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder of disparities at {folder}")
+    files = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in DISPARITY_SUFFIXES}
+    if not files:
+        raise FileNotFoundError(f"no disparity maps ({', '.join(DISPARITY_SUFFIXES)}) in {folder}")
+    return files
+
+
+def _claim(out: Path, header: dict[str, Any]) -> None:
+    """Make `out` this rendering's own, or see that it already is."""
+    if (out / PARAMETERS).is_file():
+        before = json.loads((out / PARAMETERS).read_text())["settings"]
+        changed = [f"{key} was {before.get(key)}, is {header[key]}" for key in header if before.get(key) != header[key]]
+        if changed:
+            raise ValueError(f"{out} was rendered with other settings: {'; '.join(changed)}; choose another out")
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} is not empty and holds no {PARAMETERS}: choose another out")
+    for folder in (*RAINY, *CLEAN, *MASKS):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    if not (out / PARAMETERS).is_file():
+        _write_json(out / PARAMETERS, {"settings": header, "frames": []})
+
+
+def _write_json(path: Path, content: Any) -> None:
+    partial_path = path.with_name(f".{path.name}.partial")
+    partial_path.write_text(json.dumps(content, indent=1) + "\n")
+    partial_path.replace(path)
+
+
+@contextmanager
+def _mapper(workers: int) -> Iterator[Any]:
+    """map(function, items), in this process or in several, in any order."""
+    if workers == 1:
+        yield map
+        return
+    pool = ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
+    )
+
+    def run(function: Any, items: list[Any]) -> Iterator[Any]:
+        for done in as_completed([pool.submit(function, item) for item in items]):
+            yield done.result()
+
+    try:
+        yield run
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _render_pair(pair: CleanPair, out: Path, settings: RenderSettings) -> tuple[str, list[dict[str, Any]]]:
+    """Write every variant of one pair that is not there yet; returns its name and what rain.json says of it."""
+    left, right = read_image(pair.left), read_image(pair.right)
+    if left.shape != right.shape:
+        sizes = " and ".join(f"{view.shape[1]}x{view.shape[0]}" for view in (left, right))
+        raise ValueError(f"{pair.left}: left and right must have one size: got {sizes}; rectify both to the same size")
+    key = [settings.seed, zlib.crc32(pair.name.encode())]  # by name: more files leave the others as they are
+    left, right = unequal_gains(left, right, settings.sensor, np.random.default_rng(key))
+    clean = [out / folder / f"{pair.name}.png" for folder in CLEAN]
+    for path, view, source in zip(clean, (left, right), (pair.left, pair.right)):
+        if path.is_file():
+            continue
+        if source.suffix.lower() == ".png" and not settings.sensor.gain_spread:
+            shutil.copyfile(source, path.with_suffix(".partial"))  # a third of the time of encoding it again
+            path.with_suffix(".partial").replace(path)
+        else:
+            write_image(path, view)
+    camera = settings.camera(left.shape[:2])
+    scene: Scene | None = None
+    records = []
+    for variant in range(settings.variants):
+        name = pair.name if settings.variants == 1 else f"{pair.name}_{variant}"
+        rng = np.random.default_rng([*key, variant])
+        weather = _weather(settings, rng)
+        files = [out / folder / f"{name}.png" for folder in (*MASKS, *RAINY)]
+        if not all(path.is_file() for path in files):
+            if scene is None:
+                scene = Scene(left, right, *_both_disparities(pair, left, right, settings), camera)
+            rainy = let_it_rain(scene, weather, rng)
+            masks = [255 * mask.astype(np.uint8) for mask in (rainy.left_mask, rainy.right_mask)]
+            for path, image in zip(files, (*masks, rainy.left, rainy.right)):
+                write_image(path, image)
+        records.append(
+            {
+                "name": name,
+                "clean": pair.name,
+                "source": [str(pair.left), str(pair.right)],
+                "disparity": _source_of_disparity(pair, settings),
+                "camera": asdict(camera),
+                "seed": [*key, variant],
+                "weather": asdict(weather),
+            }
+        )
+    return pair.name, records
+
+
+def _weather(settings: RenderSettings, rng: np.random.Generator) -> Weather:
+    return Weather(
+        None if settings.kind == "streaks" else settings.rain,
+        () if settings.kind == "drops" else tuple(random_streaks(rng)),
+        WetLens(settings.lens_drops) if settings.lens_drops else None,
+        settings.sensor,
+    )
+
+
+def _source_of_disparity(pair: CleanPair, settings: RenderSettings) -> str:
+    if settings.kind == "streaks":
+        return "not needed"
+    return "SGBM" if pair.disparity is None else str(pair.disparity)
+
+
+def _both_disparities(
+    pair: CleanPair, left: np.ndarray, right: np.ndarray, settings: RenderSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Left and right disparity without gaps; streaks have no use for it."""
+    if settings.kind == "streaks":
+        nothing = np.zeros(left.shape[:2], np.float32)
+        return nothing, nothing
+    if pair.disparity is None:
+        sparse = _without_islands(sgbm_disparity(left, right, settings.max_disparity))
+    else:
+        sparse = read_disparity(pair.disparity)
+        if sparse.shape != left.shape[:2]:
+            raise ValueError(
+                f"{pair.disparity} is {sparse.shape[1]}x{sparse.shape[0]}, its image "
+                f"{left.shape[1]}x{left.shape[0]}: both must have one size"
+            )
+    filled = fill_unknown(sparse)
+    return filled, to_right_view(filled)
+
+
+def _without_islands(disparity: np.ndarray) -> np.ndarray:
+    """Drop small patches that stand apart from all around: mostly false matches, which would get their own veil."""
+    sixteenths = np.where(np.isfinite(disparity), 16 * disparity, -16).astype(np.int16)
+    cv2.filterSpeckles(sixteenths, -16, int(LARGEST_ISLAND * disparity.size), 16)
+    return np.where(sixteenths < 0, np.float32(np.nan), disparity)
+
+
+def describe(clean: Path, settings: RenderSettings, disparity: Path | None) -> str:
+    """Say what the rendering takes for granted: the camera where it was not given, and where disparity comes from."""
+    lines = []
+    if settings.focal_px is None or settings.baseline_m is None:
+        missing = [n for n, v in (("focal_px", settings.focal_px), ("baseline_m", settings.baseline_m)) if v is None]
+        lines.append(
+            f"{' and '.join(missing)} not given: taken as KITTI's, {KITTI_FOCAL_PX} px at {KITTI_WIDTH_PX} px of width "
+            f"and {KITTI_BASELINE_M} m"
+        )
+    pairs = _find(clean, disparity)
+    estimated = sum(pair.disparity is None for pair in pairs)
+    if settings.kind != "streaks":
+        lines.append(
+            f"disparity: {len(pairs) - estimated} pairs from {disparity or 'files'}, {estimated} estimated by SGBM"
+        )
+    return "\n".join(lines)

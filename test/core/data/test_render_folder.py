@@ -1,0 +1,155 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from apanet_core.cli import main
+from apanet_core.data.drops import Rain
+from apanet_core.data.layouts import find_clean, find_pairs
+from apanet_core.data.paired_folders import PairedFolders
+from apanet_core.data.render_folder import RenderSettings, render_folder
+from apanet_core.data.sensor import Sensor
+from apanet_core.evaluation.inputs import find_samples
+
+SIZE = (64, 160)
+SETTINGS = RenderSettings(rain=Rain(30), lens_drops=2, sensor=Sensor(1.0))
+
+
+@pytest.fixture
+def clean(tmp_path):
+    """Three textured pairs at disparity 8, with true disparity for the first two."""
+    rng = np.random.default_rng(0)
+    for folder in ("clean/left", "clean/right", "disparity"):
+        (tmp_path / folder).mkdir(parents=True)
+    for index in range(3):
+        wide = cv2.resize(rng.integers(0, 256, (32, 84, 3), dtype=np.uint8), (168, 64), interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(tmp_path / f"clean/left/{index}.png"), wide[:, :160])
+        cv2.imwrite(str(tmp_path / f"clean/right/{index}.png"), wide[:, 8:])
+        if index < 2:
+            cv2.imwrite(str(tmp_path / f"disparity/{index}.png"), np.full(SIZE, 8 * 256, np.uint16))
+    return tmp_path / "clean"
+
+
+def contents(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_the_folder_is_a_data_set_for_training_and_evaluation(clean, tmp_path):
+    out = tmp_path / "out"
+    assert render_folder(clean, out, SETTINGS, tmp_path / "disparity") == 3
+    assert len(find_pairs(out)) == len(find_samples(out, {})) == 3
+    assert len(PairedFolders(out, "train", (32, 64))) == 2
+    frames = json.loads((out / "rain.json").read_text())["frames"]
+    assert [frame["disparity"].rpartition("/")[2] for frame in frames] == ["0.png", "1.png", "SGBM"]
+    assert frames[1]["weather"]["rain"]["rate_mm_h"] == 30
+    for frame in frames:
+        for side, source in zip(("left", "right"), frame["source"]):
+            rainy, kept, mask, original = (
+                cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(int)
+                for path in (*(out / f"{kind}_{side}/{frame['name']}.png" for kind in ("rain", "gt", "mask")), source)
+            )
+            np.testing.assert_array_equal(kept, original)
+            assert set(np.unique(mask)) == {0, 255}
+            assert np.abs(rainy - kept)[mask > 0].mean() > 2 * np.abs(rainy - kept)[mask == 0].mean()
+
+
+def test_one_seed_one_folder_however_many_workers_and_pairs(clean, tmp_path):
+    for out, workers in (("one", 1), ("two", 2)):
+        render_folder(clean, tmp_path / out, SETTINGS, workers=workers)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    for side in ("left", "right"):
+        (clean / side / "0.png").unlink()  # the rain over the others stays as it is
+    render_folder(clean, tmp_path / "fewer", SETTINGS)
+    fewer, one = contents(tmp_path / "fewer"), contents(tmp_path / "one")
+    assert all(fewer[name] == one[name] for name in fewer if name != "rain.json")
+    render_folder(clean, tmp_path / "other", RenderSettings(rain=Rain(30), lens_drops=2, sensor=Sensor(1.0), seed=1))
+    assert contents(tmp_path / "other")["rain_left/1.png"] != one["rain_left/1.png"]
+
+
+def test_a_rendering_goes_on_where_it_was_and_keeps_to_its_settings(clean, tmp_path):
+    out = tmp_path / "out"
+    render_folder(clean, out, SETTINGS)
+    before = contents(out)
+    kept = (out / "rain_left/0.png").stat().st_mtime_ns
+    (out / "rain_right/2.png").unlink()
+    (out / "rain.json").write_text(json.dumps({**json.loads((out / "rain.json").read_text()), "frames": []}))
+    render_folder(clean, out, SETTINGS)
+    assert contents(out) == before
+    assert (out / "rain_left/0.png").stat().st_mtime_ns == kept
+    with pytest.raises(ValueError, match="rendered with other settings: seed was 0, is 1; choose another out"):
+        render_folder(clean, out, RenderSettings(rain=Rain(30), lens_drops=2, sensor=Sensor(1.0), seed=1))
+    assert contents(out) == before
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/mine.txt").touch()
+    with pytest.raises(ValueError, match=r"full is not empty and holds no rain.json"):
+        render_folder(clean, tmp_path / "full", SETTINGS)
+
+
+def test_variants_share_the_clean_pair(clean, tmp_path):
+    settings = RenderSettings(kind="both", variants=3, sensor=Sensor(gain_spread=0.1))
+    assert render_folder(clean, tmp_path / "out", settings) == 9
+    assert len(list((tmp_path / "out/gt_left").iterdir())) == 3
+    pairs = find_pairs(tmp_path / "out")
+    assert [(pair[0].stem, pair[3].stem) for pair in pairs[:4]] == [
+        ("0_0", "0"),
+        ("0_1", "0"),
+        ("0_2", "0"),
+        ("1_0", "1"),
+    ]
+    assert pairs[0][0].read_bytes() != pairs[1][0].read_bytes()
+    assert (cv2.imread(str(pairs[0][2])) != cv2.imread(str(clean / "left/0.png"))).any()  # its gain is the camera's
+    streaks = [f["weather"]["streaks"] for f in json.loads((tmp_path / "out/rain.json").read_text())["frames"]]
+    assert streaks[0] != streaks[1]
+
+
+def test_rate_zero_is_the_identity(clean, tmp_path):
+    render_folder(clean, tmp_path / "out", RenderSettings(rain=Rain(0)))
+    for rainy_left, rainy_right, clean_left, clean_right in find_pairs(tmp_path / "out"):
+        np.testing.assert_array_equal(cv2.imread(str(rainy_left)), cv2.imread(str(clean_left)))
+        np.testing.assert_array_equal(cv2.imread(str(rainy_right)), cv2.imread(str(clean_right)))
+
+
+def test_clean_pairs_are_found_in_kittis_folders_and_in_paired_sets(clean, tmp_path):
+    (clean / "left").rename(clean / "image_2")
+    (clean / "right").rename(clean / "image_3")
+    assert [name for name, _, _ in find_clean(tmp_path)] == ["0", "1", "2"]
+    render_folder(clean, tmp_path / "out", SETTINGS)
+    render_folder(tmp_path / "out", tmp_path / "again", RenderSettings())
+    assert [pair[2].stem for pair in find_pairs(tmp_path / "again")] == ["0", "1", "2"]
+
+
+def test_the_command_says_what_it_assumes(clean, tmp_path, capsys):
+    arguments = ["render-rain", str(clean), "--out", str(tmp_path / "out"), "--rate", "10", "--lens-drops", "1"]
+    assert main([*arguments, "--disparity", str(tmp_path / "disparity")]) == 0
+    printed = capsys.readouterr()
+    assert "focal_px and baseline_m not given: taken as KITTI's" in printed.err
+    assert "2 pairs from" in printed.err
+    assert "1 estimated by SGBM" in printed.err
+    assert "3 rainy pairs" in printed.out
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--kind", "hail"], "kind must be one of drops, streaks, both: got 'hail'"),
+        (["--rate", "-1"], "rate >= 0"),
+        (["--disparity", "nowhere"], "no folder of disparities at nowhere"),
+        (["--focal_px", "0"], "focal_px and baseline_m must be positive"),
+        (["--lens_drops", "-1"], "drops >= 0"),
+        (["--workers", "0"], "workers must be at least 1"),
+    ],
+)
+def test_impossible_requests_give_one_line_and_write_nothing(clean, tmp_path, capsys, more, message):
+    assert main(["render-rain", str(clean), "--out", str(tmp_path / "out"), *more]) == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_that_do_not_fit_are_named(clean, tmp_path):
+    np.save(tmp_path / "disparity/2.npy", np.zeros((5, 5)))
+    with pytest.raises(ValueError, match=r"2.npy is 5x5, its image 160x64"):
+        render_folder(clean, tmp_path / "out", SETTINGS, tmp_path / "disparity")
+    cv2.imwrite(str(clean / "right/0.png"), np.zeros((64, 159, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"left/0.png: left and right must have one size: got 160x64 and 159x64"):
+        render_folder(clean, tmp_path / "out2", SETTINGS)
