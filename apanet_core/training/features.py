@@ -59,12 +59,14 @@ class VGG19Features(nn.Module):
         for name, parameter in self.layers.named_parameters():
             found = tensors.get(f"features.{name}")
             if found is None or found.shape != parameter.shape:
-                shape = "nothing" if found is None else tuple(found.shape)
                 raise ValueError(
-                    f"{weights} is not torchvision's vgg19: features.{name} should be {tuple(parameter.shape)}, is {shape}"
+                    f"{weights} is not torchvision's vgg19: features.{name} should be {tuple(parameter.shape)}, "
+                    f"is {'missing' if found is None else tuple(found.shape)}"
                 )
             parameter.data = found
         self.requires_grad_(False)
+        self.mean: torch.Tensor
+        self.std: torch.Tensor
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None])
         self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None])
 
@@ -79,15 +81,14 @@ class VGG19Features(nn.Module):
         return features
 
 
-def contrast(
-    derained: list[torch.Tensor], teacher: list[torch.Tensor], rainy: list[torch.Tensor]
-) -> torch.Tensor:
+def contrast(derained: list[torch.Tensor], teacher: list[torch.Tensor], rainy: list[torch.Tensor]) -> torch.Tensor:
     """How much nearer to the rainy image than to the teacher's: a weighted sum of ratios, coarse levels weighing most.
 
     Source: APANet, distillation; weights 1/32, 1/16, 1/8, 1/4, 1 for five levels, the last ones for fewer.
     """
     weights = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)[-len(derained) :]
     terms = [
-        weight * F.l1_loss(d, t) / (F.l1_loss(d, r) + 1e-7) for weight, d, t, r in zip(weights, derained, teacher, rainy)
+        weight * F.l1_loss(d, t) / (F.l1_loss(d, r) + 1e-7)
+        for weight, d, t, r in zip(weights, derained, teacher, rainy)
     ]
     return torch.stack(terms).sum()

@@ -1,0 +1,57 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from apanet_core.training.losses import (
+    charbonnier,
+    dark_channel,
+    dissimilarity,
+    frequency,
+    total_variation,
+    weighted_losses,
+)
+
+
+def test_losses_are_zero_for_equal_images_and_grow_with_the_error():
+    clean = torch.rand(2, 3, 32, 32)
+    for loss in (charbonnier, frequency, dissimilarity):
+        small, large = (loss(clean + scale * torch.randn_like(clean), clean) for scale in (0.01, 0.2))
+        assert loss(clean, clean) < min(2e-3, small)
+        assert small < large
+
+
+def test_dissimilarity_is_one_minus_ssim_of_an_independent_implementation():
+    from skimage.metrics import structural_similarity
+
+    rng = np.random.default_rng(0)
+    a = cv2.GaussianBlur(rng.uniform(size=(64, 64, 3)), (0, 0), 2)
+    b = np.clip(a + rng.normal(0, 0.05, a.shape), 0, 1)
+    tensors = [torch.from_numpy(x.transpose(2, 0, 1)[None]).float() for x in (a, b)]
+    expected = structural_similarity(
+        a, b, channel_axis=2, data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+    )
+    assert 1 - dissimilarity(*tensors).item() == pytest.approx(expected, abs=2e-3)
+
+
+def test_unknown_losses_are_refused():
+    with pytest.raises(ValueError, match="losses must name some of charbonnier.*got lpips"):
+        weighted_losses(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8), {"lpips": 1.0})
+
+
+def test_total_variation_counts_both_directions():
+    image = torch.zeros(1, 3, 10, 10)
+    image[..., 5:, :] = 1  # one step down in each of 10 columns, of 9 differences each
+    assert total_variation(image).item() == pytest.approx(1 / 9)
+    assert total_variation(image.transpose(2, 3)).item() == pytest.approx(1 / 9)
+
+
+def test_dark_channel_is_the_least_of_colour_and_window_and_of_its_own_view():
+    image = torch.ones(1, 3, 60, 60)
+    image[0, 1, 10, 10] = 0
+    dark = torch.ones(60, 60)
+    dark[:28, :28] = 0  # 17 px around it, and the border
+    assert dark_channel(image).item() == pytest.approx(dark.mean().item())
+    other = torch.ones(1, 3, 60, 60)
+    both = dark_channel(torch.cat([image, other])).item()
+    assert both == pytest.approx((dark_channel(image).item() + 1) / 2)
