@@ -33,7 +33,7 @@ from apanet_core.evaluation.depth import sgbm_disparity
 KINDS = ("drops", "streaks", "both")
 RAINY, CLEAN, MASKS = ("rain_left", "rain_right"), ("gt_left", "gt_right"), ("mask_left", "mask_right")
 PARAMETERS = "rain.json"
-LARGEST_ISLAND = 0.002  # of the pixels, in an estimated disparity map
+LARGEST_ISLAND = 0.01  # of the pixels, in an estimated disparity map
 KITTI_FOCAL_PX, KITTI_WIDTH_PX, KITTI_BASELINE_M = 721.5, 1242, 0.54  # what a camera is taken for if not told
 
 
