@@ -6,6 +6,7 @@ Run: .venv/bin/python docs/measure_ablation.py PHOTOS [STEPS]
 """
 
 import dataclasses
+import math
 import os
 import sys
 import tempfile
@@ -16,7 +17,6 @@ import torch
 from apanet_core.data import weather
 from apanet_core.data.images import write_image
 from apanet_core.data.synthetic import SyntheticRain
-from apanet_core.evaluation.metrics import psnr
 from apanet_core.model.config import ModelConfig
 from apanet_core.model.network import APANet
 from apanet_core.training.config import DataConfig, DistillationConfig, TrainConfig
@@ -42,26 +42,35 @@ def run(name: str, out: Path, photos: Path, steps: int, model: ModelConfig, kind
     weather.KINDS = kinds
     data = DataConfig([photos], size=SIZE, single_image=changes.pop("single_image", 0.1), workers=0)
     config = TrainConfig(
-        out / name, data, model, steps=steps, batch_size=4, ema=0.99, validate_every=steps, device="cpu", **changes
+        out / name,
+        data,
+        model,
+        steps=steps,
+        batch_size=4,
+        learning_rate=3e-3,
+        ema=0.99,
+        validate_every=steps,
+        device="cpu",
+        **changes,
     )
     return train(config)
 
 
 @torch.no_grad()
 def gain(checkpoint: Path, photos: Path, kind: str) -> float:
-    """Mean gain in dB over the rainy pair, on photographs and rain of one kind that were not trained on."""
+    """Gain in dB of the error of all pairs together, on photographs and rain of one kind that were not trained on."""
     from apanet_core.model.checkpoint import load_model
 
     weather.KINDS = {kind: 1.0}
     network: APANet = load_model(checkpoint)
-    gains = []
-    for sample in (
-        SyntheticRain([photos], SIZE, PAIRS, 99, validation=True, single_image=0.0)[i] for i in range(PAIRS)
-    ):
-        view = {name: to_float(value)[None] for name, value in sample.items()}
+    samples = SyntheticRain([photos], SIZE, PAIRS, 99, validation=True, single_image=0.0)
+    before = after = 0.0
+    for index in range(PAIRS):
+        view = {name: to_float(value)[None] for name, value in samples[index].items()}
         derained = network(view["rainy_left"], view["rainy_right"])[0].clamp(0, 1)
-        gains.append(psnr(derained, view["clean_left"]) - psnr(view["rainy_left"], view["clean_left"]))
-    return float(torch.cat(gains).mean())
+        before += float((view["rainy_left"] - view["clean_left"]).square().mean())
+        after += float((derained - view["clean_left"]).square().mean())
+    return 10 * math.log10(before / after)
 
 
 def write_unpaired(root: Path, photos: Path, kind: str) -> None:

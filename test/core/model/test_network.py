@@ -121,3 +121,19 @@ def test_receptive_field_is_what_gradients_reach(name):
         rows = gradient.abs().sum((0, 1, 3)).nonzero()
         seen.append(int(rows.max() - rows.min()) + 1)
     assert max(seen) == config.receptive_field
+
+
+@pytest.mark.parametrize(
+    "switch",
+    [{"external_attention_levels": ()}, {"parallax_levels": ()}, {"parallax_mask": False}, {"max_disparity": 8}],
+)
+def test_every_ablation_runs_and_differs_from_the_whole(switch):
+    left, right = torch.rand(1, 3, 24, 40), torch.rand(1, 3, 24, 40)
+    whole, ablated = randomised(SMALL)(left, right)[0], randomised(dataclasses.replace(SMALL, **switch))(left, right)[0]
+    assert torch.isfinite(ablated).all()
+    assert not torch.allclose(whole, ablated, atol=1e-4)
+
+
+def test_a_cap_without_the_mask_is_refused():
+    with pytest.raises(ValueError, match="max_disparity needs the parallax mask"):
+        dataclasses.replace(SMALL, max_disparity=8, parallax_mask=False)

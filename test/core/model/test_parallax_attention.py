@@ -8,11 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from apanet_core.model import parallax_attention
 from apanet_core.model.parallax_attention import (
     ParallaxAttention,
     banded_attention,
     masked_attention,
     scanline_attention,
+    unmasked_attention,
 )
 
 
@@ -53,6 +55,26 @@ def test_many_blocks_of_a_batch_agree_with_the_mask():
         torch.testing.assert_close(
             scanline_attention(*rows, 8, to_the_right), masked_attention(*rows, 8, to_the_right), atol=1e-5, rtol=1e-5
         )
+
+
+@pytest.mark.parametrize("block", [1, 16, 128, 500])
+def test_the_size_of_a_block_changes_nothing(block, monkeypatch):
+    monkeypatch.setattr(parallax_attention, "CPU_BLOCK", block)
+    rows = random_rows(width=70)
+    for to_the_right in (False, True):
+        torch.testing.assert_close(
+            banded_attention(*rows, 9, to_the_right), masked_attention(*rows, 9, to_the_right), atol=1e-5, rtol=1e-5
+        )
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("reach", [None, 24, 192])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_cuda_agrees_with_the_cpu(reach, dtype):
+    rows = random_rows(width=300, height=6, channels=32)
+    for to_the_right in (False, True):
+        got = scanline_attention(*(r.to("cuda", dtype) for r in rows), reach, to_the_right).float().cpu()
+        torch.testing.assert_close(got, scanline_attention(*rows, reach, to_the_right), atol=1e-2, rtol=1e-2)
 
 
 @pytest.mark.parametrize("reach", [None, 5])
@@ -139,3 +161,12 @@ def test_new_module_is_the_identity():
     got_left, got_right = ParallaxAttention(4)(left, right)
     assert torch.equal(got_left, left)
     assert torch.equal(got_right, right)
+
+
+def test_without_the_mask_pixels_look_both_ways():
+    query, key, _ = random_rows(width=12)
+    one_hot = torch.eye(12).expand(1, 2, 12, 12)
+    weights = unmasked_attention(query, key, one_hot, None)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(1, 2, 12))
+    assert (weights > 0).all()
+    assert ParallaxAttention(4, mask=False).attention is unmasked_attention

@@ -143,6 +143,15 @@ def test_the_compiled_engine_agrees():
         assert np.abs(got.astype(int) - want).max() <= 1
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_graphs_give_what_eager_gives():
+    pairs = [random_pair(64, 96, seed) for seed in range(3)]
+    eager, compiled = (StereoDerainer("tiny", device="cuda", compiled=c) for c in (False, True))
+    kept = [compiled(*pair) for pair in pairs]  # a graph must not write over results that were handed out
+    for pair, result in zip(pairs, kept):
+        assert np.abs(result[0].astype(int) - eager(*pair)[0]).max() <= 2
+
+
 def test_auto_takes_torch_where_openvino_would_build_a_full_resolution_map():
     assert make_engine(APANet(PRESETS["paper"]).eval(), "auto", "cpu").name == "torch"
     assert make_engine(APANet(PRESETS["small"]).eval(), "auto", "cpu").name == "openvino"
