@@ -72,9 +72,17 @@ def benchmark(
     """
     from apanet_core.runtime.benchmark import Case, format_results, write_json
     from apanet_core.runtime.benchmark import benchmark as run
+    from apanet_core.runtime.engines import ENGINES
 
-    if against not in (None, "dense"):
-        raise ValueError(f"against must be dense: got {against!r}")
+    if against is not None and (against != "dense" or "torch" not in engines):
+        raise ValueError(f"against must be dense, with the engine torch: got {against!r}, {', '.join(engines)}")
+    unknown = sorted(set(engines) - set(ENGINES))
+    if unknown:
+        raise ValueError(f"unknown engine {unknown[0]!r}: choose among {', '.join(ENGINES)}")
+    if repeats < 1:
+        raise ValueError(f"repeats must be at least 1: got {repeats}")
+    if json is not None and not json.parent.is_dir():
+        raise FileNotFoundError(f"no folder {json.parent} to write {json.name} to")
     cases = []
     for size in sizes:
         width, _, height = size.partition("x")
@@ -91,13 +99,13 @@ def benchmark(
         write_json(results, json)
 
 
-def export(output: Path, model: str = "tiny", format: str = "onnx", height: int = 480, width: int = 640) -> None:
+def export(output: Path, model: str = "tiny", format: str | None = None, height: int = 480, width: int = 640) -> None:
     """Write a model for another engine: (height, width, 3) uint8 RGB views in and out.
 
     Args:
         output: .onnx, .xml (OpenVINO) or .pt2 (torch-export).
         model: a bundled preset or a .safetensors checkpoint.
-        format: onnx, openvino or torch-export.
+        format: onnx, openvino or torch-export; the suffix of `output` tells when it is not given.
         height: image height in px, for torch-export, whose size is fixed.
         width: image width in px, likewise.
     """

@@ -156,7 +156,9 @@ def _match(files: list[Path], others: list[Path], shared: bool) -> list[Path]:
     Returns:
         One of `others` for every one of `files`, each used.
     """
-    problem = f"{files[0].parent} is empty" if files else "no images"
+    if not files or not others:
+        raise ValueError(f"images without partners: {len(files)} on one side and {len(others)} on the other")
+    problem = ""
     for key in (_stem, _without_role, _first_number):
         keys: dict[str | None, Path] = {key(other): other for other in others}
         partners = [_partner(key(file), keys, shared) for file in files]
@@ -167,10 +169,9 @@ def _match(files: list[Path], others: list[Path], shared: bool) -> list[Path]:
         if key is _without_role:  # the rule that says most about what is wrong
             alone = next((f for f, partner in zip(files, partners) if partner is None), None)
             if alone is not None:
-                folder = others[0].parent if others else "the other folder"
-                problem = f"{alone} has no partner in {folder}: expected {key(alone)!r} in its name"
+                problem = f"{alone} has no partner in {others[0].parent}: expected {key(alone)!r} in its name"
             elif unused:
-                problem = f"{unused[0]} has no partner in {files[0].parent if files else 'the other folder'}"
+                problem = f"{unused[0]} has no partner in {files[0].parent}"
             else:
                 problem = f"names in {files[0].parent} are not unique"
     raise ValueError(f"{problem} ({len(files)} and {len(others)} images)")

@@ -40,6 +40,13 @@ class ModelConfig:
     parallax_mask: bool = True
 
     def __post_init__(self) -> None:
+        for name in ("stem_stride", "memory_units"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1: got {getattr(self, name)}")
+        if self.external_attention_eps <= 0:
+            raise ValueError(f"external_attention_eps must be above 0: got {self.external_attention_eps}")
+        if min(self.channels, default=0) < 1 or min(self.encoder_blocks + self.decoder_blocks, default=0) < 0:
+            raise ValueError(f"channels must be at least 1 and blocks at least 0: got {self}")
         levels = len(self.channels)
         if len(self.encoder_blocks) != levels or len(self.decoder_blocks) != levels - 1:
             raise ValueError(
@@ -53,8 +60,10 @@ class ModelConfig:
             raise ValueError(f"channels below level 1 must be multiples of 4 (pixel-unshuffle): got {self.channels}")
         if self.max_disparity is not None and not self.parallax_mask:
             raise ValueError("max_disparity needs the parallax mask: set parallax_mask, or max_disparity to null")
-        if self.max_disparity is not None and self.max_disparity < 1:
-            raise ValueError(f"max_disparity must be at least 1 px, or None for no cap: got {self.max_disparity}")
+        if self.max_disparity is not None and (self.max_disparity < 1 or self.max_disparity != int(self.max_disparity)):
+            raise ValueError(
+                f"max_disparity must be a whole number of px from 1 up, or None for no cap: got {self.max_disparity}"
+            )
 
     @property
     def stride(self) -> int:
@@ -112,7 +121,7 @@ class ModelConfig:
 
 
 PRESETS: dict[str, ModelConfig] = {
-    # The network of the paper: 8,013,443 parameters, 17.98 GMAC for one 128x128 pair.
+    # The network of the paper: 8,013,443 parameters, 17.98 GMAC for one 128x128 pair as the paper counts them.
     "paper": ModelConfig(),
     # For CPUs and small robots: docs/decisions/003-presets.md.
     "tiny": ModelConfig(

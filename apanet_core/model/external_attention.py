@@ -64,6 +64,13 @@ class ExternalAttentionBlock(nn.Module):
             self.attention_norm = ChannelNorm(channels, eps=1e-5)
             self.attention = ExternalAttention(channels, memory_units, eps)
             self.attention_scale = nn.Parameter(torch.zeros(channels, 1, 1))
+            if not self.attends:  # no gradient ever reaches it, which distributed training has to know
+                for parameter in (
+                    *self.attention_norm.parameters(),
+                    *self.attention.parameters(),
+                    self.attention_scale,
+                ):
+                    parameter.requires_grad_(False)
         self.feed_forward_norm = ChannelNorm(channels, eps=1e-5)
         self.feed_forward = GatedFeedForward(channels)
         self.feed_forward_scale = nn.Parameter(torch.zeros(channels, 1, 1))

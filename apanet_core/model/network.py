@@ -86,7 +86,9 @@ class APANet(nn.Module):
             )
         height, width = left.shape[-2:]
         rainy = pad_to_multiple(torch.cat([left, right]), self.config.stride)
-        derained = (rainy + self.residual(rainy))[..., :height, :width]
+        # in half precision the images and their sum keep the precision they came in
+        residual = self.residual(rainy.to(self.project_in.weight.dtype))
+        derained = (rainy + residual)[..., :height, :width]
         derained_left, derained_right = derained.chunk(2)
         return derained_left, derained_right
 

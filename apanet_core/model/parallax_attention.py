@@ -57,7 +57,7 @@ def banded_attention(
     The windows overlap in memory, so nothing is copied, and one mask serves all rows. Time grows with W x reach.
     """
     batch, height, width, channels = query.shape
-    block = CPU_BLOCK if query.device.type == "cpu" else CUDA_BLOCK
+    block = CUDA_BLOCK if query.device.type == "cuda" else CPU_BLOCK
     blocks = math.ceil(width / block)
     tail = blocks * block - width
     sides = (0, reach + tail) if to_the_right else (reach, tail)

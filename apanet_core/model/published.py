@@ -6,7 +6,6 @@ DataParallel puts in front of every name.
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -69,11 +68,16 @@ def load_published(path: str | Path) -> APANet:
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{path} cannot be read as a torch checkpoint of tensors: {reason}") from error
+    except Exception as error:  # whatever a damaged or hostile file provokes
+        raise ValueError(
+            f"{path} is not a torch checkpoint of tensors and plain containers: it is damaged, or holds other objects, "
+            "which are not unpickled because that could run code"
+        ) from error
     state = saved.get("net", saved) if isinstance(saved, dict) else saved
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    tensors_by_name = isinstance(state, dict) and all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+    )
+    if not tensors_by_name:
         raise ValueError(f"{path} holds no state dict: expected names with tensors, or them under the key 'net'")
     state = {name.removeprefix("module."): value for name, value in state.items()}
 

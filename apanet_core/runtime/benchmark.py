@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import multiprocessing
 import platform
 import resource
 import statistics
+import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -43,6 +47,11 @@ class Case:
     max_disparity: int = 0
     compiled: bool = False
     dense: bool = False
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"{self.model}{'+dense' * self.dense}, {self.engine}, {self.width}x{self.height}"
 
 
 @dataclass(frozen=True)
@@ -85,13 +94,23 @@ def benchmark(cases: list[Case], repeats: int, seconds: float) -> list[Result]:
         seconds: a case stops after its first run beyond this.
 
     Returns:
-        A result per case.
+        A result per case that can run here; why another cannot is printed.
+
+    Raises:
+        ValueError: none of the cases can run.
     """
     context = multiprocessing.get_context("spawn")
     results = []
     for case in tqdm(cases, desc="benchmark", unit="case"):
-        with context.Pool(1) as pool:
-            results.append(pool.apply(measure, (case, repeats, seconds)))
+        try:
+            with ProcessPoolExecutor(1, mp_context=context) as process:
+                results.append(process.submit(measure, case, repeats, seconds).result())
+        except BrokenProcessPool:
+            tqdm.write(f"{case.name} was killed, for lack of memory most likely", file=sys.stderr)
+        except (ValueError, ImportError, MemoryError, OSError) as error:
+            tqdm.write(f"{case.name}: {error}", file=sys.stderr)
+    if not results:
+        raise ValueError("nothing could be measured: see the lines above")
     return results
 
 
@@ -105,8 +124,7 @@ def measure(case: Case, repeats: int, seconds: float) -> Result:
                 module.attention = dense_attention
     gmac = count_gmac(network, case.height, case.width)
     engine = make_engine(network, case.engine, case.device, case.precision, case.compiled)
-    if not case.dense:
-        check_memory(network.config, engine.name, engine.precision, engine.device, case.height, case.width)
+    check_memory(network.config, engine, case.height, case.width, dense=case.dense)
     rng = np.random.default_rng(0)
     left, right = (rng.integers(0, 256, (case.height, case.width, 3), dtype=np.uint8) for _ in range(2))
     engine.prepare(case.height, case.width)
@@ -168,9 +186,8 @@ def count_gmac(network: APANet, height: int, width: int) -> float:
     """Billions of multiply-accumulates of one pair, without running it."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    with torch.device("meta"):
-        shape_only = APANet(network.config)
-        view = torch.empty(1, 3, height, width)
+    shape_only = copy.deepcopy(network).to("meta")
+    view = torch.empty(1, 3, height, width, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         shape_only(view, view)
     return counter.get_total_flops() / 2e9

@@ -59,7 +59,9 @@ class StereoDerainer:
         compiled: bool = False,
         cache_dir: Path | None = None,
     ) -> None:
-        if tile and not (tile >= SMALLEST_SIDE_PX and 0 <= tile_overlap <= tile // 2):
+        if tile_overlap < 0 or (tile or 0) < 0:
+            raise ValueError(f"tile and tile_overlap must not be negative: got {tile} and {tile_overlap}")
+        if tile and not (tile >= SMALLEST_SIDE_PX and tile_overlap <= tile // 2):
             raise ValueError(
                 f"tile must be at least {SMALLEST_SIDE_PX} rows and tile_overlap at most half of it: "
                 f"got {tile} and {tile_overlap}"
@@ -68,6 +70,7 @@ class StereoDerainer:
         self.config = network.config
         self.engine = make_engine(network, engine, device, precision, compiled, cache_dir)
         self.tile, self.tile_overlap = tile, tile_overlap
+        self._closed = False
         self._fits: tuple[int, ...] = ()
 
     def __call__(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -85,6 +88,8 @@ class StereoDerainer:
             TypeError: the views are not uint8.
             MemoryError: there is not enough memory for a pair of this size.
         """
+        if self._closed:
+            raise ValueError("the derainer is closed: make a new one")
         check_pair(left, right)
         self._check_memory(*left.shape[:2])
         if self.tile and self.tile < left.shape[0]:
@@ -95,6 +100,7 @@ class StereoDerainer:
         """Derain one pair and return the disparity that its finest parallax attention implies.
 
         It comes from weights that were trained to derain, not to match: see docs/disparity.md for how good it is.
+        Without the parallax mask it may be negative. Not for several threads at once.
 
         Args:
             left: as for a call.
@@ -113,7 +119,8 @@ class StereoDerainer:
             raise ValueError(
                 "disparity is read off the attention of the torch engine: use engine 'torch', no tile, eager"
             )
-        assert self.engine.network is not None, "the derainer is closed"
+        if self.engine.network is None:
+            raise ValueError("the derainer is closed: make a new one")
         reader = AttentionDisparity(self.engine.network)
         try:
             derained = self(left, right)
@@ -129,12 +136,13 @@ class StereoDerainer:
 
     def close(self) -> None:
         """Free the model's memory, the GPU's too."""
+        self._closed = True
         self.engine.close()
 
     def _check_memory(self, height: int, width: int) -> None:
         size = (min(height, self.tile or height), width)
         if size != self._fits:
-            check_memory(self.config, self.engine.name, self.engine.precision, self.engine.device, *size)
+            check_memory(self.config, self.engine, *size)
             self._fits = size
 
 

@@ -37,11 +37,13 @@ class Engine(Protocol):
         name: as the user chose it, for instance "openvino".
         device: where it runs, in words for people.
         precision: a key of `PRECISIONS`.
+        memory: the device whose memory it takes.
     """
 
     name: str
     device: str
     precision: str
+    memory: torch.device
 
     def __call__(self, left: np.ndarray, right: np.ndarray) -> Pair:
         """Derain (H, W, 3) uint8 RGB views of one size."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from apanet_core.model.network import APANet
 from apanet_core.runtime.engine import EngineOptions, Pair
@@ -35,6 +36,7 @@ class ONNXRuntimeEngine:
             provider = ("CUDAExecutionProvider", {"device_id": device_number(options.device)})
         check_provider(provider[0] if on_gpu else provider, options.device)
         self.device, self.precision = ("CUDA" if on_gpu else "CPU"), "float32"
+        self.memory = torch.device(options.device if on_gpu else "cpu")
         self._session: Any = _session(onnx_model(network), [provider])
 
     def __call__(self, left: np.ndarray, right: np.ndarray) -> Pair:
@@ -63,6 +65,7 @@ class TensorRTEngine:
             raise ValueError("the tensorrt engine needs a GPU: use device 'auto', 'cuda' or 'cuda:N', not 'cpu'")
         check_provider("TensorrtExecutionProvider", options.device)
         self.device, self.precision = "CUDA", "float16" if options.precision == "auto" else options.precision
+        self.memory = torch.device("cuda", int(device_number(options.device)))
         self._providers = tensorrt_providers(options, self.precision)
         self._model = onnx_model(network)
         self._session: tuple[tuple[int, ...], Any] | None = None
@@ -119,7 +122,7 @@ def check_provider(provider: str, device: str) -> None:
     there = onnxruntime.get_available_providers()
     if provider not in there:
         raise ValueError(
-            f"device {device!r} needs onnxruntime-gpu and a GPU: this build has no {provider} "
+            f"{provider} (device {device!r}) needs onnxruntime-gpu and a GPU: this build of ONNX Runtime lacks it "
             f"(it has {', '.join(there)}); use the engine 'torch' or device 'cpu'"
         )
 

@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import numpy as np
+import torch
 
 from apanet_core.model.network import APANet
 from apanet_core.runtime.engine import EngineOptions, Pair
@@ -36,7 +37,7 @@ class OpenVINOEngine:
             raise ValueError(
                 f"the openvino engine computes in float32: use precision 'auto', not {options.precision!r}"
             )
-        self.device, self.precision = "CPU", "float32"
+        self.device, self.precision, self.memory = "CPU", "float32", torch.device("cpu")
         self._core = openvino.Core()
         self._running = threading.Lock()  # a request runs one pair at a time
         self._compiling: threading.Thread | None = None
@@ -77,7 +78,8 @@ class OpenVINOEngine:
     def close(self) -> None:
         if self._compiling is not None:
             self._compiling.join()
-        self._one_size = self._any_size = self._model = None
+        with self._running:  # a pair that is under way is finished
+            self._one_size = self._any_size = self._model = None
 
     def _compile(self, model: Any) -> Any:
         options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}

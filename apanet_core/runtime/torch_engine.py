@@ -26,25 +26,25 @@ class TorchEngine:
         device = options.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._device = torch.device(device)
-        if self._device.type == "cuda" and not torch.cuda.is_available():
+        self.memory = torch.device(device)
+        if self.memory.type == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device {device!r} needs a CUDA build of torch and a GPU, and there is none: use 'cpu'")
-        on_gpu = self._device.type == "cuda"
-        if on_gpu and (self._device.index or 0) >= torch.cuda.device_count():
+        on_gpu = self.memory.type == "cuda"
+        if on_gpu and (self.memory.index or 0) >= torch.cuda.device_count():
             raise ValueError(f"device {device!r} does not exist: this machine has {torch.cuda.device_count()}")
-        self.device = torch.cuda.get_device_name(self._device) if on_gpu else "CPU"
+        self.device = torch.cuda.get_device_name(self.memory) if on_gpu else "CPU"
         self.precision = ("float16" if on_gpu else "float32") if options.precision == "auto" else options.precision
         dtype = PRECISIONS[self.precision]
         self.network: APANet | None = network
-        network.to(self._device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._run: Any = Uint8Derainer(network, dtype)
+        network.to(self.memory, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._run: Any = Uint8Derainer(network)
         self.compiled = options.compiled
         if options.compiled:
             self._run = torch.compile(self._run, dynamic=False, mode="reduce-overhead" if on_gpu else "default")
 
     @torch.inference_mode()
     def __call__(self, left: np.ndarray, right: np.ndarray) -> Pair:
-        views = [torch.from_numpy(np.ascontiguousarray(v)).to(self._device, non_blocking=True) for v in (left, right)]
+        views = [torch.from_numpy(np.ascontiguousarray(v)).to(self.memory, non_blocking=True) for v in (left, right)]
         derained_left, derained_right = self._run(*views)
         return derained_left.cpu().numpy(), derained_right.cpu().numpy()
 
@@ -54,5 +54,5 @@ class TorchEngine:
 
     def close(self) -> None:
         self._run = self.network = None
-        if self._device.type == "cuda":
+        if self.memory.type == "cuda":
             torch.cuda.empty_cache()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from apanet_core.model.config import ModelConfig, preset
 
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+
 
 @dataclass
 class DataConfig:
@@ -83,12 +85,12 @@ class TrainConfig:
         weight_decay: of AdamW; 0 makes it Adam.
         losses: weight of every term of the supervised loss.
         ema: decay of the averaged weights that are validated and kept; 0 for none.
-        clip_norm: largest norm of the gradient.
+        clip_norm: largest norm of the gradient; 0 leaves it.
         validate_every: steps between validations; the best on the validation split is kept.
         validation_pairs: pairs in that split.
         checkpoint_every: steps between resumable checkpoints.
         seed: of weights and data.
-        precision: as lightning-fabric names it: 32-true, bf16-mixed, 16-mixed.
+        precision: 32-true, bf16-mixed or 16-mixed.
         device: auto, cpu or cuda; torchrun spreads the run over processes and machines.
         compile: use torch.compile.
         resume: continue `out`/last.ckpt where it is there.
@@ -124,8 +126,16 @@ class TrainConfig:
             raise ValueError(
                 "data needs either photos (to render rain on) or pairs (rainy/clean folders), and not both"
             )
-        if self.accumulate < 1:
-            raise ValueError(f"accumulate must be at least 1 batch: got {self.accumulate}")
+        for name in ("accumulate", "validate_every", "validation_pairs", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1: got {getattr(self, name)}")
+        for phase in self.all_phases:
+            if min(phase.steps, phase.batch_size, *phase.size) < 1:
+                raise ValueError(f"steps, batch_size and size must be at least 1: got {phase}")
+        if not 0 <= self.ema < 1 or self.clip_norm < 0:
+            raise ValueError(f"ema must lie in [0, 1) and clip_norm not below 0: got {self.ema}, {self.clip_norm}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}: got {self.precision!r}")
 
     @property
     def model_config(self) -> ModelConfig:

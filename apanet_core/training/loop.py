@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import os
+import pickle
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from lightning_fabric import Fabric
@@ -44,7 +47,7 @@ def train(config: TrainConfig) -> Path:
 
     network = APANet(config.model_config)
     if config.init is not None:
-        load_tensors(network, load_model(config.init).state_dict(), config.init)
+        _start_from(config.init, network)
     averaged = copy.deepcopy(network).requires_grad_(False).eval().to(fabric.device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     trained: Any = torch.compile(network) if config.compile else network
@@ -56,6 +59,7 @@ def train(config: TrainConfig) -> Path:
         "optimizer": optimizer,
         "step": 0,
         "best": -math.inf,
+        "recipe": recipe(config),
     }
     _resume(fabric, config, state)
 
@@ -67,7 +71,11 @@ def train(config: TrainConfig) -> Path:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, config)
         loss, terms = _accumulate(fabric, model, objective, batches, config, step)
-        fabric.clip_gradients(model, optimizer, max_norm=config.clip_norm)
+        largest = config.clip_norm or math.inf
+        norm = fabric.clip_gradients(model, optimizer, max_norm=largest, error_if_nonfinite=False)
+        assert norm is not None
+        if not torch.isfinite(norm) and config.precision != "16-mixed":  # whose scaler skips such a step
+            _stop(f"the gradient is {norm.item()}", batches, config, step)
         optimizer.step()
         optimizer.zero_grad()
         update_average(averaged, network, min(config.ema, (1 + step) / (10 + step)))
@@ -86,6 +94,10 @@ def train(config: TrainConfig) -> Path:
 
 def _fabric(config: TrainConfig) -> Fabric:
     """Set up for the processes that torchrun started, or for this one alone."""
+    if config.device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(
+            f"device {config.device!r} needs a CUDA build of torch and a GPU, and there is none: use 'cpu'"
+        )
     local, world = (int(os.environ.get(name, 1)) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
     fabric = Fabric(
         accelerator=config.device,
@@ -102,13 +114,45 @@ def _fabric(config: TrainConfig) -> Fabric:
 def _resume(fabric: Fabric, config: TrainConfig, state: dict[str, Any]) -> None:
     """Put what `last.ckpt` holds into `state`, where it is there."""
     last = config.out / "last.ckpt"
-    if config.resume and last.exists():
-        try:
-            state |= fabric.load(last, {k: v for k, v in state.items() if k not in ("step", "best")})
-        except (RuntimeError, KeyError) as error:
-            raise ValueError(
-                f"{last} is not a run of this model: choose another out, or resume false: {error}"
-            ) from error
+    if not (config.resume and last.exists()):
+        return
+    stored = ("step", "best", "recipe")
+    try:
+        found = fabric.load(last, {k: v for k, v in state.items() if k not in stored})
+        was = json.loads(found["recipe"])
+    except (RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"{last} is damaged or not a run of this model: choose another out, or resume false: {reason}"
+        ) from error
+    changed = [key for key, value in json.loads(state["recipe"]).items() if was.get(key) != value]
+    if changed:
+        raise ValueError(
+            f"{last} is a run with another {', '.join(changed)}: choose another out, or resume false "
+            "(init starts a new run from its weights)"
+        )
+    state.update({key: found[key] for key in stored})
+
+
+def recipe(config: TrainConfig) -> str:
+    """What decides the weights of a run, as JSON; a run is resumed with the same only."""
+    values = asdict(config) | {"model": config.model_config.to_dict(), "phases": [asdict(p) for p in config.all_phases]}
+    for name in ("out", "init", "steps", "batch_size", "validate_every", "validation_pairs", "checkpoint_every"):
+        del values[name]
+    for name in ("device", "compile", "resume"):
+        del values[name]
+    del values["data"]["workers"]
+    return json.dumps(values, default=str)
+
+
+def _start_from(path: Path, network: APANet) -> None:
+    """Copy the weights of a checkpoint whose config computes the same."""
+    start = load_model(path)
+    for name in ("external_attention_eps", "parallax_mask"):
+        ours, theirs = getattr(network.config, name), getattr(start.config, name)
+        if ours != theirs:
+            raise ValueError(f"init {path} was made with {name} {theirs}, this run has {ours}: set it in model as well")
+    load_tensors(network, start.state_dict(), path)
 
 
 def _save(fabric: Fabric, config: TrainConfig, state: dict[str, Any]) -> None:
@@ -133,13 +177,13 @@ def _steps(fabric: Fabric, config: TrainConfig, first: int) -> Iterator[tuple[in
 
 
 def _loader(fabric: Fabric, config: TrainConfig, phase: Phase, number: int, skipped: int) -> DataLoader[Batch]:
-    dataset = training_set(config.data, config.distillation, phase.size, config.seed + number)
+    dataset = training_set(config.data, config.distillation, phase.size, config.seed + 1000 * number)
     a_step = phase.batch_size * config.accumulate * fabric.world_size
     sampler = EpochSampler(
         len(dataset),  # type: ignore[arg-type]
         skipped * a_step,
         phase.steps * a_step,
-        config.seed + number,
+        config.seed + 1000 * number,
         phase.batch_size,
         fabric.global_rank,
         fabric.world_size,
@@ -156,12 +200,15 @@ def _accumulate(
         with fabric.no_backward_sync(model, enabled=number < len(batches)):
             loss, terms = objective(model, batch)
             if not torch.isfinite(loss):
-                torch.save(batch, config.out / "not_finite.pt")
-                raise FloatingPointError(
-                    f"the loss is {loss.item()} at step {step}; its batch is in {config.out}/not_finite.pt"
-                )
+                _stop(f"the loss is {loss.item()}", [batch], config, step)
             fabric.backward(loss / len(batches))
     return loss.detach(), terms
+
+
+def _stop(what: str, batches: list[Batch], config: TrainConfig, step: int) -> NoReturn:
+    joined = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+    torch.save(joined, config.out / "not_finite.pt")
+    raise FloatingPointError(f"{what} at step {step}; its batch is in {config.out}/not_finite.pt")
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
@@ -199,7 +246,7 @@ def _validate(
         writer = fabric.logger.experiment  # type: ignore[attr-defined]
         pictures = torch.cat([rainy[:2], derained[:2], clean[:2]])
         writer.add_images("validation/rainy_derained_clean", pictures, state["step"])
-    if score <= state["best"]:
+    if not score > state["best"]:  # or not a number
         return
     state["best"] = score
     if fabric.is_global_zero:

@@ -1,11 +1,15 @@
 import json
+import os
+import signal
 
+import pytest
 import torch
 
 from apanet_core.cli import main
 from apanet_core.model.config import PRESETS
 from apanet_core.model.network import APANet
 from apanet_core.model.parallax_attention import scanline_attention
+from apanet_core.runtime import benchmark
 from apanet_core.runtime.benchmark import count_gmac, dense_attention
 
 
@@ -37,3 +41,39 @@ def test_rows_and_ratio_are_printed_and_written(tmp_path, capsys):
 def test_wrong_sizes_are_refused(capsys):
     assert main(["benchmark", "--sizes", "[big]"]) == 2
     assert "WIDTHxHEIGHT" in capsys.readouterr().err
+
+
+def test_a_case_that_cannot_run_is_named_and_the_others_are_measured(capsys):
+    arguments = ["benchmark", "--sizes", "[64x48]", "--repeats", "1", "--precision", "bfloat16"]
+    assert main([*arguments, "--engines", "[openvino,torch]"]) == 0
+    printed = capsys.readouterr()
+    assert "tiny, openvino, 64x48: the openvino engine computes in float32" in printed.err
+    assert "| tiny | torch |" in printed.out
+    assert main([*arguments, "--engines", "[openvino]"]) == 2
+    assert "nothing could be measured" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a process that can be killed")
+def test_a_case_whose_process_is_killed_is_named(capsys, monkeypatch):
+    monkeypatch.setattr(benchmark, "measure", die)
+    with pytest.raises(ValueError, match="nothing could be measured"):
+        benchmark.benchmark([benchmark.Case("tiny", "torch", "cpu", "auto", 48, 64)], 1, 1.0)
+    assert "tiny, torch, 64x48 was killed" in capsys.readouterr().err
+
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--engines", "[torhc]"], "unknown engine 'torhc': choose among torch"),
+        (["--engines", "[openvino]", "--against", "dense"], "against must be dense, with the engine torch"),
+        (["--repeats", "0"], "repeats must be at least 1"),
+        (["--json", "nowhere/b.json"], "no folder nowhere"),
+    ],
+)
+def test_requests_that_make_no_sense_are_refused_before_work(capsys, arguments, message):
+    assert main(["benchmark", *arguments]) == 2
+    assert message in capsys.readouterr().err

@@ -171,3 +171,11 @@ def test_bfloat16_runs_on_the_cpu(derainers):
     pair = random_pair(32, 48)
     got = StereoDerainer("tiny", engine="torch", precision="bfloat16")(*pair)
     assert np.abs(got[0].astype(int) - derainers["torch"](*pair)[0]).mean() < 2
+
+
+@pytest.mark.parametrize("engine", CPU_ENGINES)
+def test_a_closed_derainer_says_so(engine):
+    derainer = StereoDerainer("tiny", engine=engine)
+    derainer.close()
+    with pytest.raises(ValueError, match="the derainer is closed"):
+        derainer(*random_pair(32, 32))

@@ -8,6 +8,8 @@ from apanet_core import StereoDerainer
 from apanet_core.cli import main
 from apanet_core.model.checkpoint import CONFIG_KEY, load_model
 from apanet_core.model.config import ModelConfig
+from apanet_core.model.parallax_attention import ParallaxAttention, scanline_attention
+from apanet_core.runtime.export import export
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +65,11 @@ def test_torch_export_round_trip(tmp_path, expected):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["model.onnx", "--format", "tflite"], "unknown format 'tflite': choose one of onnx, openvino, torch-export"),
-        (["model.bin"], "format onnx ends with .onnx"),
+        (["model.onnx", "--format", "tflite"], "unknown format 'tflite': choose one of onnx (.onnx), openvino (.xml)"),
+        (["model.bin"], "unknown format 'of model.bin'"),
+        (["model.xml", "--format", "onnx"], "format onnx ends with .onnx"),
+        (["none/model.onnx"], "no folder none to write model.onnx to"),
+        (["model.pt2", "--height", "0"], "at least 16 px each way: got 640x0"),
         (["model.onnx", "--model", "huge"], "unknown preset 'huge'"),
     ],
 )
@@ -73,3 +78,11 @@ def test_wrong_requests_write_nothing(tmp_path, monkeypatch, capsys, arguments, 
     assert main(["export", *arguments]) == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_network_stays_as_it_is(tmp_path):
+    network = load_model("tiny").bfloat16()
+    export(network, tmp_path / "model.onnx", None, (480, 640))
+    assert next(network.parameters()).dtype == torch.bfloat16
+    modules = [m for m in network.modules() if isinstance(m, ParallaxAttention)]
+    assert all(m.attention is scanline_attention for m in modules)

@@ -55,7 +55,12 @@ def test_a_derainer_with_tiles_is_close_to_one_without():
     assert tiled[0].shape == whole[0].shape
 
 
-@pytest.mark.parametrize("options", [{"tile": 8}, {"tile": 64, "tile_overlap": 33}, {"tile": 64, "tile_overlap": -1}])
+@pytest.mark.parametrize("options", [{"tile": 8}, {"tile": 64, "tile_overlap": 33}, {"tile": 15}])
 def test_tiles_that_make_no_sense_are_refused(options):
     with pytest.raises(ValueError, match="tile must be at least 16 rows and tile_overlap at most half"):
         StereoDerainer("tiny", engine="torch", **options)
+
+
+def test_negative_tiles_are_refused():
+    with pytest.raises(ValueError, match="must not be negative: got 0 and -1"):
+        StereoDerainer("tiny", engine="torch", tile=0, tile_overlap=-1)

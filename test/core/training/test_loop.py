@@ -106,12 +106,14 @@ def test_accumulated_batches_are_one_large_batch(config, tmp_path):
     assert_equal_runs(tmp_path / "large", tmp_path / "small", atol=1e-5)
 
 
-def test_two_processes_do_what_one_does_with_their_batches_together(config, photos, tmp_path):
-    train(config(tmp_path / "one", batch_size=4))
+@pytest.mark.parametrize("changes", [{}, {"external_attention_eps": 1e9}], ids=["", "dead_branch"])
+def test_two_processes_do_what_one_does_with_their_batches_together(config, photos, tmp_path, changes):
+    one = config(tmp_path / "one", batch_size=4)
+    train(dataclasses.replace(one, model=dataclasses.replace(one.model, **changes)))
     options = ["--config", str(tmp_path / "run.yaml"), "--data.photos", f"[{photos}]", "--data.size", "[32,64]"]
     options += ["--data.workers", "0", "--steps", "12", "--batch_size", "2", "--validation_pairs", "4"]
     options += ["--validate_every", "6", "--checkpoint_every", "5", "--device", "cpu", "--out", str(tmp_path / "two")]
-    shape = dataclasses.asdict(config(tmp_path).model)
+    shape = dataclasses.asdict(config(tmp_path).model) | changes
     (tmp_path / "run.yaml").write_text(json.dumps({"model": shape}))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
@@ -152,3 +154,64 @@ def test_a_killed_process_leaves_a_checkpoint_that_continues(config, photos, tmp
 def test_missing_data_is_refused(tmp_path):
     with pytest.raises(ValueError, match="either photos .* or pairs"):
         TrainConfig(tmp_path, DataConfig())
+
+
+def test_a_run_is_not_resumed_with_another_recipe(config, tmp_path):
+    train(config(tmp_path, steps=2))
+    other = dataclasses.replace(config(tmp_path).model, external_attention_eps=1e9)
+    with pytest.raises(ValueError, match="a run with another model, learning_rate: choose another out"):
+        train(dataclasses.replace(config(tmp_path, steps=2, learning_rate=1e-4), model=other))
+    assert train(config(tmp_path, steps=2, checkpoint_every=1, validate_every=1)).is_file()
+    (tmp_path / "last.ckpt").write_bytes((tmp_path / "last.ckpt").read_bytes()[:1000])
+    with pytest.raises(ValueError, match="is damaged or not a run of this model"):
+        train(config(tmp_path, steps=2))
+
+
+def test_init_must_compute_what_the_run_computes(config, tmp_path):
+    best = train(config(tmp_path / "first", steps=1))
+    other = dataclasses.replace(config(tmp_path).model, external_attention_eps=1e9)
+    with pytest.raises(ValueError, match="external_attention_eps 1e-09, this run has 1000000000.0"):
+        train(dataclasses.replace(config(tmp_path / "second", init=best), model=other))
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run(config, tmp_path):
+    def explode(objective):
+        def call(network, batch):
+            loss, terms = objective(network, batch)
+            loss.register_hook(lambda gradient: gradient * float("inf"))
+            return loss, terms
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("apanet_core.training.loop.build_objective", lambda c, d: explode(build_objective(c, d)))
+        with pytest.raises(FloatingPointError, match="the gradient is .* at step 0"):
+            train(config(tmp_path))
+    assert (tmp_path / "not_finite.pt").exists()
+
+
+def test_clipping_can_be_off(config, tmp_path):
+    train(config(tmp_path / "off", clip_norm=0.0))
+    train(config(tmp_path / "far", clip_norm=1e9))
+    for off, far in zip(*(torch.load(tmp_path / r / "last.ckpt")["model"].values() for r in ("off", "far"))):
+        assert torch.equal(off, far)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 0}, "steps, batch_size and size must be at least 1"),
+        ({"validate_every": 0}, "validate_every must be at least 1"),
+        ({"clip_norm": -1.0}, "clip_norm not below 0"),
+        ({"precision": "bf16-true"}, "precision must be one of 32-true, bf16-mixed, 16-mixed"),
+    ],
+)
+def test_values_that_make_no_sense_are_refused(config, tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        config(tmp_path, **change)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_a_missing_gpu_is_named(config, tmp_path):
+    with pytest.raises(ValueError, match="needs a CUDA build of torch and a GPU"):
+        train(config(tmp_path, device="cuda"))
