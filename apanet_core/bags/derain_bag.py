@@ -112,11 +112,25 @@ def derain_bags(
             _check_recipe(job)
         open_ = [(job, segment) for job in jobs for segment in job.plan.segments if not job.done(segment).exists()]
         total, left = sum(job.plan.pairs for job in jobs), sum(len(segment.pairs) for _, segment in open_)
-        with tqdm(total=total, initial=total - left, desc="derain", unit="pair") as bar:
-            _run(open_, settings, make_derainer, workers, bar.update)
+        with _progress(total, total - left) as on_pair:
+            _run(open_, settings, make_derainer, workers, on_pair)
         for job in jobs:
             reports[job.out] = _finish(job)
     return [reports[out] for out in outs]
+
+
+@contextmanager
+def _progress(total: int, before: int) -> Iterator[Callable[[], Any]]:
+    """A bar whose rate and ETA are those of the work itself: it starts with the first pair, the models loaded."""
+    with tqdm(total=total, initial=before, desc="derain", unit="pair") as bar:
+
+        def on_pair() -> None:
+            if bar.n == before:
+                bar.reset(total)
+                bar.initial = bar.n = bar.last_print_n = before
+            bar.update()
+
+        yield on_pair
 
 
 def _run(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
 
+Buffer = bytes | memoryview
 _HEAD = struct.Struct("<IQQI")  # number of the pair, bytes of the left and of the right message, CRC-32 of both
 
 
@@ -17,6 +19,7 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._file = path.open("a+b", buffering=0)
         self._at: dict[int, tuple[int, int, int]] = {}  # number -> where, bytes left, bytes right
         end, size = 0, path.stat().st_size
@@ -43,10 +46,12 @@ class Journal:
         data = self._file.read(left + right)
         return data[:left], data[left:]
 
-    def append(self, number: int, left: bytes, right: bytes) -> None:
+    def append(self, number: int, left: Buffer, right: Buffer) -> None:
         """Keep the messages of a pair; they outlive the process as soon as this returns."""
-        data = left + right
-        self._file.write(_HEAD.pack(number, len(left), len(right), zlib.crc32(data)) + data)
+        head = _HEAD.pack(number, len(left), len(right), zlib.crc32(right, zlib.crc32(left)))
+        written = os.writev(self._file.fileno(), (head, left, right))
+        if written != len(head) + len(left) + len(right):
+            raise OSError(f"{self._path}: only {written} bytes could be written; is the disk full?")
 
     def close(self) -> None:
         """Close the file."""

@@ -50,7 +50,7 @@ class SegmentWriter:
         if connection_id in self._infos and connection_id in self._beside:
             self._writer.write(self._beside[connection_id], log, data)
 
-    def write_clean(self, connection_id: int, log: int, data: bytes) -> None:
+    def write_clean(self, connection_id: int, log: int, data: bytes | memoryview) -> None:
         """Write a clean image."""
         self._writer.write(self._beside.get(connection_id, self._connections[connection_id]), log, data)
 

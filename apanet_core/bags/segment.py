@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from apanet_core.bags.journal import Journal
+from apanet_core.bags.journal import Buffer, Journal
 from apanet_core.bags.output import SegmentWriter
 from apanet_core.bags.plan import BagSettings, Plan, Segment, stamp_ns
 from apanet_core.bags.prefetch import prefetch
@@ -48,7 +48,7 @@ class PairJob:
     records: list[Record | None]
     messages: list[Any] = dataclasses.field(default_factory=list)
     views: Views | None = None
-    written: tuple[bytes, bytes] | None = None
+    written: tuple[Buffer, Buffer] | None = None
     problem: str = ""
 
     @property
@@ -194,7 +194,7 @@ def _serialize(job: PairJob, journal: Journal, types: Any, names: dict[int, str]
     if job.written is not None or job.views is None:
         return
     left, right = (
-        bytes(types.serialize_cdr(_clean(message, view, settings), names[record.connection]))
+        types.serialize_cdr(_clean(message, view, settings), names[record.connection])
         for message, view, record in zip(job.messages, job.views, job.records)
         if record
     )
