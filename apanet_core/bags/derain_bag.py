@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import multiprocessing
-import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -17,8 +15,9 @@ from typing import Any
 from tqdm import tqdm
 
 from apanet_core.bags.output import custom_data, merge_metadata
+from apanet_core.bags.partial import files_of, locked, partial_of, write_atomically
 from apanet_core.bags.plan import BagSettings, Plan, Segment, make_plan
-from apanet_core.bags.segment import SegmentResult, derain_segment
+from apanet_core.bags.segment import SegmentResult, WarmDerainer, derain_segment
 from apanet_core.data.bag_images import open_bag
 from apanet_core.runtime.derainer import StereoDerainer
 
@@ -65,11 +64,6 @@ class Job:
         return self.partial / f"done_{segment.number}.json"
 
 
-def partial_of(out: Path) -> Path:
-    """The folder beside `out` that an unfinished run keeps."""
-    return out.with_name(f".{out.name}.partial")
-
-
 def derain_bags(
     bags: list[Path],
     outs: list[Path],
@@ -102,12 +96,12 @@ def derain_bags(
     jobs: list[Job] = []
     for path, out in zip(bags, outs):
         with open_bag(path) as bag:
-            recipe = json.dumps({"bag": _files(path), **asdict(settings), **model}, sort_keys=True)
+            recipe = json.dumps({"bag": files_of(path), **asdict(settings), **model}, sort_keys=True)
             if _finished(out, recipe):
                 reports[out] = BagReport(out, finished_before=True)
                 continue
             jobs.append(Job(make_plan(bag, settings), out, recipe))
-    with _locked([job.partial for job in jobs]):
+    with locked([job.partial for job in jobs]):
         for job in jobs:
             _check_recipe(job)
         open_ = [(job, segment) for job in jobs for segment in job.plan.segments if not job.done(segment).exists()]
@@ -143,7 +137,7 @@ def _run(
     if not tasks:
         return
     if min(workers, len(tasks)) == 1:
-        derainer = make_derainer()
+        derainer = WarmDerainer(make_derainer())
         try:
             for job, segment in tasks:
                 _one(job, segment, settings, derainer, on_pair)
@@ -166,12 +160,12 @@ def _run(
     counter.join()
 
 
-_worker: tuple[BagSettings, StereoDerainer, Any]
+_worker: tuple[BagSettings, WarmDerainer, Any]
 
 
 def _start_worker(settings: BagSettings, make_derainer: MakeDerainer, ticks: Any) -> None:
     global _worker
-    _worker = settings, make_derainer(), ticks
+    _worker = settings, WarmDerainer(make_derainer()), ticks
 
 
 def _work(task: tuple[Job, Segment]) -> None:
@@ -179,9 +173,7 @@ def _work(task: tuple[Job, Segment]) -> None:
     _one(*task, settings, derainer, lambda: ticks.put(True))
 
 
-def _one(
-    job: Job, segment: Segment, settings: BagSettings, derainer: StereoDerainer, on_pair: Callable[[], Any]
-) -> None:
+def _one(job: Job, segment: Segment, settings: BagSettings, derainer: WarmDerainer, on_pair: Callable[[], Any]) -> None:
     """Derain a segment; its file is in its place before the segment counts as done."""
     name = f"{job.out.name}_{segment.number}"
     work = job.partial / "work" / name
@@ -190,7 +182,7 @@ def _one(
     (job.partial / "bag").mkdir(exist_ok=True)
     for file in result.metadata["relative_file_paths"]:
         (work / file).replace(job.partial / "bag" / file)
-    _write_atomically(job.done(segment), json.dumps(asdict(result)))
+    write_atomically(job.done(segment), json.dumps(asdict(result)))
     shutil.rmtree(work)
     work.with_suffix(".journal").unlink()
 
@@ -205,7 +197,7 @@ def _finish(job: Job) -> BagReport:
         raise ValueError(f"not one of the {failed} pairs of {job.plan.path} could be derained: {problem}")
     custom = {**custom_data(job.plan.path), KEY: job.recipe}
     metadata = merge_metadata([result.metadata for result in results], custom)
-    _write_atomically(job.partial / "bag" / "metadata.yaml", metadata)
+    write_atomically(job.partial / "bag" / "metadata.yaml", metadata)
     (job.partial / "bag").rename(job.out)
     shutil.rmtree(job.partial)
     return BagReport(job.out, derained, failed, problem, job.plan.unpaired)
@@ -224,39 +216,8 @@ def _finished(out: Path, recipe: str) -> bool:
 def _check_recipe(job: Job) -> None:
     file = job.partial / "recipe.json"
     if not file.exists():
-        _write_atomically(file, job.recipe)
+        write_atomically(file, job.recipe)
     elif file.read_text() != job.recipe:
         raise FileExistsError(
             f"{job.partial} was begun with another recording or other options: repeat those, or delete it to begin anew"
         )
-
-
-@contextmanager
-def _locked(folders: list[Path]) -> Iterator[None]:
-    """Make the folders, and keep every other run out of them."""
-    files = []
-    try:
-        for folder in folders:
-            folder.mkdir(parents=True, exist_ok=True)
-            files.append((folder / "lock").open("w"))
-            try:
-                fcntl.flock(files[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise FileExistsError(
-                    f"another run is at work in {folder}: wait for it, or choose another out"
-                ) from error
-        yield
-    finally:
-        for file in files:
-            file.close()
-
-
-def _files(path: Path) -> list[tuple[str, int, int]]:
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    return [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text)
-    partial.replace(path)

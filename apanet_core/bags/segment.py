@@ -23,6 +23,27 @@ from apanet_core.runtime.derainer import StereoDerainer, check_pair
 Views = tuple[np.ndarray, np.ndarray]
 
 
+class WarmDerainer:
+    """A derainer that prepares for the size of the first pair, as the benchmark does.
+
+    Args:
+        derainer: what cleans.
+    """
+
+    def __init__(self, derainer: StereoDerainer) -> None:
+        self._derainer, self._warm = derainer, False
+
+    def __call__(self, left: np.ndarray, right: np.ndarray) -> Views:
+        if not self._warm:
+            self._derainer.warm_up(*left.shape[:2])
+            self._warm = True
+        return self._derainer(left, right)
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        self._derainer.close()
+
+
 class Record(NamedTuple):
     """A message as it lies in the recording; `connection` is its connection's id."""
 
@@ -84,7 +105,7 @@ def derain_segment(
     segment: Segment,
     work: Path,
     settings: BagSettings,
-    derainer: StereoDerainer,
+    derainer: WarmDerainer,
     on_pair: Callable[[], None],
 ) -> SegmentResult:
     """Write a segment of the output as the only file in the folder `work`; its journal lies beside.
@@ -180,7 +201,7 @@ def _decode(job: PairJob, reader: Any, names: dict[int, str]) -> None:
         job.problem = " ".join(str(error).split()) or type(error).__name__
 
 
-def _derain(items: Generator[Item, None, None], derainer: StereoDerainer) -> Generator[Item, None, None]:
+def _derain(items: Generator[Item, None, None], derainer: WarmDerainer) -> Generator[Item, None, None]:
     """Runs the network on the pairs. In a thread of its own too."""
     with closing(prefetch(items, _size)) as ready:
         for item in ready:

@@ -25,6 +25,9 @@ class Inverter:
         self.pairs += 1
         return 255 - left, 255 - right
 
+    def warm_up(self, height, width):
+        assert (height, width) == (24, 32)
+
     def close(self):
         pass
 

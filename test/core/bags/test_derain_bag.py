@@ -29,8 +29,9 @@ from make_bags import (
 from rosbags.highlevel import AnyReader
 
 from apanet_core.bags import derain_bag as module
-from apanet_core.bags.derain_bag import derain_bags, partial_of
+from apanet_core.bags.derain_bag import derain_bags
 from apanet_core.bags.journal import Journal
+from apanet_core.bags.partial import partial_of
 from apanet_core.bags.plan import BagSettings
 from apanet_core.cli import main
 
@@ -164,7 +165,7 @@ def test_recordings_of_humble_without_type_definitions_keep_their_own_types(tmp_
 
 CRASH_POINTS = [
     *((Journal, "append"), (Path, "replace"), (Path, "rename"), (Path, "unlink"), (Path, "mkdir")),
-    *((shutil, "rmtree"), (module, "_write_atomically"), (module, "_finish")),
+    *((shutil, "rmtree"), (module, "write_atomically"), (module, "_finish")),
 ]
 
 
