@@ -15,7 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from apanet_core.bags.output import custom_data, merge_metadata
-from apanet_core.bags.partial import files_of, locked, partial_of, write_atomically
+from apanet_core.bags.partial import begun, files_of, locked, partial_of, write_atomically
 from apanet_core.bags.plan import BagSettings, Plan, Segment, make_plan
 from apanet_core.bags.segment import SegmentResult, WarmDerainer, derain_segment
 from apanet_core.data.bag_images import open_bag
@@ -215,7 +215,7 @@ def _finished(out: Path, recipe: str) -> bool:
 
 def _check_recipe(job: Job) -> None:
     file = job.partial / "recipe.json"
-    if not file.exists():
+    if not (file.exists() and begun(job.partial)):
         write_atomically(file, job.recipe)
     elif file.read_text() != job.recipe:
         raise FileExistsError(

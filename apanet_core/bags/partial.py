@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,23 +15,34 @@ def partial_of(out: Path) -> Path:
     return out.with_name(f".{out.name}.partial")
 
 
+def begun(folder: Path) -> bool:
+    """Whether an unfinished run left clean pairs in the folder."""
+    journals = folder.glob("work/*.journal")
+    return any(folder.glob("done_*.json")) or any(journal.stat().st_size for journal in journals)
+
+
 @contextmanager
 def locked(folders: list[Path]) -> Iterator[None]:
-    """Make the folders, and keep every other run out of them."""
+    """Make the folders, and keep every other run out of them; one without clean pairs does not outlive an error."""
     files = []
     try:
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
-            files.append((folder / "lock").open("w"))
+            file = (folder / "lock").open("w")
             try:
-                fcntl.flock(files[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                files.append(file)
             except OSError as error:
+                file.close()
                 raise FileExistsError(
                     f"another run is at work in {folder}: wait for it, or choose another out"
                 ) from error
         yield
     finally:
         for file in files:
+            folder = Path(file.name).parent
+            if folder.exists() and not begun(folder):
+                shutil.rmtree(folder)
             file.close()
 
 

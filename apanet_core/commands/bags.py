@@ -53,7 +53,7 @@ def derain_bag(
 
     settings = BagSettings(left_topic, right_topic, tolerance_s, beside, jpeg_quality, segment_pairs)
     weights = find_checkpoint(model)
-    outs = [out] if len(bags) == 1 else [out / bag.name for bag in bags]
+    outs = [out] if len(bags) == 1 else [out / (bag.stem if bag.is_file() else bag.resolve().name) for bag in bags]
     options = (engine, device, precision, max_disparity, tile, tile_overlap)
     recipe = {"model": hashlib.sha256(weights.read_bytes()).hexdigest(), "options": options}
     reports = derain_bags(bags, outs, settings, partial(StereoDerainer, model, *options), recipe, workers)

@@ -31,7 +31,7 @@ from rosbags.highlevel import AnyReader
 from apanet_core.bags import derain_bag as module
 from apanet_core.bags.derain_bag import derain_bags
 from apanet_core.bags.journal import Journal
-from apanet_core.bags.partial import partial_of
+from apanet_core.bags.partial import locked, partial_of
 from apanet_core.bags.plan import BagSettings
 from apanet_core.cli import main
 
@@ -218,6 +218,8 @@ def test_killed_at_any_moment_it_goes_on_and_never_leaves_half_an_output(tmp_pat
 def test_another_recipe_does_not_go_on_in_the_same_place(tmp_path):
     bag = write_bag(tmp_path / "bag", pairs(4))
     assert killed_at(9, bag, tmp_path / "out", SETTINGS)
+    with locked([partial_of(tmp_path / "out")]), pytest.raises(FileExistsError, match="another run is at work"):
+        derain(bag, tmp_path / "out")
     with pytest.raises(FileExistsError, match="begun with another recording or other options"):
         derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, beside=True))
     derain(bag, tmp_path / "out")
@@ -256,6 +258,7 @@ def test_the_command_gives_what_the_derainer_gives(tmp_path, capsys):
         (["--left-topic", "/own", "--right-topic", RIGHT], "topic /own is a my_msgs/msg/Own, not an image"),
         (["--left-topic", LEFT, "--right-topic", LEFT], "must be two topics"),
         (["--model", "huge"], "huge"),
+        (["--left-topic", LEFT, "--right-topic", RIGHT, "--engine", "magic"], "unknown engine 'magic'"),
         (["--jpeg-quality", "0"], "jpeg_quality 1 to 100"),
     ],
 )
