@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jsonargparse import ActionConfigFile, ArgumentParser
 
+from apanet_core.commands.bags import derain_bag
 from apanet_core.commands.data import cut_dataset, render_rain
 from apanet_core.commands.learning import distill, evaluate, train
 from apanet_core.commands.models import benchmark, derain, export, import_checkpoint, info
@@ -17,6 +18,7 @@ from apanet_core.training.config import TrainConfig
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "derain": derain,
+    "derain-bag": derain_bag,
     "train": train,
     "distill": distill,
     "import-checkpoint": import_checkpoint,
@@ -49,6 +51,10 @@ def main(argv: list[str] | None = None) -> int:
         elif function is cut_dataset:
             subparser.add_argument("bags", nargs="+", type=Path, help="folders of the recordings, or files in them")
             subparser.add_function_arguments(function, as_group=False, skip={"bags"})
+        elif function is derain_bag:
+            subparser.add_argument("bags", nargs="+", type=Path, help="folders of the recordings, or files in them")
+            subparser.add_argument("out", type=Path, help="folder to make; of several recordings, theirs go into it")
+            subparser.add_function_arguments(function, as_group=False, skip={"bags", "out"})
         else:
             subparser.add_function_arguments(
                 function, as_group=False, as_positional=function in (import_checkpoint, export, evaluate, render_rain)

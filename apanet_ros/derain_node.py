@@ -5,22 +5,22 @@ from __future__ import annotations
 import math
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import SetBool
 
-from apanet_ros import image_codec, parameters
+from apanet_ros import parameters
 from apanet_ros.diagnostics import NodeStatistics, diagnostic_array
 from apanet_ros.guards import LOG_EVERY_S, guarded, logged
 from apanet_ros.inputs import SIDES, StereoInputs
+from apanet_ros.outputs import StereoOutputs
+from apanet_ros.pair_processing import Answer, PairProcessor
 from apanet_ros.process import run
 from apanet_ros.stereo_sync import PairingCounts
 from apanet_ros.worker import NewestWorker
@@ -28,7 +28,8 @@ from apanet_ros.worker import NewestWorker
 if TYPE_CHECKING:
     from apanet_core import StereoDerainer
 
-Pair = tuple[Image, Image, float]  # left, right, time.monotonic() of arrival
+AnyImage: TypeAlias = Image | CompressedImage
+Pair = tuple[AnyImage, AnyImage, float]  # left, right, time.monotonic() of arrival
 HOUSEKEEPING_S = 0.1
 SLEEP_AFTER_S = 2.0
 
@@ -49,11 +50,11 @@ class DerainNode(LifecycleNode):
         self._derainer: StereoDerainer | None = None
         self._inputs: StereoInputs | None = None
         self._worker: NewestWorker[Pair] | None = None
-        self._outputs: dict[str, Any] = {}  # topic -> publisher
+        self._outputs: StereoOutputs | None = None
         self._enabled = True
         self._stats = NodeStatistics()
         self._counts = PairingCounts([0, 0])
-        self._failed_before = 0
+        self._failed_before = (0, 0)  # failures, and those of the network, at the last report
 
     # Lifecycle
 
@@ -61,12 +62,8 @@ class DerainNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and create the outputs."""
         try:
-            p = parameters.read(self)
-            from apanet_core import StereoDerainer  # here, since torch takes seconds to import
-
-            self._derainer = StereoDerainer(
-                p.model, p.engine, p.device, p.precision, p.max_disparity, p.tile, p.tile_overlap, p.compiled
-            )
+            self._current = p = parameters.read(self)
+            self._derainer = self.make_derainer(p)
             if p.warmup_width and p.warmup_height:
                 self._derainer.warm_up(p.warmup_height, p.warmup_width)
         except Exception as error:  # noqa: BLE001 (a wrong parameter must not kill the process)
@@ -76,10 +73,8 @@ class DerainNode(LifecycleNode):
         engine = self._derainer.engine
         self._engine = f"{engine.name}, {engine.device}, {engine.precision}"
         self.get_logger().info(f"model {p.model} on {self._engine}")
-        for side in SIDES:
-            for name, message_type in (("image_rect", Image), ("camera_info", CameraInfo)):
-                topic = f"derained/{side}/{name}"
-                self._outputs[topic] = self._publisher(message_type, topic)
+        self._process_pair = PairProcessor(self._derainer)
+        self._outputs = StereoOutputs(self)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._service = self.create_service(SetBool, "~/enable", self._on_enable)
         return TransitionCallbackReturn.SUCCESS
@@ -120,6 +115,14 @@ class DerainNode(LifecycleNode):
         """Return to the unconfigured state after a failed transition."""
         return self.on_shutdown(state)
 
+    def make_derainer(self, p: parameters.NodeParameters) -> StereoDerainer:
+        """Load the model."""
+        from apanet_core import StereoDerainer  # here, since torch takes seconds to import
+
+        return StereoDerainer(
+            p.model, p.engine, p.device, p.precision, p.max_disparity, p.tile, p.tile_overlap, p.compiled
+        )
+
     def autostart(self) -> bool:
         """Configure and activate, unless the parameter says no; False when that failed."""
         if not self.get_parameter("autostart").value:
@@ -141,16 +144,11 @@ class DerainNode(LifecycleNode):
         if self._derainer is not None:
             self._derainer.close()
             self._derainer = None
-        if self._outputs:
-            for publisher in self._outputs.values():
-                self.destroy_lifecycle_publisher(publisher)
-            self._outputs.clear()
+        if self._outputs is not None:
+            self._outputs.close()
+            self._outputs = None
             self.destroy_publisher(self._diagnostics)
             self.destroy_service(self._service)
-
-    def _publisher(self, message_type: type, topic: str) -> Any:
-        options = QoSOverridingOptions.with_default_policies()
-        return self.create_lifecycle_publisher(message_type, topic, QoSProfile(depth=5), qos_overriding_options=options)
 
     # Receiving: the executor's thread
 
@@ -158,8 +156,8 @@ class DerainNode(LifecycleNode):
     def _keep_house(self) -> None:
         """Follow the subscribers, the publishers' reliability and the parameters; say why nothing pairs."""
         now = time.monotonic()
-        p = parameters.read(self)
-        if not p.lazy or any(publisher.get_subscription_count() for publisher in self._outputs.values()):
+        self._current = p = parameters.read(self)
+        if not p.lazy or (self._outputs is not None and self._outputs.has_listeners()):
             self._heard_at = now
         if now - self._heard_at > SLEEP_AFTER_S:
             if not self._asleep_said:
@@ -167,7 +165,10 @@ class DerainNode(LifecycleNode):
                 self._asleep_said = True
             self._sleep()
         elif self._inputs is None:
-            self._inputs = StereoInputs(self, self._on_pair, p.pairing_tolerance_s, p.queue_size, p.input_reliability)
+            compressed = p.image_transport == "compressed"
+            self._inputs = StereoInputs(
+                self, self._on_pair, p.pairing_tolerance_s, p.queue_size, p.input_reliability, compressed
+            )
             self._inputs.synchronizer.matcher.counts = self._counts
             self._asleep_said = False
             self._quiet_since, self._received_before = now, list(self._counts.received)
@@ -191,7 +192,7 @@ class DerainNode(LifecycleNode):
             self._inputs = None
 
     @guarded
-    def _on_pair(self, left: Image, right: Image) -> None:
+    def _on_pair(self, left: AnyImage, right: AnyImage) -> None:
         self._quiet_since, self._received_before = time.monotonic(), list(self._counts.received)
         if self._worker is not None and not self._worker.put((left, right, time.monotonic())):
             self._stats.add_replaced()
@@ -204,11 +205,13 @@ class DerainNode(LifecycleNode):
         return response
 
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
-        return parameters.check_change(changes, configured=self._derainer is not None)
+        return parameters.check_change(self, changes, configured=self._derainer is not None)
 
     @guarded
     def _publish_diagnostics(self) -> None:
-        failed, self._failed_before = self._stats.failed > self._failed_before, self._stats.failed
+        failures = (self._stats.failed, self._stats.network_failed)
+        failed, network_failed = (now > before for now, before in zip(failures, self._failed_before))
+        self._failed_before = failures
         warning = ""
         if failed:
             warning = self._stats.last_error
@@ -218,30 +221,34 @@ class DerainNode(LifecycleNode):
         if self._inputs is None:
             state = "asleep: nobody subscribes"
         name, now = self.get_fully_qualified_name(), self.get_clock().now().to_msg()
-        self._diagnostics.publish(diagnostic_array(name, now, self._counts, self._stats, self._engine, state, warning))
+        self._diagnostics.publish(
+            diagnostic_array(name, now, self._counts, self._stats, self._engine, state, warning, network_failed)
+        )
 
     # Deraining: the worker's thread
 
     def _process(self, pair: Pair) -> None:
         left, right, arrived = pair
-        inputs, derainer, worker = self._inputs, self._derainer, self._worker
-        if inputs is None or derainer is None or worker is None:
+        inputs, outputs, worker, p = self._inputs, self._outputs, self._worker, self._current
+        if inputs is None or outputs is None or worker is None:
             return
-        if self._enabled:
-            views = derainer(image_codec.decode(left), image_codec.decode(right))
-            clean = [image_codec.encode(view, source) for view, source in zip(views, (left, right))]
-        else:
-            clean = [left, right]
+        answer = self._process_pair(left, right, p) if self._enabled else Answer()
         if not worker.is_current():  # the node was deactivated meanwhile
             return
-        for side, image in zip(SIDES, clean):
-            info = inputs.infos[side].beside(image)
-            if info is not None:
-                self._outputs[f"derained/{side}/camera_info"].publish(info)
-            else:
+        if answer.failure:
+            self._stats.add_failure(answer.failure, of_network=True)
+            what = "dropped" if p.on_failure == "drop" else "passed through as it was"
+            self.get_logger().error(f"pair {what}: {answer.failure}", throttle_duration_sec=LOG_EVERY_S)
+            if p.on_failure == "drop":
+                return
+        for side, source, clean in zip(SIDES, (left, right), answer.clean or (None, None)):
+            info = inputs.infos[side].beside(source)
+            if info is None:
                 self.get_logger().warning(f"no CameraInfo for the {side} view yet", throttle_duration_sec=LOG_EVERY_S)
-            self._outputs[f"derained/{side}/image_rect"].publish(image)
-        self._stats.add_published(time.monotonic() - arrived)
+            outputs.publish(side, source, clean, info, p.jpeg_quality)
+        if answer.level is not None:
+            outputs.publish_level(answer.level)
+        self._stats.add_published(time.monotonic() - arrived, answer.bypassed, answer.level)
 
     def _on_failure(self, error: Exception) -> None:
         self._stats.add_failure(str(error))

@@ -7,7 +7,7 @@ from typing import Any
 
 from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from apanet_ros.stereo_sync import CameraInfoCache, StereoSynchronizer
 
@@ -29,20 +29,24 @@ class StereoInputs:
 
     Args:
         node: the rclpy node.
-        on_pair: called with (left Image, right Image) in the receiving thread.
+        on_pair: called with the left and the right image message in the receiving thread.
         tolerance_s: largest stamp difference within a pair.
         queue_size: messages per view that wait for their partner.
         reliability: "auto", "reliable" or "best_effort".
+        compressed: take CompressedImage from image_rect/compressed.
     """
 
     def __init__(
         self,
         node: Any,
-        on_pair: Callable[[Image, Image], None],
+        on_pair: Callable[[Any, Any], None],
         tolerance_s: float,
         queue_size: int,
         reliability: str = "auto",
+        compressed: bool = False,
     ) -> None:
+        self._compressed = compressed
+        self._image_type = CompressedImage if compressed else Image
         self._node, self._queue_size, self._choice = node, queue_size, reliability
         self.infos = {side: CameraInfoCache() for side in SIDES}
         self._open(self._wanted_reliability())
@@ -80,12 +84,12 @@ class StereoInputs:
 
     def describe(self) -> str:
         """The image topics after remapping, with their number of publishers, for log messages."""
-        topics = [self._node.resolve_topic_name(f"{side}/image_rect") for side in SIDES]
+        topics = [self._image_topic(side) for side in SIDES]
         return ", ".join(f"{topic} ({self._node.count_publishers(topic)} publishers)" for topic in topics)
 
     def _open(self, reliability: ReliabilityPolicy) -> None:
         self.reliability = reliability
-        self._images = {side: self._subscribe(Image, f"{side}/image_rect") for side in SIDES}
+        self._images = {side: self._subscribe(self._image_type, self._image_name(side)) for side in SIDES}
         self._info_filters = {side: self._subscribe(CameraInfo, f"{side}/camera_info") for side in SIDES}
         for side in SIDES:
             self._info_filters[side].registerCallback(self.infos[side].add)
@@ -95,12 +99,21 @@ class StereoInputs:
         options = QoSOverridingOptions([QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH])
         return Subscriber(self._node, message_type, topic, qos_profile=profile, qos_overriding_options=options)
 
+    def _image_name(self, side: str) -> str:
+        """As image_transport has it: /compressed comes behind whatever the image topic was remapped to."""
+        name = f"{side}/image_rect"
+        return f"{self._node.resolve_topic_name(name)}/compressed" if self._compressed else name
+
+    def _image_topic(self, side: str) -> str:
+        return self._node.resolve_topic_name(self._image_name(side))
+
     def _wanted_reliability(self) -> ReliabilityPolicy:
         if self._choice != "auto":
             return RELIABILITIES[self._choice]
-        topics = [f"{side}/{name}" for side in SIDES for name in ("image_rect", "camera_info")]
+        topics = [self._image_topic(side) for side in SIDES]
+        topics += [self._node.resolve_topic_name(f"{side}/camera_info") for side in SIDES]
         for topic in topics:
-            for publisher in self._node.get_publishers_info_by_topic(self._node.resolve_topic_name(topic)):
+            for publisher in self._node.get_publishers_info_by_topic(topic):
                 if publisher.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT:
                     return ReliabilityPolicy.BEST_EFFORT
         return ReliabilityPolicy.RELIABLE

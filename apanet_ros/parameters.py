@@ -8,6 +8,8 @@ from typing import Any
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.parameter import Parameter
 
+from apanet_ros.bypass import BypassSettings
+
 # name: (default, description, lowest and highest value or None)
 _DECLARATIONS: dict[str, tuple[Any, str, tuple[float, float] | None]] = {
     "model": ("tiny", "Bundled preset, or path of a .safetensors checkpoint.", None),
@@ -32,10 +34,22 @@ _DECLARATIONS: dict[str, tuple[Any, str, tuple[float, float] | None]] = {
     "tolerance_s": (0.01, "Largest stamp difference within a pair, in seconds, with approximate_sync.", (0.0, 10.0)),
     "queue_size": (10, "Messages per view that wait for their partner.", (1, 1000)),
     "input_reliability": ("auto", "auto, reliable or best_effort; auto follows the publishers.", None),
+    "image_transport": ("raw", "raw or compressed: the kind of input images.", None),
+    "jpeg_quality": (95, "Of derained/*/image_rect/compressed where the input did not come as PNG.", (1, 100)),
+    "bypass_when_dry": (False, "Pass pairs through untouched, at no cost, while there is no rain.", None),
+    "dry_threshold": (0.5, "Rain level (mean change in grey levels) below which a pair is dry.", (0.0, 255.0)),
+    "wet_threshold": (1.0, "Rain level above which the bypass ends; at least dry_threshold.", (0.0, 255.0)),
+    "dry_pairs": (10, "Dry pairs in a row that begin the bypass.", (1, 10000)),
+    "recheck_s": (2.0, "While bypassing, run the network on one pair in so many seconds.", (0.0, 3600.0)),
+    "on_failure": ("passthrough", "passthrough or drop: what to do with a pair that the network fails on.", None),
     "lazy": (True, "Take images only while somebody subscribes to an output.", None),
     "autostart": (True, "Configure and activate at start; false waits for a lifecycle manager.", None),
 }
-INPUT_RELIABILITIES = ("auto", "reliable", "best_effort")
+CHOICES = {
+    "input_reliability": ("auto", "reliable", "best_effort"),
+    "image_transport": ("raw", "compressed"),
+    "on_failure": ("passthrough", "drop"),
+}
 # These are read when the node is configured; the others take effect at once.
 READ_ON_CONFIGURE = (
     "model",
@@ -50,6 +64,7 @@ READ_ON_CONFIGURE = (
     "warmup_height",
     "queue_size",
     "input_reliability",
+    "image_transport",
     "autostart",
 )
 
@@ -72,6 +87,14 @@ class NodeParameters:
     tolerance_s: float
     queue_size: int
     input_reliability: str
+    image_transport: str
+    jpeg_quality: int
+    bypass_when_dry: bool
+    dry_threshold: float
+    wet_threshold: float
+    dry_pairs: int
+    recheck_s: float
+    on_failure: str
     lazy: bool
     autostart: bool
 
@@ -79,6 +102,13 @@ class NodeParameters:
     def pairing_tolerance_s(self) -> float:
         """Tolerance of the synchroniser: 0 unless approximate."""
         return self.tolerance_s if self.approximate_sync else 0.0
+
+    @property
+    def bypass(self) -> BypassSettings:
+        """The parameters of the bypass."""
+        return BypassSettings(
+            self.bypass_when_dry, self.dry_threshold, self.wet_threshold, self.dry_pairs, self.recheck_s
+        )
 
 
 def declare(node: Any) -> None:
@@ -105,32 +135,40 @@ def read(node: Any) -> NodeParameters:
         ValueError: a value that is none of those there are.
     """
     values = NodeParameters(**{name: node.get_parameter(name).value for name in _DECLARATIONS})
-    check_reliability(values.input_reliability)
+    check(vars(values))
     return values
 
 
-def check_reliability(value: str) -> None:
-    """Raise ValueError unless `value` is one of `INPUT_RELIABILITIES`."""
-    if value not in INPUT_RELIABILITIES:
-        raise ValueError(f"input_reliability must be one of {', '.join(INPUT_RELIABILITIES)}: got {value!r}")
+def check(values: dict[str, Any]) -> None:
+    """Raise ValueError unless every value is one of its choices, and the thresholds are in order.
+
+    Args:
+        values: by parameter name; names may be missing, but not one of the thresholds alone.
+    """
+    for name, choices in CHOICES.items():
+        if name in values and values[name] not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(choices)}: got {values[name]!r}")
+    if "dry_threshold" in values:
+        BypassSettings(dry_threshold=values["dry_threshold"], wet_threshold=values["wet_threshold"])
 
 
-def check_change(parameters: list[Parameter], configured: bool) -> SetParametersResult:
+def check_change(node: Any, parameters: list[Parameter], configured: bool) -> SetParametersResult:
     """Refuse changes that could not take effect.
 
     Args:
+        node: where they were declared.
         parameters: the change.
         configured: whether the node holds a model already.
 
     Returns:
         What the parameter service answers.
     """
+    thresholds = {name: node.get_parameter(name).value for name in ("dry_threshold", "wet_threshold")}
+    try:
+        check({**thresholds, **{parameter.name: parameter.value for parameter in parameters}})
+    except ValueError as error:
+        return SetParametersResult(successful=False, reason=str(error))
     for parameter in parameters:
-        if parameter.name == "input_reliability":
-            try:
-                check_reliability(parameter.value)
-            except ValueError as error:
-                return SetParametersResult(successful=False, reason=str(error))
         if configured and parameter.name in READ_ON_CONFIGURE:
             reason = f"{parameter.name} is read on configure: deactivate and clean up the node, then set it"
             return SetParametersResult(successful=False, reason=reason)

@@ -20,6 +20,7 @@ ARGUMENTS = {
     "model": ("", "Bundled preset, or path of a .safetensors checkpoint."),
     "engine": ("", "auto, torch, openvino or onnxruntime."),
     "device": ("", "auto, cpu, cuda or cuda:N."),
+    "image_transport": ("", "raw, or compressed to take image_rect/compressed."),
     "approximate_sync": ("", "true pairs nearest stamps within tolerance_s, in place of equal stamps only."),
     "tolerance_s": ("", "Largest stamp difference within a pair, in seconds, with approximate_sync."),
     "params_file": (
@@ -31,12 +32,14 @@ ARGUMENTS = {
 }
 CHOICES = {
     "engine": ["", "auto", "torch", "openvino", "onnxruntime"],
+    "image_transport": ["", "raw", "compressed"],
     "log_level": ["debug", "info", "warn", "error", "fatal"],
 }
 PARAMETERS = {
     "model": str,
     "engine": str,
     "device": str,
+    "image_transport": str,
     "approximate_sync": bool,
     "tolerance_s": float,
     "use_sim_time": bool,

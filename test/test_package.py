@@ -24,7 +24,7 @@ ROSDEP = {
 NO_ROSDEP_KEY = {"safetensors", "jsonargparse", "onnx", "onnxruntime", "openvino", "rosbags"}  # pip, in the README
 ROS_PACKAGES = {
     *("rclpy", "message_filters", "builtin_interfaces", "diagnostic_msgs", "lifecycle_msgs", "rcl_interfaces"),
-    *("sensor_msgs", "std_msgs", "std_srvs", "launch", "launch_ros", "ament_index_python", "cv_bridge"),
+    *("sensor_msgs", "std_msgs", "std_srvs", "launch", "launch_ros", "ament_index_python"),
 }
 
 
@@ -78,7 +78,7 @@ def test_parameters_launch_arguments_and_topics_are_in_the_readme():
     )
     assert set(arguments) == {
         *("namespace", "left_image", "right_image", "left_camera_info", "right_camera_info", "model", "engine"),
-        *("device", "approximate_sync", "tolerance_s", "params_file", "use_sim_time", "log_level"),
+        *("device", "image_transport", "approximate_sync", "tolerance_s", "params_file", "use_sim_time", "log_level"),
     }
     for name in [*_DECLARATIONS, *arguments, "derained/left/image_rect", "~/enable", "/diagnostics"]:
         assert f"`{name}`" in README, name
@@ -111,7 +111,7 @@ def test_launch_description_with_the_real_launch_ros():
         description = module["generate_launch_description"]()
     except PackageNotFoundError:
         pytest.skip("apanet_ros is not installed in the ament index: colcon build it and source the workspace")
-    assert len(description.entities) == 14
+    assert len(description.entities) == 15
 
 
 def test_files_that_ros_needs_are_installed(tmp_path):

@@ -7,18 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
+from apanet_core.runtime import encodings
+from apanet_core.runtime.compressed import decompress
+
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
-# encoding -> bytes per pixel, conversion to RGB
-_PLAIN: dict[str, tuple[int, int | None]] = {
-    "rgb8": (3, None),
-    "bgr8": (3, cv2.COLOR_BGR2RGB),
-    "rgba8": (4, cv2.COLOR_RGBA2RGB),
-    "bgra8": (4, cv2.COLOR_BGRA2RGB),
-    "mono8": (1, cv2.COLOR_GRAY2RGB),
-}
 
 
 class ImageBag:
@@ -30,16 +24,16 @@ class ImageBag:
     """
 
     def __init__(self, reader: Any, path: Path) -> None:
-        self._reader = reader
+        self.reader = reader
         self.path = path
 
     def count(self, topics: list[str]) -> int:
         """How many messages `topics` hold."""
-        return sum(c.msgcount for c in self._reader.connections if c.topic in topics)
+        return sum(c.msgcount for c in self.reader.connections if c.topic in topics)
 
     def check_topics(self, topics: list[str]) -> None:
         """Raise ValueError, with a list of what there is, unless every topic has images."""
-        types = {c.topic: c.msgtype for c in self._reader.connections}
+        types = {c.topic: c.msgtype for c in self.reader.connections}
         for topic in topics:
             if types.get(topic) not in IMAGE_TYPES:
                 what = f"is a {types[topic]}, not an image" if topic in types else "is not there"
@@ -50,9 +44,9 @@ class ImageBag:
 
     def images(self, topics: list[str]) -> Iterator[tuple[str, int, Any]]:
         """Topic, header stamp in ns, and message, in the order of the recording; see `decode`."""
-        connections = [c for c in self._reader.connections if c.topic in topics]
-        for connection, _, data in self._reader.messages(connections):
-            message = self._reader.deserialize(data, connection.msgtype)
+        connections = [c for c in self.reader.connections if c.topic in topics]
+        for connection, _, data in self.reader.messages(connections):
+            message = self.reader.deserialize(data, connection.msgtype)
             stamp = message.header.stamp
             yield connection.topic, stamp.sec * 10**9 + stamp.nanosec, message
 
@@ -76,7 +70,7 @@ def open_bag(path: Path) -> Iterator[ImageBag]:
         from rosbags.highlevel import AnyReader, AnyReaderError
         from rosbags.typesys import Stores, get_typestore
     except ImportError as error:
-        raise ImportError("reading bags needs rosbags: pip install rosbags rosbags-image") from error
+        raise ImportError("reading bags needs rosbags: pip install rosbags") from error
     if not path.exists():
         raise FileNotFoundError(f"no bag at {path}")
     root = path.parent if path.is_file() and (path.parent / "metadata.yaml").is_file() else path
@@ -103,22 +97,4 @@ def decode(message: Any) -> np.ndarray:
     Raises:
         ValueError: an encoding that cannot be read, or sizes that do not fit together.
     """
-    encoding = getattr(message, "encoding", None)
-    if encoding not in _PLAIN:
-        from rosbags.image import ImageError, message_to_cvimage
-
-        try:
-            return np.asarray(message_to_cvimage(message, "rgb8"))
-        except (ImageError, ValueError, KeyError, cv2.error) as error:
-            raise ValueError(f"cannot read an image of encoding {encoding or message.format!r}: {error}") from error
-    channels, code = _PLAIN[encoding]
-    height, width, step = message.height, message.width, message.step
-    data = np.frombuffer(message.data, np.uint8)
-    if not (height and width) or step < width * channels or data.size < height * step:
-        raise ValueError(
-            f"an image of {width}x{height} px {encoding} with rows of {step} bytes needs {height * step} bytes in rows "
-            f"of at least {width * channels}: got {data.size}"
-        )
-    rows = data[: height * step].reshape(height, step)[:, : width * channels]
-    pixels = np.ascontiguousarray(rows).reshape(height, width, channels)
-    return pixels if code is None else cv2.cvtColor(pixels, code)
+    return encodings.decode(decompress(message) if hasattr(message, "format") else message)

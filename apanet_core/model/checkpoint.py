@@ -48,7 +48,7 @@ def load_model(name_or_path: str | Path, max_disparity: int | None = None) -> AP
         FileNotFoundError: no such file, or a preset that has no bundled weights.
         ValueError: not an APANet checkpoint; the message names the first tensor that is missing, extra or misshapen.
     """
-    path = _find(name_or_path)
+    path = find_checkpoint(name_or_path)
     try:
         with safe_open(str(path), framework="pt") as file:
             config_json = (file.metadata() or {}).get(CONFIG_KEY)
@@ -99,7 +99,8 @@ def _bundled(name: str) -> Path:
     return Path(str(resources.files("apanet_core"))) / "weights" / f"{name}.safetensors"
 
 
-def _find(name_or_path: str | Path) -> Path:
+def find_checkpoint(name_or_path: str | Path) -> Path:
+    """The file that `load_model` reads; raises as it does when there is none."""
     path = Path(name_or_path).expanduser()
     if path.suffix == ".safetensors":
         if not path.is_file():

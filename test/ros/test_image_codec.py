@@ -1,8 +1,13 @@
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from conftest import SYMMETRIC, image_message
+from sensor_msgs.msg import Image
 
-from apanet_ros.image_codec import decode, encode, view_of
+from apanet_core.runtime import encodings
+from apanet_ros.image_codec import decode, encode, unpacked, view_of
 
 
 @pytest.mark.parametrize("padding", [0, 5])
@@ -66,3 +71,25 @@ def test_broken_messages_say_what_is_wrong(change, reason):
         setattr(message, field, value)
     with pytest.raises(ValueError, match=reason):
         decode(message)
+
+
+def test_an_encoding_of_its_own_goes_through_cv_bridge_where_that_is_installed(monkeypatch):
+    rgb = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    message = Image(height=4, width=6, encoding="nv24", step=6)
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "cv_bridge", None)
+        with pytest.raises(ValueError, match="'nv24' is not supported: publish one of rgb8"):
+            decode(unpacked(message))
+
+    class CvBridge:
+        def imgmsg_to_cv2(self, given, encoding):
+            assert (given, encoding) == (message, "rgb8")
+            return rgb
+
+    monkeypatch.setitem(sys.modules, "cv_bridge", SimpleNamespace(CvBridge=CvBridge))
+    image = unpacked(message)
+    assert np.array_equal(decode(image), rgb)
+    assert encodings.encode(rgb, image).encoding == "rgb8"
+    monkeypatch.setattr(CvBridge, "imgmsg_to_cv2", lambda *_: 1 / 0)
+    with pytest.raises(ValueError, match="cv_bridge cannot make rgb8"):
+        unpacked(message)

@@ -1,0 +1,58 @@
+"""Cleaned pairs of a segment that is not finished, so that a run that was killed does not clean them again."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from pathlib import Path
+
+Buffer = bytes | memoryview
+_HEAD = struct.Struct("<IQQI")  # number of the pair, bytes of the left and of the right message, CRC-32 of both
+
+
+class Journal:
+    """An append-only file of serialized message pairs; a record that was cut off is forgotten.
+
+    Args:
+        path: of the file; made where it is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("a+b", buffering=0)
+        self._at: dict[int, tuple[int, int, int]] = {}  # number -> where, bytes left, bytes right
+        end, size = 0, path.stat().st_size
+        while end + _HEAD.size <= size:
+            self._file.seek(end)
+            number, left, right, crc = _HEAD.unpack(self._file.read(_HEAD.size))
+            start = end + _HEAD.size
+            if start + left + right > size or zlib.crc32(self._file.read(left + right)) != crc:
+                break
+            self._at[number] = (start, left, right)
+            end = start + left + right
+        self._file.truncate(end)
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._at
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+    def read(self, number: int) -> tuple[bytes, bytes]:
+        """The two messages of a pair."""
+        start, left, right = self._at[number]
+        self._file.seek(start)
+        data = self._file.read(left + right)
+        return data[:left], data[left:]
+
+    def append(self, number: int, left: Buffer, right: Buffer) -> None:
+        """Keep the messages of a pair; they outlive the process as soon as this returns."""
+        head = _HEAD.pack(number, len(left), len(right), zlib.crc32(right, zlib.crc32(left)))
+        written = os.writev(self._file.fileno(), (head, left, right))
+        if written != len(head) + len(left) + len(right):
+            raise OSError(f"{self._path}: only {written} bytes could be written; is the disk full?")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

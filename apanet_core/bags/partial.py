@@ -1,0 +1,59 @@
+"""The folder in which an output grows until it is complete."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def partial_of(out: Path) -> Path:
+    """The folder beside `out` that an unfinished run keeps."""
+    return out.with_name(f".{out.name}.partial")
+
+
+def begun(folder: Path) -> bool:
+    """Whether an unfinished run left clean pairs in the folder."""
+    journals = folder.glob("work/*.journal")
+    return any(folder.glob("done_*.json")) or any(journal.stat().st_size for journal in journals)
+
+
+@contextmanager
+def locked(folders: list[Path]) -> Iterator[None]:
+    """Make the folders, and keep every other run out of them; one without clean pairs does not outlive an error."""
+    files = []
+    try:
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = (folder / "lock").open("w")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                files.append(file)
+            except OSError as error:
+                file.close()
+                raise FileExistsError(
+                    f"another run is at work in {folder}: wait for it, or choose another out"
+                ) from error
+        yield
+    finally:
+        for file in files:
+            folder = Path(file.name).parent
+            if folder.exists() and not begun(folder):
+                shutil.rmtree(folder)
+            file.close()
+
+
+def files_of(path: Path) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of change of a recording's files, to know it again."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file that is never seen half written."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text)
+    partial.replace(path)

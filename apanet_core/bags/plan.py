@@ -1,0 +1,183 @@
+"""What to do with a recording: which images pair, and where it can be cut into segments."""
+
+from __future__ import annotations
+
+import struct
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from apanet_core.data.bag_images import ImageBag
+from apanet_core.data.cut_dataset import pair_stamps
+
+SIDES = ("left", "right")
+MAX_LAG_NS = 5 * 10**9  # halves of a pair that were recorded further apart do not pair: they would have to be kept
+
+
+class Half(NamedTuple):
+    """One image of a recording: its time in the log, and its header stamp, both in ns."""
+
+    log: int
+    stamp: int
+
+
+Pair = tuple[Half, Half]  # left, right
+
+
+@dataclass(frozen=True)
+class BagSettings:
+    """How to derain a recording.
+
+    Args:
+        left_topic: images of the left camera, raw or compressed.
+        right_topic: likewise of the right camera.
+        tolerance_s: largest stamp difference within a pair; 0 asks for equal stamps.
+        beside: keep the rainy images, and add the clean ones under derained/, where the node publishes them.
+        jpeg_quality: of clean images that came as JPEG.
+        segment_pairs: pairs in a file of the output.
+    """
+
+    left_topic: str = "left/image_rect"
+    right_topic: str = "right/image_rect"
+    tolerance_s: float = 0.0
+    beside: bool = False
+    jpeg_quality: int = 95
+    segment_pairs: int = 2000
+
+    def __post_init__(self) -> None:
+        if self.left_topic == self.right_topic:
+            raise ValueError(f"left_topic and right_topic must be two topics: got {self.left_topic} twice")
+        if self.tolerance_s < 0 or not 1 <= self.jpeg_quality <= 100 or self.segment_pairs < 1:
+            raise ValueError(
+                "tolerance_s must be >= 0, jpeg_quality 1 to 100, segment_pairs >= 1: got "
+                f"{self.tolerance_s}, {self.jpeg_quality}, {self.segment_pairs}"
+            )
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Messages with start <= time in the log < stop (ns; None: open), and the pairs among them."""
+
+    number: int
+    start: int | None
+    stop: int | None
+    pairs: list[Pair]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recording, its two topics, its segments, and how many images of either side have no partner."""
+
+    path: Path
+    topics: tuple[str, str]
+    segments: list[Segment]
+    unpaired: tuple[int, int]
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of all segments."""
+        return sum(len(segment.pairs) for segment in self.segments)
+
+
+def make_plan(bag: ImageBag, settings: BagSettings) -> Plan:
+    """Read the stamps of a recording.
+
+    Args:
+        bag: open.
+        settings: topics; a name without a leading / is looked for as it is and under /.
+
+    Returns:
+        The plan.
+
+    Raises:
+        ValueError: no such topics, or nothing pairs.
+    """
+    left, right = (resolve(bag, topic) for topic in (settings.left_topic, settings.right_topic))
+    bag.check_topics([left, right])
+    halves: dict[str, list[Half]] = {left: [], right: []}
+    total = bag.count([left, right])
+    connections = [c for c in bag.reader.connections if c.topic in halves]
+    for connection, log, data in tqdm(
+        bag.reader.messages(connections), desc=f"look at {bag.path.name}", total=total, unit="image", leave=False
+    ):
+        stamp = stamp_ns(data)
+        if stamp is not None:
+            halves[connection.topic].append(Half(log, stamp))
+    pairs = pair_halves(halves[left], halves[right], round(1e9 * settings.tolerance_s))
+    if not pairs:
+        raise ValueError(
+            f"no left and right image of {bag.path} share a stamp within {settings.tolerance_s} s: give a larger "
+            "--tolerance-s if they were taken together"
+        )
+    counts = (bag.count([left]) - len(pairs), bag.count([right]) - len(pairs))
+    per_segment = len(pairs) if _compression(bag) == "file" else settings.segment_pairs  # a file is unpacked at a time
+    return Plan(bag.path, (left, right), list(cut(pairs, per_segment)), counts)
+
+
+def resolve(bag: ImageBag, topic: str) -> str:
+    """The topic as the recording names it."""
+    names = {connection.topic for connection in bag.reader.connections}
+    return f"/{topic}" if topic not in names and f"/{topic}" in names else topic
+
+
+def stamp_ns(data: bytes) -> int | None:
+    """Header stamp of a serialized message whose first field is a header; None when it is too short."""
+    if len(data) < 12:
+        return None
+    sec, nanosec = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
+    return int(sec) * 10**9 + int(nanosec)
+
+
+def pair_halves(left: list[Half], right: list[Half], tolerance_ns: int) -> list[Pair]:
+    """Pair images whose stamps are each other's nearest; of stamps that repeat, the first with the first, and so on.
+
+    Args:
+        left: in the order of the recording.
+        right: likewise.
+        tolerance_ns: largest stamp difference.
+
+    Returns:
+        Pairs in the order in which their first image was recorded.
+    """
+    by_stamp: tuple[dict[int, list[Half]], ...] = (defaultdict(list), defaultdict(list))
+    for side, halves in zip(by_stamp, (left, right)):
+        for half in halves:
+            side[half.stamp].append(half)
+    stamps = pair_stamps(sorted(by_stamp[0]), sorted(by_stamp[1]), tolerance_ns)
+    pairs = [pair for a, b in stamps for pair in zip(by_stamp[0][a], by_stamp[1][b])]
+    return sorted((pair for pair in pairs if abs(pair[0].log - pair[1].log) <= MAX_LAG_NS), key=_first)
+
+
+def cut(pairs: list[Pair], per_segment: int) -> Iterator[Segment]:
+    """Cut where no pair is torn, each segment as soon as it has `per_segment` pairs."""
+    begin, start, last = 0, None, 0
+    number = 0
+    for index, pair in enumerate(pairs):
+        if index - begin >= per_segment and _first(pair) > last:
+            yield Segment(number, start, _first(pair), pairs[begin:index])
+            begin, start, number = index, _first(pair), number + 1
+        last = max(last, pair[0].log, pair[1].log)
+    yield Segment(number, start, None, pairs[begin:])
+
+
+def _first(pair: Pair) -> int:
+    return min(pair[0].log, pair[1].log)
+
+
+def _compression(bag: ImageBag) -> str:
+    return bag.reader.readers[0].compression_mode or ""
+
+
+def storage_of(bag: ImageBag) -> tuple[str, str]:
+    """Storage plugin (MCAP or SQLITE3) and compression (file, message, storage or none) of a recording."""
+    storage: Any = bag.reader.readers[0].storage
+    for inner in getattr(storage, "storages", [storage]):
+        chunks = getattr(inner, "chunks", None)
+        plugin = "SQLITE3" if chunks is None else "MCAP"
+        packed = any(chunk.compression for chunk in chunks or ())
+        return plugin, _compression(bag) or ("storage" if packed else "")
+    raise ValueError(f"{bag.path} holds no files")

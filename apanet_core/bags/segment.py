@@ -1,0 +1,244 @@
+"""One segment of a recording: read, derained and written at the same time."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from apanet_core.bags.journal import Buffer, Journal
+from apanet_core.bags.output import SegmentWriter
+from apanet_core.bags.plan import BagSettings, Plan, Segment, stamp_ns
+from apanet_core.bags.prefetch import prefetch
+from apanet_core.data.bag_images import open_bag
+from apanet_core.runtime import compressed, encodings
+from apanet_core.runtime.derainer import StereoDerainer, check_pair
+
+Views = tuple[np.ndarray, np.ndarray]
+
+
+class WarmDerainer:
+    """A derainer that prepares for the size of the first pair, as the benchmark does.
+
+    Args:
+        derainer: what cleans.
+    """
+
+    def __init__(self, derainer: StereoDerainer) -> None:
+        self._derainer, self._warm = derainer, False
+
+    def __call__(self, left: np.ndarray, right: np.ndarray) -> Views:
+        if not self._warm:
+            self._derainer.warm_up(*left.shape[:2])
+            self._warm = True
+        return self._derainer(left, right)
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        self._derainer.close()
+
+
+class Record(NamedTuple):
+    """A message as it lies in the recording; `connection` is its connection's id."""
+
+    connection: int
+    log: int
+    data: bytes
+
+
+@dataclasses.dataclass
+class PairJob:
+    """A pair on its way: read, decoded (or taken from the journal), derained, written.
+
+    Attributes:
+        number: of the pair in its segment.
+        records: left and right, as recorded.
+        messages: the same, deserialized; with the pixels of a compressed image unpacked.
+        views: (H, W, 3) uint8 RGB each: rainy, later clean.
+        written: serialized clean messages, where an earlier run made them.
+        problem: why the pair stays as it is.
+    """
+
+    number: int
+    records: list[Record | None]
+    messages: list[Any] = dataclasses.field(default_factory=list)
+    views: Views | None = None
+    written: tuple[Buffer, Buffer] | None = None
+    problem: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes that the job holds."""
+        views = sum(view.nbytes for view in self.views) if self.views else 0
+        return views + sum(len(record.data) for record in self.records if record)
+
+
+class Slot(NamedTuple):
+    """The place of one image of a pair among the messages; the first of a pair's two carries it."""
+
+    job: PairJob
+    side: int
+    first: bool
+
+
+Item = Record | Slot
+
+
+@dataclasses.dataclass
+class SegmentResult:
+    """What became of a segment: pairs derained and left as they were, why the first of them, and its metadata.yaml."""
+
+    derained: int = 0
+    failed: int = 0
+    problem: str = ""
+    metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def derain_segment(
+    plan: Plan,
+    segment: Segment,
+    work: Path,
+    settings: BagSettings,
+    derainer: WarmDerainer,
+    on_pair: Callable[[], None],
+) -> SegmentResult:
+    """Write a segment of the output as the only file in the folder `work`; its journal lies beside.
+
+    Args:
+        plan: of the recording.
+        segment: of the plan.
+        work: folder to make; what an earlier run left there is removed.
+        settings: how.
+        derainer: what cleans.
+        on_pair: called after each pair.
+
+    Returns:
+        The counts.
+    """
+    shutil.rmtree(work, ignore_errors=True)
+    result = SegmentResult()
+    journal = Journal(work.with_suffix(".journal"))
+    try:
+        with open_bag(plan.path) as bag:
+            types = bag.reader.typestore
+            names = {connection.id: connection.msgtype for connection in bag.reader.connections}
+            writer = SegmentWriter(work, bag, plan, settings.beside)
+            try:
+                jobs = _derain(_read(plan, segment, journal), derainer)
+                with closing(prefetch(jobs, _size)) as ready:
+                    for item in ready:
+                        if isinstance(item, Record):
+                            writer.copy(*item)
+                            continue
+                        if item.first:
+                            _serialize(item.job, journal, types, names, settings)
+                        _write(item, writer, settings)
+                        if not item.first:
+                            result.derained += not item.job.problem
+                            result.failed += bool(item.job.problem)
+                            result.problem = result.problem or item.job.problem
+                            on_pair()
+                result.metadata = writer.close()
+            except BaseException:
+                writer.abort()
+                raise
+    finally:
+        journal.close()
+    return result
+
+
+def _size(item: Item) -> int:
+    return len(item.data) if isinstance(item, Record) else item.job.size * item.first
+
+
+def _read(plan: Plan, segment: Segment, journal: Journal) -> Generator[Item, None, None]:
+    """Messages in their order; those behind an image wait until its partner is read. Runs in a thread of its own."""
+    partners = {(side, *half): n for n, pair in enumerate(segment.pairs) for side, half in enumerate(pair)}
+    incomplete: dict[int, PairJob] = {}
+    backlog: deque[Item] = deque()
+    with open_bag(plan.path) as bag:
+        sides = {c.id: plan.topics.index(c.topic) for c in bag.reader.connections if c.topic in plan.topics}
+        names = {c.id: c.msgtype for c in bag.reader.connections}
+        for connection, log, data in bag.reader.messages(start=segment.start, stop=segment.stop):
+            record = Record(connection.id, log, data)
+            side = sides.get(connection.id)
+            stamp = None if side is None else stamp_ns(data)
+            number = None if side is None or stamp is None else partners.pop((side, log, stamp), None)
+            if side is None or number is None:
+                backlog.append(record)
+            elif number not in incomplete:
+                incomplete[number] = job = PairJob(number, [None, None])
+                job.records[side] = record
+                backlog.append(Slot(job, side, True))
+            else:
+                job = incomplete.pop(number)
+                job.records[side] = record
+                if number in journal:
+                    job.written = journal.read(number)
+                else:
+                    _decode(job, bag.reader, names)
+                backlog.append(Slot(job, side, False))
+            while backlog and (isinstance(backlog[0], Record) or None not in backlog[0].job.records):
+                yield backlog.popleft()
+
+
+def _decode(job: PairJob, reader: Any, names: dict[int, str]) -> None:
+    from rosbags.highlevel import AnyReaderError
+
+    try:
+        job.messages = [reader.deserialize(record.data, names[record.connection]) for record in job.records if record]
+        raw = [compressed.decompress(m) if hasattr(m, "format") else m for m in job.messages]
+        left, right = (encodings.decode(image) for image in raw)
+        check_pair(left, right)
+        job.views = left, right
+    except (ValueError, AnyReaderError) as error:
+        job.problem = " ".join(str(error).split()) or type(error).__name__
+
+
+def _derain(items: Generator[Item, None, None], derainer: WarmDerainer) -> Generator[Item, None, None]:
+    """Runs the network on the pairs. In a thread of its own too."""
+    with closing(prefetch(items, _size)) as ready:
+        for item in ready:
+            if isinstance(item, Slot) and item.first and item.job.views is not None:
+                item.job.views = derainer(*item.job.views)
+            yield item
+
+
+def _serialize(job: PairJob, journal: Journal, types: Any, names: dict[int, str], settings: BagSettings) -> None:
+    """Make the clean messages, unless an earlier run did."""
+    if job.written is not None or job.views is None:
+        return
+    left, right = (
+        types.serialize_cdr(_clean(message, view, settings), names[record.connection])
+        for message, view, record in zip(job.messages, job.views, job.records)
+        if record
+    )
+    journal.append(job.number, left, right)
+    job.written = left, right
+
+
+def _write(slot: Slot, writer: SegmentWriter, settings: BagSettings) -> None:
+    record, written = slot.job.records[slot.side], slot.job.written
+    assert record is not None
+    if settings.beside or written is None:
+        writer.copy(*record)
+    if written is not None:
+        writer.write_clean(record.connection, record.log, written[slot.side])
+
+
+def _clean(message: Any, view: np.ndarray, settings: BagSettings) -> Any:
+    """The message of rosbags that answers `message`."""
+    if hasattr(message, "format"):
+        image = encodings.encode(view, compressed.decompress(message))
+        data = compressed.compress(image, compressed.codec_of(message), settings.jpeg_quality)
+        return dataclasses.replace(message, data=np.frombuffer(data, np.uint8))
+    image = encodings.encode(view, message)
+    return dataclasses.replace(
+        message, encoding=image.encoding, step=image.step, data=image.data.reshape(-1).view("u1")
+    )

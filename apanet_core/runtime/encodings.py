@@ -1,0 +1,170 @@
+"""Pixels of image messages to RGB and back: rclpy's messages, rosbags' and `RawImage` alike, without ROS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+
+class Layout(NamedTuple):
+    """Channels and bytes of a value, OpenCV's conversions to RGB and back; `back` -1: published as rgb8 or rgb16."""
+
+    channels: int
+    size: int
+    to_rgb: int | None
+    back: int | None = -1
+
+
+@dataclass(frozen=True)
+class RawImage:
+    """The fields of sensor_msgs/Image but the header; `data`: (height, width, channels), or bytes of rows."""
+
+    encoding: str
+    height: int
+    width: int
+    step: int
+    is_bigendian: int
+    data: Any
+
+
+_COLOURS: dict[str, tuple[int, int | None, int | None]] = {
+    "rgb": (3, None, None),
+    "bgr": (3, cv2.COLOR_BGR2RGB, cv2.COLOR_RGB2BGR),
+    "rgba": (4, cv2.COLOR_RGBA2RGB, cv2.COLOR_RGB2RGBA),
+    "bgra": (4, cv2.COLOR_BGRA2RGB, cv2.COLOR_RGB2BGRA),
+    "mono": (1, cv2.COLOR_GRAY2RGB, cv2.COLOR_RGB2GRAY),
+}
+_BAYER = {
+    "bayer_rggb": cv2.COLOR_BayerRGGB2RGB,
+    "bayer_bggr": cv2.COLOR_BayerBGGR2RGB,
+    "bayer_gbrg": cv2.COLOR_BayerGBRG2RGB,
+    "bayer_grbg": cv2.COLOR_BayerGRBG2RGB,
+}
+_PLANES = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}  # height rows of Y, height / 2 of U and V
+_LAYOUTS = {
+    **{f"{name}8": Layout(channels, 1, to, back) for name, (channels, to, back) in _COLOURS.items()},
+    **{f"{name}16": Layout(channels, 2, to, back) for name, (channels, to, back) in _COLOURS.items()},
+    **{f"{name}{8 * size}": Layout(1, size, to) for name, to in _BAYER.items() for size in (1, 2)},
+    **dict.fromkeys(("yuv422", "uyvy"), Layout(2, 1, cv2.COLOR_YUV2RGB_UYVY)),
+    **dict.fromkeys(("yuv422_yuy2", "yuyv"), Layout(2, 1, cv2.COLOR_YUV2RGB_YUY2)),
+    **{name: Layout(1, 1, to) for name, to in _PLANES.items()},
+}
+for _bits in (8, 16):  # OpenCV's own names, in OpenCV's order of channels
+    _LAYOUTS[f"{_bits}UC1"], _LAYOUTS[f"{_bits}UC3"] = _LAYOUTS[f"mono{_bits}"], _LAYOUTS[f"bgr{_bits}"]
+ENCODINGS = tuple(_LAYOUTS)
+
+
+def output_encoding(encoding: str) -> str:
+    """The encoding in which an image that came as `encoding` is published."""
+    layout = _LAYOUTS[encoding]
+    return f"rgb{8 * layout.size}" if layout.back == -1 else encoding
+
+
+def view_of(message: Any) -> np.ndarray:
+    """The pixels of an Image message where they lie: (H, W, C), rows `step` bytes apart, not copied.
+
+    Args:
+        message: sensor_msgs/Image, of rclpy or rosbags, or `RawImage`.
+
+    Returns:
+        An array of uint8 or uint16 (in the byte order of the message) that shares the message's memory. NV12 and NV21
+        have half as many rows more, for U and V.
+
+    Raises:
+        ValueError: an unknown encoding, no pixels, or sizes that do not fit together.
+    """
+    encoding, height, width, step = message.encoding, message.height, message.width, message.step
+    if encoding not in _LAYOUTS:
+        raise ValueError(f"encoding {encoding!r} is not supported: publish one of {', '.join(ENCODINGS)}")
+    channels, size, *_ = _LAYOUTS[encoding]
+    if height == 0 or width == 0:
+        raise ValueError(f"an image of {width}x{height} px has no pixels")
+    if encoding in _PLANES and (height % 2 or width % 2):
+        raise ValueError(f"{encoding} needs an even width and height: got {width}x{height}")
+    if channels == 2 and width % 2:
+        raise ValueError(f"{encoding} needs an even width: got {width}")
+    if step < width * channels * size:
+        raise ValueError(f"step is {step} bytes, but a row of {width} px {encoding} takes {width * channels * size}")
+    data = np.frombuffer(message.data, np.uint8)
+    rows = height * 3 // 2 if encoding in _PLANES else height
+    if data.size < rows * step:
+        raise ValueError(f"data holds {data.size} bytes: height {rows} x step {step} needs {rows * step}")
+    used = data[: rows * step].reshape(rows, step)[:, : width * channels * size]
+    if size == 2:
+        used = used.view(np.dtype(np.uint16).newbyteorder(">" if message.is_bigendian else "<"))
+    return used.reshape(rows, width, channels)
+
+
+def decode(message: Any) -> np.ndarray:
+    """Image message -> (H, W, 3) uint8 RGB; rgb8 is not copied.
+
+    Args:
+        message: as for `view_of`. Values of 16 bits are taken over their whole range: 65535 becomes 255.
+
+    Returns:
+        The RGB pixels.
+
+    Raises:
+        ValueError: as `view_of`.
+    """
+    pixels = view_of(message)
+    layout = _LAYOUTS[message.encoding]
+    if layout.size == 2:
+        pixels = _to_8_bits(_rgb_or_mono_16(layout, pixels))
+        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB) if pixels.shape[2] == 1 else pixels
+    if layout.to_rgb is None:
+        return pixels
+    return cv2.cvtColor(np.ascontiguousarray(pixels) if layout.back == -1 else pixels, layout.to_rgb)
+
+
+def encode(rgb: np.ndarray, source: Any) -> RawImage:
+    """Put clean pixels into the encoding of the message they came from.
+
+    Of 16-bit images the change is put back, 257 for 1: what the network left alone keeps its 16 bits exactly.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        source: the message that `decode` read; its encoding, byte order and alpha channel are taken over.
+
+    Returns:
+        The image, rows without padding, in `output_encoding(source.encoding)`.
+    """
+    layout, encoding = _LAYOUTS[source.encoding], output_encoding(source.encoding)
+    if layout.size == 2:
+        pixels = _encode_16(rgb, source, layout)
+    else:
+        pixels = rgb if layout.back in (None, -1) else cv2.cvtColor(rgb, layout.back)
+        if layout.channels == 4:
+            pixels[..., 3] = view_of(source)[..., 3]
+    height, width = rgb.shape[:2]
+    pixels = np.ascontiguousarray(pixels).reshape(height, width, -1)
+    return RawImage(encoding, height, width, pixels.strides[0], source.is_bigendian, pixels)
+
+
+def _encode_16(rgb: np.ndarray, source: Any, layout: Layout) -> np.ndarray:
+    native = view_of(source)
+    rainy = _rgb_or_mono_16(layout, native)
+    clean = rgb if rainy.shape[2] == 3 else cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None]
+    change = clean.astype(np.int32) - _to_8_bits(rainy)
+    wide = np.clip(rainy + 257 * change, 0, 65535).astype(np.uint16)
+    if layout.back not in (None, -1) and wide.shape[2] == 3:
+        wide = cv2.cvtColor(wide, layout.back)
+    if layout.channels == 4:
+        wide[..., 3] = native[..., 3]
+    return wide.astype(native.dtype, copy=False)
+
+
+def _rgb_or_mono_16(layout: Layout, pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 3) RGB or (H, W, 1), uint16 in this machine's byte order."""
+    pixels = np.ascontiguousarray(pixels, np.uint16)
+    if layout.to_rgb is None or (layout.channels == 1 and layout.back != -1):
+        return pixels
+    return cv2.cvtColor(pixels, layout.to_rgb)
+
+
+def _to_8_bits(pixels: np.ndarray) -> np.ndarray:
+    """uint16 -> the nearest uint8 of a 257th."""
+    return ((pixels.astype(np.uint32) * 255 + 32895) >> 16).astype(np.uint8)

@@ -1,0 +1,97 @@
+"""When to run the network: the rain level, and the state machine that spares dry pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+GRID_PX = 4  # the level is measured on every fourth pixel of every fourth row
+
+
+def rain_level(rainy: tuple[np.ndarray, np.ndarray], clean: tuple[np.ndarray, np.ndarray]) -> float:
+    """How much the network changed a pair.
+
+    It is a property of the network's answer, not a rain gauge: veil, noise and texture that it mistakes for rain count
+    too, and what it overlooks does not.
+
+    Args:
+        rainy: left and right, (H, W, 3) uint8.
+        clean: likewise, derained.
+
+    Returns:
+        Mean absolute change in grey levels of 0..255, on a grid of every `GRID_PX`-th pixel.
+    """
+    changes = [
+        np.abs(a[::GRID_PX, ::GRID_PX].astype(np.int16) - b[::GRID_PX, ::GRID_PX]).mean() for a, b in zip(rainy, clean)
+    ]
+    return float(np.mean(changes))
+
+
+@dataclass(frozen=True)
+class BypassSettings:
+    """When pairs count as dry.
+
+    Args:
+        enabled: whether to bypass at all.
+        dry_threshold: a rain level below this is dry.
+        wet_threshold: a rain level above this is wet; in between the state stays.
+        dry_pairs: so many dry pairs in a row begin the bypass.
+        recheck_s: while bypassing, run the network again on the first pair after so long.
+    """
+
+    enabled: bool = False
+    dry_threshold: float = 0.5
+    wet_threshold: float = 1.0
+    dry_pairs: int = 10
+    recheck_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.dry_threshold > self.wet_threshold:
+            raise ValueError(
+                "dry_threshold must not be above wet_threshold, or the node would switch with every pair: got "
+                f"{self.dry_threshold} and {self.wet_threshold}"
+            )
+
+
+class DryBypass:
+    """Decides pair by pair whether the network runs; knows nothing of ROS.
+
+    Args:
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._dry_in_a_row = 0
+        self._measured_at = 0.0
+        self.bypassing = False
+
+    def should_run(self, settings: BypassSettings) -> bool:
+        """Whether the next pair goes through the network."""
+        if not settings.enabled:
+            self.bypassing, self._dry_in_a_row = False, 0
+            return True
+        return not self.bypassing or self._clock() - self._measured_at >= settings.recheck_s
+
+    def measured(self, level: float, settings: BypassSettings) -> bool:
+        """Take the rain level of a pair that went through the network.
+
+        Args:
+            level: of `rain_level`.
+            settings: in force.
+
+        Returns:
+            Whether that very pair should pass untouched: it was a re-check, and it is still dry.
+        """
+        self._measured_at = self._clock()
+        if level > settings.wet_threshold:
+            self._dry_in_a_row, self.bypassing = 0, False
+        elif level < settings.dry_threshold:
+            self._dry_in_a_row += 1
+        elif not self.bypassing:
+            self._dry_in_a_row = 0
+        if settings.enabled and self._dry_in_a_row >= settings.dry_pairs:
+            self.bypassing = True
+        return self.bypassing

@@ -1,0 +1,92 @@
+"""What becomes of one pair: deraining, the rain level, the bypass, and what to do when the network fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from apanet_core.runtime import encodings
+from apanet_core.runtime.derainer import check_pair
+from apanet_core.runtime.encodings import RawImage
+from apanet_ros.bypass import GRID_PX, DryBypass, rain_level
+from apanet_ros.image_codec import unpacked
+from apanet_ros.parameters import NodeParameters
+
+Views = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What to publish for a pair.
+
+    Attributes:
+        clean: left and right, or None: the pair passes untouched.
+        level: rain level, the last measured while bypassed; None while nothing measures it.
+        failure: why the network could not clean it; empty when nothing went wrong.
+        bypassed: whether the pair passes because it is dry.
+    """
+
+    clean: list[RawImage] | None = None
+    level: float | None = None
+    failure: str = ""
+    bypassed: bool = False
+
+
+class PairProcessor:
+    """Cleans pairs of messages one by one.
+
+    Args:
+        derain: (H, W, 3) uint8 RGB views in, the same out.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, derain: Callable[[np.ndarray, np.ndarray], Views], clock: Callable[[], float] = time.monotonic):
+        self._derain = derain
+        self._bypass = DryBypass(clock)
+        self._level: float | None = None
+
+    def __call__(self, left: Any, right: Any, parameters: NodeParameters) -> Answer:
+        """Clean a pair.
+
+        Args:
+            left: Image or CompressedImage.
+            right: likewise.
+            parameters: in force.
+
+        Returns:
+            What to publish.
+
+        Raises:
+            ValueError: a message that cannot be read, or views of two sizes.
+        """
+        if not self._bypass.should_run(parameters.bypass):
+            return Answer(level=self._level, bypassed=True)
+        sources = [unpacked(message) for message in (left, right)]
+        rainy = encodings.decode(sources[0]), encodings.decode(sources[1])
+        check_pair(*rainy)
+        try:
+            clean = self._derain(*rainy)
+            check_usable(rainy, clean)
+        except Exception as error:  # noqa: BLE001 (an engine fails in its own types; the next pair may go well)
+            return Answer(failure=f"the network failed: {' '.join(str(error).split()) or type(error).__name__}")
+        self._level = rain_level(rainy, clean)
+        if self._bypass.measured(self._level, parameters.bypass):
+            return Answer(level=self._level, bypassed=True)
+        return Answer([encodings.encode(view, source) for view, source in zip(clean, sources)], self._level)
+
+
+def check_usable(rainy: Views, clean: Views) -> None:
+    """Raise ValueError when the network's output cannot be an image of the input.
+
+    Values that are not finite become one flat colour on their way to uint8.
+    """
+    for before, after in zip(rainy, clean):
+        if after.shape != before.shape or after.dtype != np.uint8:
+            raise ValueError(f"expected {before.shape} uint8, got {after.shape} {after.dtype}")
+        grid = after[::GRID_PX, ::GRID_PX]
+        if grid.min() == grid.max() and np.ptp(before[::GRID_PX, ::GRID_PX]) > 64:
+            raise ValueError(f"the output is one flat colour, {grid.min()}: values were not finite")

@@ -1,0 +1,288 @@
+import dataclasses
+import os
+import shutil
+import signal
+import sqlite3
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+pytest.importorskip("rosbags.rosbag2", reason="needs rosbags")
+from make_bags import (
+    LEFT,
+    MS,
+    RIGHT,
+    START,
+    TYPES,
+    Inverter,
+    compressed,
+    image,
+    images,
+    pairs,
+    read_bag,
+    view,
+    write_bag,
+)
+from rosbags.highlevel import AnyReader
+
+from apanet_core.bags import derain_bag as module
+from apanet_core.bags.derain_bag import derain_bags
+from apanet_core.bags.journal import Journal
+from apanet_core.bags.partial import locked, partial_of
+from apanet_core.bags.plan import BagSettings
+from apanet_core.cli import main
+
+SETTINGS = BagSettings(LEFT, RIGHT)
+
+
+def derain(bag, out, settings=SETTINGS, make=Inverter, workers=1):
+    return derain_bags([bag], [out], settings, make, {"model": "inverter"}, workers)[0]
+
+
+def others(path, topics=(LEFT, RIGHT)):
+    return [message for message in read_bag(path) if message[0] not in topics]
+
+
+@pytest.mark.parametrize(
+    ("plugin", "compression", "version"),
+    [
+        ("MCAP", None, 9),
+        ("MCAP", "STORAGE", 9),
+        ("SQLITE3", None, 8),
+        ("SQLITE3", "MESSAGE", 9),
+        ("SQLITE3", "FILE", 9),
+    ],
+)
+def test_clean_images_take_the_place_of_the_rainy_and_all_else_is_copied(tmp_path, plugin, compression, version):
+    bag = write_bag(tmp_path / "bag", pairs(7), plugin, compression, version)
+    report = derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, segment_pairs=3))
+    assert (report.derained, report.failed, report.unpaired) == (7, 0, (0, 0))
+    rainy, clean = read_bag(bag), read_bag(tmp_path / "out")
+    assert [m[:2] for m in clean] == [m[:2] for m in rainy]
+    assert others(tmp_path / "out") == others(bag)
+    for side, topic in enumerate((LEFT, RIGHT)):
+        found, before = images(tmp_path / "out", topic), images(bag, topic)
+        assert list(found) == [START + 100 * i * MS for i in range(7)]
+        for i, (stamp, message) in enumerate(found.items()):
+            assert (message.encoding, message.step, str(message.header)) == ("rgb8", 96, str(before[stamp].header))
+            np.testing.assert_array_equal(message.data.reshape(24, 32, 3), 255 - view(2 * i + side))
+    with AnyReader([bag]) as a, AnyReader([tmp_path / "out"]) as b:
+        for x, y in zip(a.connections, b.connections):
+            assert (x.topic, x.msgtype, x.msgdef, x.digest, x.msgcount, x.ext) == (
+                *(y.topic, y.msgtype, y.msgdef, y.digest, y.msgcount, y.ext),
+            )
+        assert (a.duration, a.start_time, a.message_count) == (b.duration, b.start_time, b.message_count)
+    suffixes = {p.suffix for p in (tmp_path / "out").iterdir()} - {".yaml"}
+    assert suffixes == {p.suffix for p in bag.iterdir()} - {".yaml"}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bag", "out"]
+
+
+def test_beside_keeps_the_rainy_images_and_names_the_clean_as_the_node_does(tmp_path):
+    bag = write_bag(tmp_path / "bag", pairs(3))
+    derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, beside=True))
+    added = {f"/cam/derained/{side}/{name}" for side in ("left", "right") for name in ("image_rect", "camera_info")}
+    assert others(tmp_path / "out", added) == read_bag(bag)
+    clean = images(tmp_path / "out", "/cam/derained/right/image_rect")
+    np.testing.assert_array_equal(clean[START].data.reshape(24, 32, 3), 255 - view(1))
+    infos = images(tmp_path / "out", "/cam/derained/right/camera_info")
+    assert list(infos) == list(clean)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpeg"])
+def test_compressed_images_stay_compressed(tmp_path, suffix):
+    def make(seed, stamp):
+        return compressed(seed, stamp, suffix)
+
+    topics = [f"{topic}/compressed" for topic in (LEFT, RIGHT)]
+    bag = write_bag(tmp_path / "bag", pairs(2, make, topics=topics))
+    derain(bag, tmp_path / "out", BagSettings(*topics, jpeg_quality=100))
+    for stamp, message in images(tmp_path / "out", topics[0]).items():
+        before = images(bag, topics[0])[stamp]
+        assert (message.format, str(message.header)) == (before.format, str(before.header))
+        rainy, clean = (cv2.imdecode(m.data, cv2.IMREAD_COLOR) for m in (before, message))
+        again = cv2.imencode(suffix, 255 - rainy, [cv2.IMWRITE_JPEG_QUALITY, 100])[1]
+        np.testing.assert_array_equal(clean, cv2.imdecode(again, cv2.IMREAD_COLOR))
+
+
+def test_images_without_partner_and_broken_ones_stay_as_they_are(tmp_path):
+    messages = list(pairs(6))
+    lonely = next(m for m in messages if m[0] == RIGHT and m[1] == START + 201 * MS)
+    messages.remove(lonely)
+    broken = [m[2] for m in messages if m[0] == LEFT]
+    broken[4].data = broken[4].data[:100]
+    bag = write_bag(tmp_path / "bag", messages)
+    report = derain(bag, tmp_path / "out")
+    assert (report.derained, report.failed, report.unpaired) == (4, 1, (1, 0))
+    assert "data holds 100 bytes" in report.problem
+    before, after = read_bag(bag), read_bag(tmp_path / "out")
+    assert [m[:2] for m in after] == [m[:2] for m in before]
+    same = [m[:2] for m, n in zip(before, after) if m == n and m[0] in (LEFT, RIGHT)]
+    assert same == [(LEFT, START + 200 * MS), (LEFT, START + 400 * MS), (RIGHT, START + 401 * MS)]
+
+
+@pytest.mark.parametrize("make", [image, compressed])
+def test_an_image_that_was_cut_off_does_not_stop_the_run(tmp_path, make):
+    messages = list(pairs(3, make))
+    damaged = [m[2] for m in messages if m[0] == RIGHT][1]
+    damaged.data = damaged.data[: damaged.data.size // 2]
+    report = derain(write_bag(tmp_path / "bag", messages), tmp_path / "out")
+    assert (report.derained, report.failed) == (2, 1)
+
+
+def test_nearest_stamps_pair_within_the_tolerance_only(tmp_path):
+    bag = write_bag(tmp_path / "bag", pairs(4, lag_ms=4))
+    with pytest.raises(ValueError, match=r"share a stamp within 0.0 s: give a larger --tolerance-s"):
+        derain(bag, tmp_path / "out")
+    assert derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, tolerance_s=0.005)).derained == 4
+
+
+def test_a_recording_that_was_played_twice_is_derained_twice(tmp_path):
+    once = list(pairs(3))
+    again = [(topic, log + 1000 * MS, message) for topic, log, message in once]
+    report = derain(write_bag(tmp_path / "bag", once + again), tmp_path / "out")
+    assert (report.derained, report.unpaired) == (6, (0, 0))
+
+
+def test_recordings_of_humble_without_type_definitions_keep_their_own_types(tmp_path):
+    bag = write_bag(tmp_path / "bag", pairs(3), "SQLITE3", version=8)
+    with sqlite3.connect(bag / "bag.db3") as database:
+        for table in ("message_definitions", "schema", "metadata"):
+            database.execute(f"DROP TABLE {table}")
+        database.execute("ALTER TABLE topics DROP COLUMN type_description_hash")
+    database.close()
+    metadata = yaml.safe_load((bag / "metadata.yaml").read_text())
+    metadata["rosbag2_bagfile_information"]["version"] = 5
+    for topic in metadata["rosbag2_bagfile_information"]["topics_with_message_count"]:
+        del topic["topic_metadata"]["type_description_hash"]
+    (bag / "metadata.yaml").write_text(yaml.safe_dump(metadata))
+    assert derain(bag, tmp_path / "out").derained == 3
+    assert others(tmp_path / "out") == others(bag)
+    assert "version: 8" in (tmp_path / "out/metadata.yaml").read_text()  # Humble cannot read 9
+
+
+CRASH_POINTS = [
+    *((Journal, "append"), (Path, "replace"), (Path, "rename"), (Path, "unlink"), (Path, "mkdir")),
+    *((shutil, "rmtree"), (module, "write_atomically"), (module, "_finish")),
+]
+
+
+def killed_at(call, bag, out, settings):
+    """Derain in a child process that is killed at the `call`-th of the crash points; whether it was killed."""
+    child = os.fork()
+    if child == 0:
+        count = 0
+
+        def crashing(function):
+            def wrapped(*args, **kwargs):
+                nonlocal count
+                count += 1
+                if count == call:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return function(*args, **kwargs)
+
+            return wrapped
+
+        try:
+            for owner, name in CRASH_POINTS:
+                setattr(owner, name, crashing(getattr(owner, name)))
+            derain(bag, out, settings)
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("plugin", ["MCAP", "SQLITE3"])
+def test_killed_at_any_moment_it_goes_on_and_never_leaves_half_an_output(tmp_path, plugin):
+    bag = write_bag(tmp_path / "bag", pairs(4), plugin)
+    settings = dataclasses.replace(SETTINGS, segment_pairs=2)
+    derain(bag, tmp_path / "whole", settings)
+    whole, spared = read_bag(tmp_path / "whole"), set()
+    call = 1
+    while killed_at(call, bag, out := tmp_path / f"out{call}", settings):
+        if out.exists():
+            assert read_bag(out) == whole
+        counted = Inverter()
+        report = derain(bag, out, settings, lambda c=counted: c)
+        spared.add(4 - counted.pairs)
+        assert report.finished_before or report.derained == 4
+        assert read_bag(out) == whole
+        assert not partial_of(out).exists()
+        call += 1
+    assert call > 20
+    assert spared == {0, 1, 2, 3, 4}  # whatever was clean already was not cleaned again
+
+
+def test_another_recipe_does_not_go_on_in_the_same_place(tmp_path):
+    bag = write_bag(tmp_path / "bag", pairs(4))
+    assert killed_at(9, bag, tmp_path / "out", SETTINGS)
+    with locked([partial_of(tmp_path / "out")]), pytest.raises(FileExistsError, match="another run is at work"):
+        derain(bag, tmp_path / "out")
+    with pytest.raises(FileExistsError, match="begun with another recording or other options"):
+        derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, beside=True))
+    derain(bag, tmp_path / "out")
+    assert derain(bag, tmp_path / "out").finished_before
+    with pytest.raises(FileExistsError, match="is there already"):
+        derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, jpeg_quality=5))
+
+
+def test_several_recordings_and_workers_give_what_one_gives(tmp_path):
+    bags = [write_bag(tmp_path / name, pairs(count)) for name, count in (("a", 5), ("b", 3))]
+    settings = dataclasses.replace(SETTINGS, segment_pairs=2)
+    outs = [tmp_path / "out" / name for name in ("a", "b")]
+    reports = derain_bags(bags, outs, settings, Inverter, {"model": "inverter"}, workers=2)
+    assert [report.derained for report in reports] == [5, 3]
+    for bag, out in zip(bags, outs):
+        derain(bag, tmp_path / "one" / bag.name, settings)
+        assert read_bag(out) == read_bag(tmp_path / "one" / bag.name)
+
+
+def test_the_command_gives_what_the_derainer_gives(tmp_path, capsys):
+    from apanet_core import StereoDerainer
+
+    topics = ("/left/image_rect", "/right/image_rect")  # the defaults, found under /
+    bag = write_bag(tmp_path / "bag", pairs(2, topics=topics))
+    assert main(["derain-bag", str(bag), str(tmp_path / "out"), "--engine", "torch"]) == 0
+    assert "2 pairs derained, 0 left as they were; without partner: 0 left, 0 right images" in capsys.readouterr().out
+    expected = StereoDerainer("tiny", engine="torch")(view(2), view(3))
+    for topic, clean in zip(topics, expected):
+        np.testing.assert_array_equal(images(tmp_path / "out", topic)[START + 100 * MS].data, clean.reshape(-1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--left-topic", "/none"], "topic /none is not there; image topics of"),
+        (["--left-topic", "/own", "--right-topic", RIGHT], "topic /own is a my_msgs/msg/Own, not an image"),
+        (["--left-topic", LEFT, "--right-topic", LEFT], "must be two topics"),
+        (["--model", "huge"], "huge"),
+        (["--left-topic", LEFT, "--right-topic", RIGHT, "--engine", "magic"], "unknown engine 'magic'"),
+        (["--jpeg-quality", "0"], "jpeg_quality 1 to 100"),
+    ],
+)
+def test_impossible_requests_are_one_clear_line(tmp_path, capsys, arguments, message):
+    bag = write_bag(tmp_path / "bag", pairs(1))
+    assert main(["derain-bag", str(bag), str(tmp_path / "out"), *arguments]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("apanet: error:")
+    assert message in error
+    assert [p.name for p in tmp_path.iterdir()] == ["bag"]
+
+
+def test_if_nothing_can_be_derained_there_is_no_output(tmp_path):
+    messages = list(pairs(2))
+    for _, _, message in messages:
+        if hasattr(message, "encoding"):
+            message.encoding = "yuv999"
+    with pytest.raises(ValueError, match="not one of the 2 pairs of .* could be derained: encoding 'yuv999'"):
+        derain(write_bag(tmp_path / "bag", messages), tmp_path / "out")
+    assert [p.name for p in tmp_path.iterdir()] == ["bag"]
+
+
+def test_types_of_the_images_survive(tmp_path):
+    bag = write_bag(tmp_path / "bag", pairs(1))
+    derain(bag, tmp_path / "out")
+    with AnyReader([tmp_path / "out"]) as reader:
+        assert reader.typestore.fielddefs["my_msgs/msg/Own"] == TYPES.fielddefs["my_msgs/msg/Own"]

@@ -1,0 +1,143 @@
+"""The state machine of the bypass, and what becomes of a pair, without a graph."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from conftest import image_message
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apanet_ros.bypass import BypassSettings, DryBypass, rain_level
+from apanet_ros.image_codec import decode
+from apanet_ros.pair_processing import PairProcessor
+
+SETTINGS = BypassSettings(True, dry_threshold=1.0, wet_threshold=2.0, dry_pairs=3, recheck_s=5.0)
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_so_many_dry_pairs_in_a_row_begin_the_bypass():
+    bypass = DryBypass(Clock())
+    assert [bypass.measured(level, SETTINGS) for level in (0.5, 0.5, 1.5, 0.5, 0.5, 0.5)] == [False] * 5 + [True]
+
+
+def test_between_the_thresholds_the_state_stays():
+    bypass = DryBypass(Clock())
+    for _ in range(10):
+        assert not bypass.measured(1.5, SETTINGS)
+    for _ in range(3):
+        bypass.measured(0.5, SETTINGS)
+    for _ in range(10):
+        assert bypass.measured(1.5, SETTINGS)
+    assert not bypass.measured(2.5, SETTINGS)
+    assert not bypass.measured(1.5, SETTINGS)
+
+
+def test_while_bypassed_the_network_runs_once_in_a_period():
+    clock = Clock()
+    bypass = DryBypass(clock)
+    for _ in range(3):
+        assert bypass.should_run(SETTINGS)
+        bypass.measured(0.0, SETTINGS)
+    runs = []
+    for clock.now in np.arange(100.0, 121.0):
+        runs.append(bypass.should_run(SETTINGS))
+        if runs[-1]:
+            bypass.measured(0.0, SETTINGS)
+    assert [i for i, ran in enumerate(runs) if ran] == [5, 10, 15, 20]
+
+
+def test_switching_it_off_ends_the_bypass_at_once():
+    bypass = DryBypass(Clock())
+    for _ in range(3):
+        bypass.measured(0.0, SETTINGS)
+    assert not bypass.should_run(SETTINGS)
+    assert bypass.should_run(BypassSettings(False))
+    assert not bypass.bypassing
+
+
+@given(st.lists(st.floats(0, 4), max_size=60))
+def test_wet_pairs_are_never_bypassed_when_measured(levels):
+    bypass = DryBypass(Clock())
+    for level in levels:
+        if bypass.measured(level, SETTINGS):
+            assert level <= SETTINGS.wet_threshold
+
+
+def test_thresholds_the_wrong_way_round_are_refused():
+    with pytest.raises(ValueError, match="dry_threshold must not be above wet_threshold"):
+        BypassSettings(dry_threshold=2.0, wet_threshold=1.0)
+
+
+def test_the_level_is_the_mean_change_in_grey_levels():
+    rainy = np.full((2, 41, 60, 3), 100, np.uint8)
+    clean = rainy.copy()
+    clean[0] += 3
+    clean[1] -= 5
+    assert rain_level(tuple(rainy), tuple(clean)) == 4.0
+    assert rain_level(tuple(rainy), tuple(rainy)) == 0.0
+
+
+@dataclass
+class Parameters:
+    bypass: BypassSettings
+
+
+def noise_pair():
+    return image_message(1, "left", seed=1), image_message(1, "right", seed=2)
+
+
+@pytest.mark.parametrize(
+    ("derain", "reason"),
+    [
+        (lambda a, b: 1 / 0, "the network failed: division by zero"),
+        (lambda a, b: (a[1:], b[1:]), r"expected \(48, 64, 3\) uint8, got \(47, 64, 3\) uint8"),
+        (lambda a, b: (a.astype(np.float32), b), "got .* float32"),
+        (lambda a, b: (np.zeros_like(a), b), "one flat colour, 0: values were not finite"),
+    ],
+)
+def test_a_network_that_fails_is_said_and_tried_again(derain, reason):
+    calls = []
+
+    def failing_once(left, right):
+        calls.append(1)
+        return derain(left, right) if len(calls) == 1 else (left, right)
+
+    process = PairProcessor(failing_once)
+    first, second = (process(*noise_pair(), Parameters(BypassSettings())) for _ in range(2))
+    assert first.clean is None
+    with pytest.raises(ValueError, match=reason):
+        raise ValueError(first.failure)
+    assert second.failure == ""
+    np.testing.assert_array_equal(decode(second.clean[0]), decode(noise_pair()[0]))
+
+
+def test_a_flat_image_may_stay_flat():
+    flat = image_message(1)
+    flat.data = type(flat.data)("B", bytes([7]) * len(flat.data))
+    assert PairProcessor(lambda a, b: (a, b))(flat, flat, Parameters(BypassSettings())).failure == ""
+
+
+def test_dry_pairs_pass_untouched_and_rain_is_noticed_again():
+    clock, rain = Clock(), [0]
+
+    def derain(left, right):
+        return tuple(np.where(view > 100, view - rain[0], view).astype(np.uint8) for view in (left, right))
+
+    process = PairProcessor(derain, clock)
+    answers = [process(*noise_pair(), Parameters(SETTINGS)) for _ in range(5)]
+    assert [a.bypassed for a in answers] == [False, False, True, True, True]
+    assert all(a.clean is None for a in answers[2:])
+    rain[0] = 20
+    assert process(*noise_pair(), Parameters(SETTINGS)).bypassed  # not looked at yet
+    clock.now += 5.0
+    answer = process(*noise_pair(), Parameters(SETTINGS))
+    assert not answer.bypassed
+    assert answer.level > SETTINGS.wet_threshold
+    assert not process(*noise_pair(), Parameters(SETTINGS)).bypassed
