@@ -24,7 +24,7 @@ ROSDEP = {
 NO_ROSDEP_KEY = {"safetensors", "jsonargparse", "onnx", "onnxruntime", "openvino", "rosbags"}  # pip, in the README
 ROS_PACKAGES = {
     *("rclpy", "message_filters", "builtin_interfaces", "diagnostic_msgs", "lifecycle_msgs", "rcl_interfaces"),
-    *("sensor_msgs", "std_msgs", "std_srvs", "launch", "launch_ros", "ament_index_python"),
+    *("sensor_msgs", "std_msgs", "std_srvs", "launch", "launch_ros", "ament_index_python", "cv_bridge"),
 }
 
 
