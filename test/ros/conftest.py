@@ -100,8 +100,10 @@ class Rig:
         self._subscriptions.clear()
 
     def wait_until_heard(self):
+        """Until the node takes what is sent, and what it publishes would come here."""
         publishers = [*self.image_pub.values(), *self.info_pub.values()]
         wait_for(lambda: all(p.get_subscription_count() for p in publishers), 60)
+        wait_for(lambda: all(s.get_publisher_count() for s in self._subscriptions), 60)
 
     def send(self, stamp_ns=None, right_offset_ns=0, info=True, **image):
         """Publish a pair; returns its stamp."""
