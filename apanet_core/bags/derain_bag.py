@@ -14,8 +14,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from apanet_core.atomic import write_text
 from apanet_core.bags.output import custom_data, merge_metadata
-from apanet_core.bags.partial import begun, files_of, locked, partial_of, write_atomically
+from apanet_core.bags.partial import begun, files_of, locked, partial_of
 from apanet_core.bags.plan import BagSettings, Plan, Segment, make_plan
 from apanet_core.bags.segment import SegmentResult, WarmDerainer, derain_segment
 from apanet_core.data.bag_images import open_bag
@@ -182,7 +183,7 @@ def _one(job: Job, segment: Segment, settings: BagSettings, derainer: WarmDerain
     (job.partial / "bag").mkdir(exist_ok=True)
     for file in result.metadata["relative_file_paths"]:
         (work / file).replace(job.partial / "bag" / file)
-    write_atomically(job.done(segment), json.dumps(asdict(result)))
+    write_text(job.done(segment), json.dumps(asdict(result)))
     shutil.rmtree(work)
     work.with_suffix(".journal").unlink()
 
@@ -197,7 +198,7 @@ def _finish(job: Job) -> BagReport:
         raise ValueError(f"not one of the {failed} pairs of {job.plan.path} could be derained: {problem}")
     custom = {**custom_data(job.plan.path), KEY: job.recipe}
     metadata = merge_metadata([result.metadata for result in results], custom)
-    write_atomically(job.partial / "bag" / "metadata.yaml", metadata)
+    write_text(job.partial / "bag" / "metadata.yaml", metadata)
     (job.partial / "bag").rename(job.out)
     shutil.rmtree(job.partial)
     return BagReport(job.out, derained, failed, problem, job.plan.unpaired)
@@ -216,7 +217,7 @@ def _finished(out: Path, recipe: str) -> bool:
 def _check_recipe(job: Job) -> None:
     file = job.partial / "recipe.json"
     if not (file.exists() and begun(job.partial)):
-        write_atomically(file, job.recipe)
+        write_text(file, job.recipe)
     elif file.read_text() != job.recipe:
         raise FileExistsError(
             f"{job.partial} was begun with another recording or other options: repeat those, or delete it to begin anew"

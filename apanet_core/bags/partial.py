@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,10 +49,3 @@ def files_of(path: Path) -> list[tuple[str, int, int]]:
     """Names, sizes and times of change of a recording's files, to know it again."""
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     return [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file that is never seen half written."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text)
-    partial.replace(path)

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from apanet_core.atomic import write_text
 from apanet_core.data.camera import StereoCamera
 from apanet_core.data.disparity import DISPARITY_SUFFIXES, fill_unknown, read_disparity, to_right_view
 from apanet_core.data.drops import Rain
@@ -162,9 +163,7 @@ def _claim(out: Path, header: dict[str, Any]) -> None:
 
 
 def _write_json(path: Path, content: Any) -> None:
-    partial_path = path.with_name(f".{path.name}.partial")
-    partial_path.write_text(json.dumps(content, indent=1) + "\n")
-    partial_path.replace(path)
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import torch
 from tqdm import tqdm
 
 from apanet_core import __version__
+from apanet_core.atomic import write_text
 from apanet_core.data.disparity import read_disparity
 from apanet_core.evaluation.consistency import view_difference
 from apanet_core.evaluation.depth import end_point_error, sgbm_disparity, wrong_share
@@ -30,7 +31,7 @@ from apanet_core.evaluation.inputs import (
 from apanet_core.evaluation.lpips import LPIPS, SMALLEST_SIDE_PX
 from apanet_core.evaluation.metrics import brightness_shift, luma, psnr, ssim
 from apanet_core.evaluation.report import draw_picture, report_html
-from apanet_core.evaluation.tables import Row, best_methods, columns, csv_text, markdown, summarise, write_text
+from apanet_core.evaluation.tables import Row, best_methods, columns, csv_text, markdown, summarise
 from apanet_core.runtime.derainer import StereoDerainer
 
 Method = Callable[[Sample], Views]

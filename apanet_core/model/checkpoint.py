@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -57,8 +56,7 @@ def load_model(name_or_path: str | Path, max_disparity: int | None = None) -> AP
         raise ValueError(f"{path} is not a readable safetensors file: {error}") from error
     if config_json is None:
         raise ValueError(f"{path} has no {CONFIG_KEY!r} in its metadata: it is not a checkpoint of this package")
-    config = _parse_config(config_json, path)
-    model = APANet(replace(config, max_disparity=max_disparity or config.max_disparity))
+    model = APANet(_parse_config(config_json, path).capped(max_disparity))
     load_tensors(model, tensors, path)
     return model.eval()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 
@@ -69,6 +69,10 @@ class ModelConfig:
     def stride(self) -> int:
         """Factor between input and latent resolution; inputs are padded to a multiple of it."""
         return int(self.stem_stride * 2 ** (len(self.channels) - 1))
+
+    def capped(self, max_disparity: int | None) -> ModelConfig:
+        """The same with this cap in px; None or 0 keeps its own."""
+        return replace(self, max_disparity=max_disparity or self.max_disparity)
 
     @property
     def finest_parallax_stride(self) -> float:

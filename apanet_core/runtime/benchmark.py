@@ -13,7 +13,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -155,8 +155,7 @@ def measure(case: Case, repeats: int, seconds: float) -> Result:
 def _network(case: Case) -> APANet:
     if case.model.endswith(".safetensors") or case.model in bundled_models():
         return load_model(case.model, case.max_disparity)
-    config = preset(case.model)  # speed needs no weights
-    return APANet(replace(config, max_disparity=case.max_disparity or config.max_disparity)).eval()
+    return APANet(preset(case.model).capped(case.max_disparity)).eval()  # speed needs no weights
 
 
 def _seconds(engine: Engine, left: np.ndarray, right: np.ndarray) -> float:

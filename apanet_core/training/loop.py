@@ -26,6 +26,11 @@ from apanet_core.training.config import Phase, TrainConfig
 from apanet_core.training.objectives import Batch, Objective, build_objective, to_float
 from apanet_core.training.sampling import EpochSampler
 
+# Steps and sizes are in the phases; the others decide where and how fast a run goes, not where to.
+NOT_IN_RECIPE = (
+    *("out", "init", "steps", "batch_size", "validate_every", "validation_pairs", "checkpoint_every"),
+    *("device", "compile", "resume"),
+)
 HIGHEST_DB = 50.0  # a dry pair left as it is counts this much in a mean PSNR, not infinity
 
 
@@ -137,9 +142,7 @@ def _resume(fabric: Fabric, config: TrainConfig, state: dict[str, Any]) -> None:
 def recipe(config: TrainConfig) -> str:
     """What decides the weights of a run, as JSON; a run is resumed with the same only."""
     values = asdict(config) | {"model": config.model_config.to_dict(), "phases": [asdict(p) for p in config.all_phases]}
-    for name in ("out", "init", "steps", "batch_size", "validate_every", "validation_pairs", "checkpoint_every"):
-        del values[name]
-    for name in ("device", "compile", "resume"):
+    for name in NOT_IN_RECIPE:
         del values[name]
     del values["data"]["workers"]
     return json.dumps(values, default=str)

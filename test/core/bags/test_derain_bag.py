@@ -165,7 +165,7 @@ def test_recordings_of_humble_without_type_definitions_keep_their_own_types(tmp_
 
 CRASH_POINTS = [
     *((Journal, "append"), (Path, "replace"), (Path, "rename"), (Path, "unlink"), (Path, "mkdir")),
-    *((shutil, "rmtree"), (module, "write_atomically"), (module, "_finish")),
+    *((shutil, "rmtree"), (module, "write_text"), (module, "_finish")),
 ]
 
 
