@@ -15,6 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from apanet_core.atomic import write_text
+from apanet_core.bags.journal import journal_of
 from apanet_core.bags.output import custom_data, merge_metadata
 from apanet_core.bags.partial import begun, files_of, locked, partial_of
 from apanet_core.bags.plan import BagSettings, Plan, Segment, make_plan
@@ -185,7 +186,7 @@ def _one(job: Job, segment: Segment, settings: BagSettings, derainer: WarmDerain
         (work / file).replace(job.partial / "bag" / file)
     write_text(job.done(segment), json.dumps(asdict(result)))
     shutil.rmtree(work)
-    work.with_suffix(".journal").unlink()
+    journal_of(work).unlink()
 
 
 def _finish(job: Job) -> BagReport:

@@ -11,6 +11,11 @@ Buffer = bytes | memoryview
 _HEAD = struct.Struct("<IQQI")  # number of the pair, bytes of the left and of the right message, CRC-32 of both
 
 
+def journal_of(work: Path) -> Path:
+    """Where the journal of a segment lies that is written in the folder `work`; names may hold dots."""
+    return work.with_name(f"{work.name}.journal")
+
+
 class Journal:
     """An append-only file of serialized message pairs; a record that was cut off is forgotten.
 

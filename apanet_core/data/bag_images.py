@@ -46,7 +46,10 @@ class ImageBag:
         """Topic, header stamp in ns, and message, in the order of the recording; see `decode`."""
         connections = [c for c in self.reader.connections if c.topic in topics]
         for connection, _, data in self.reader.messages(connections):
-            message = self.reader.deserialize(data, connection.msgtype)
+            try:
+                message = self.reader.deserialize(data, connection.msgtype)
+            except Exception as error:  # rosbags raises many kinds
+                raise ValueError(f"a message on {connection.topic} of {self.path} is damaged: {error}") from error
             stamp = message.header.stamp
             yield connection.topic, stamp.sec * 10**9 + stamp.nanosec, message
 

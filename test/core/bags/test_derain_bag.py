@@ -201,7 +201,7 @@ def test_killed_at_any_moment_it_goes_on_and_never_leaves_half_an_output(tmp_pat
     derain(bag, tmp_path / "whole", settings)
     whole, spared = read_bag(tmp_path / "whole"), set()
     call = 1
-    while killed_at(call, bag, out := tmp_path / f"out{call}", settings):
+    while killed_at(call, bag, out := tmp_path / f"out.v{call}_clean", settings):
         if out.exists():
             assert read_bag(out) == whole
         counted = Inverter()
@@ -231,7 +231,7 @@ def test_another_recipe_does_not_go_on_in_the_same_place(tmp_path):
 def test_several_recordings_and_workers_give_what_one_gives(tmp_path):
     bags = [write_bag(tmp_path / name, pairs(count)) for name, count in (("a", 5), ("b", 3))]
     settings = dataclasses.replace(SETTINGS, segment_pairs=2)
-    outs = [tmp_path / "out" / name for name in ("a", "b")]
+    outs = [tmp_path / "out" / name for name in ("a.clean", "b.clean")]
     reports = derain_bags(bags, outs, settings, Inverter, {"model": "inverter"}, workers=2)
     assert [report.derained for report in reports] == [5, 3]
     for bag, out in zip(bags, outs):
