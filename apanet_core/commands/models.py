@@ -133,7 +133,7 @@ def import_checkpoint(published: Path, output: Path) -> None:
 
 
 def info() -> None:
-    """List the presets, their sizes, and the cards of the bundled weights."""
+    """List the presets, their sizes, the cards of the bundled weights and what they were trained on."""
     from apanet_core.model.checkpoint import bundled_models
     from apanet_core.model.config import PRESETS
     from apanet_core.model.network import APANet
@@ -152,6 +152,6 @@ def info() -> None:
         "\nGMAC count one pair. The receptive field is that of the convolutions; external attention adds a\n"
         "statistic of the whole image, parallax attention the row up to max_disparity px."
     )
-    for name in bundled:
-        card = Path(__file__).parents[1] / "weights" / f"{name}.md"
-        print(f"\n{card.read_text()}")
+    for card in (*bundled, "data"):
+        text = (Path(__file__).parents[1] / "weights" / f"{card}.md").read_text()
+        print(f"\n{text}")

@@ -113,6 +113,7 @@ def render_folder(
     if workers < 1:
         raise ValueError(f"workers must be at least 1: got {workers}")
     pairs = _find(clean, disparity)
+    _check_names([pair.name for pair in pairs], settings.variants)
     settings.camera((1, 1))  # complains of impossible numbers before any work
     header = {"clean": str(clean), "disparity": None if disparity is None else str(disparity), **asdict(settings)}
     header = json.loads(json.dumps(header))
@@ -136,6 +137,15 @@ def _find(clean: Path, disparity: Path | None) -> list[CleanPair]:
     if files and not any(pair.disparity for pair in pairs):
         raise FileNotFoundError(f"no disparity in {disparity} is named as a left image, such as {pairs[0].left.stem}")
     return pairs
+
+
+def _check_names(names: list[str], variants: int) -> None:
+    """Raise ValueError where a variant of one pair would be named as another pair."""
+    known = set(names)
+    for name in names if variants > 1 else []:
+        taken = next((f"{name}_{k}" for k in range(variants) if f"{name}_{k}" in known), None)
+        if taken is not None:
+            raise ValueError(f"a variant of {name} would be called {taken}, as another pair is: rename one of them")
 
 
 def _disparities(folder: Path) -> dict[str, Path]:

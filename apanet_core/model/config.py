@@ -26,6 +26,8 @@ class ModelConfig:
             the paper has 1e9, which switches the branch off.
         max_disparity: largest disparity in px at input resolution that APAM may match; None for the whole scan line.
         parallax_mask: keep APAM to matches of disparity >= 0, as published; False is an ablation.
+        coring: what leaves the derainer as bytes is shrunk towards the input where the network changes it by about this
+            many grey levels (of 255) or fewer, so that a dry pair stays as it is: docs/decisions/013. 0 for nowhere.
     """
 
     stem_stride: int = 1
@@ -38,11 +40,14 @@ class ModelConfig:
     external_attention_eps: float = 1e-9
     max_disparity: int | None = None
     parallax_mask: bool = True
+    coring: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("stem_stride", "memory_units"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1: got {getattr(self, name)}")
+        if self.coring and not 0.1 <= self.coring <= 255:
+            raise ValueError(f"coring must be 0, or lie in [0.1, 255] grey levels: got {self.coring}")
         if self.external_attention_eps <= 0:
             raise ValueError(f"external_attention_eps must be above 0: got {self.external_attention_eps}")
         if min(self.channels, default=0) < 1 or min(self.encoder_blocks + self.decoder_blocks, default=0) < 0:
@@ -136,6 +141,7 @@ PRESETS: dict[str, ModelConfig] = {
         external_attention_levels=(2, 3),
         parallax_levels=(2, 3),
         max_disparity=192,
+        coring=4.0,
     ),
     # For a larger CPU or an embedded GPU: the same idea from half resolution on.
     "small": ModelConfig(
@@ -146,6 +152,7 @@ PRESETS: dict[str, ModelConfig] = {
         external_attention_levels=(3, 4),
         parallax_levels=(3, 4),
         max_disparity=192,
+        coring=8.0,
     ),
 }
 

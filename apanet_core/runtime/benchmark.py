@@ -134,7 +134,8 @@ def measure(case: Case, repeats: int, seconds: float) -> Result:
         times.append(_seconds(engine, left, right))
     median = statistics.median(times)
     on_gpu = engine.device != "CPU"
-    peak = torch.cuda.max_memory_allocated() if on_gpu else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    on_cpu = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = torch.cuda.max_memory_allocated(engine.memory) if on_gpu else on_cpu
     return Result(
         model=case.model
         + (f" cap {case.max_disparity}" if case.max_disparity else "")

@@ -10,9 +10,8 @@ import numpy as np
 from apanet_core.model.checkpoint import load_model
 from apanet_core.runtime.engines import make_engine
 from apanet_core.runtime.memory import check_memory
+from apanet_core.runtime.sizes import SMALLEST_SIDE_PX, check_sizes
 from apanet_core.runtime.tiling import derain_in_bands
-
-SMALLEST_SIDE_PX = 16
 
 
 class DerainedWithDisparity(NamedTuple):
@@ -153,10 +152,4 @@ def check_pair(left: np.ndarray, right: np.ndarray) -> None:
             raise TypeError(f"{name} must be uint8 in 0..255: got {view.dtype}; scale and convert it first")
         if view.ndim != 3 or view.shape[2] != 3:
             raise ValueError(f"{name} must be (H, W, 3) RGB: got shape {view.shape}")
-    if left.shape != right.shape:
-        raise ValueError(
-            f"left and right must have one size: got {left.shape[1]}x{left.shape[0]} and "
-            f"{right.shape[1]}x{right.shape[0]}; rectify both to the same size"
-        )
-    if min(left.shape[:2]) < SMALLEST_SIDE_PX:
-        raise ValueError(f"images must be at least {SMALLEST_SIDE_PX} px each way: got {left.shape[1]}x{left.shape[0]}")
+    check_sizes(left.shape[:2], right.shape[:2])

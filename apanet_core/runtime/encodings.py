@@ -53,7 +53,8 @@ _LAYOUTS = {
     **{name: Layout(1, 1, to) for name, to in _PLANES.items()},
 }
 for _bits in (8, 16):  # OpenCV's own names, in OpenCV's order of channels
-    _LAYOUTS[f"{_bits}UC1"], _LAYOUTS[f"{_bits}UC3"] = _LAYOUTS[f"mono{_bits}"], _LAYOUTS[f"bgr{_bits}"]
+    for _channels, _name in ((1, "mono"), (3, "bgr"), (4, "bgra")):
+        _LAYOUTS[f"{_bits}UC{_channels}"] = _LAYOUTS[f"{_name}{_bits}"]
 ENCODINGS = tuple(_LAYOUTS)
 
 
@@ -61,6 +62,11 @@ def output_encoding(encoding: str) -> str:
     """The encoding in which an image that came as `encoding` is published."""
     layout = _LAYOUTS[encoding]
     return f"rgb{8 * layout.size}" if layout.back == -1 else encoding
+
+
+def keeps_encoding(encoding: str) -> bool:
+    """Whether an image that came as `encoding` is published as that."""
+    return encoding in _LAYOUTS and output_encoding(encoding) == encoding
 
 
 def view_of(message: Any) -> np.ndarray:

@@ -41,6 +41,8 @@ def needed_bytes(config: ModelConfig, engine: str, precision: str, height: int, 
 def free_bytes(device: torch.device) -> float:
     """Free memory of a device in bytes; for the CPU the least that machine, container and process leave."""
     if device.type == "cuda":
+        if not torch.cuda.is_available():  # ONNX Runtime's GPU build beside torch for the CPU
+            return float("inf")
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return float(torch.cuda.mem_get_info(device)[0] + cached)
     return min(_machine_bytes(), _container_bytes(), _process_bytes())

@@ -55,7 +55,8 @@ class TensorRTEngine:
 
     Args:
         network: in eval mode, float32, on the CPU.
-        options: a CUDA device, float16 by default; `cache_dir` keeps the engines.
+        options: a CUDA device; float32 by default, since TensorRT in half precision takes the sums of
+            norms and attention in it as well; `cache_dir` keeps the engines.
     """
 
     name = "tensorrt"
@@ -64,7 +65,7 @@ class TensorRTEngine:
         if options.device == "cpu":
             raise ValueError("the tensorrt engine needs a GPU: use device 'auto', 'cuda' or 'cuda:N', not 'cpu'")
         check_provider("TensorrtExecutionProvider", options.device)
-        self.device, self.precision = "CUDA", "float16" if options.precision == "auto" else options.precision
+        self.device, self.precision = "CUDA", "float32" if options.precision == "auto" else options.precision
         self.memory = torch.device("cuda", int(device_number(options.device)))
         self._providers = tensorrt_providers(options, self.precision)
         self._model = onnx_model(network)

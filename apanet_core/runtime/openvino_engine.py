@@ -11,6 +11,7 @@ import torch
 from apanet_core.model.network import APANet
 from apanet_core.runtime.engine import EngineOptions, Pair
 from apanet_core.runtime.export import onnx_model
+from apanet_core.runtime.quiet_openvino import import_openvino
 
 SAME_SIZE_IN_A_ROW = 3
 
@@ -29,8 +30,6 @@ class OpenVINOEngine:
     name = "openvino"
 
     def __init__(self, network: APANet, options: EngineOptions) -> None:
-        import openvino
-
         if options.device not in ("auto", "cpu"):
             raise ValueError(f"the openvino engine runs on the CPU: use device 'auto' or 'cpu', not {options.device!r}")
         if options.precision not in ("auto", "float32"):
@@ -38,7 +37,7 @@ class OpenVINOEngine:
                 f"the openvino engine computes in float32: use precision 'auto', not {options.precision!r}"
             )
         self.device, self.precision, self.memory = "CPU", "float32", torch.device("cpu")
-        self._core = openvino.Core()
+        self._core = import_openvino().Core()
         self._running = threading.Lock()  # a request runs one pair at a time
         self._compiling: threading.Thread | None = None
         self._in_a_row: tuple[tuple[int, ...], int] = ((), 0)

@@ -44,8 +44,9 @@ class TorchEngine:
 
     @torch.inference_mode()
     def __call__(self, left: np.ndarray, right: np.ndarray) -> Pair:
-        views = [torch.from_numpy(np.ascontiguousarray(v)).to(self.memory, non_blocking=True) for v in (left, right)]
-        derained_left, derained_right = self._run(*views)
+        views = [np.require(view, requirements=["C", "W"]) for view in (left, right)]  # torch takes no read-only memory
+        on_device = [torch.from_numpy(view).to(self.memory, non_blocking=True) for view in views]
+        derained_left, derained_right = self._run(*on_device)
         return derained_left.cpu().numpy(), derained_right.cpu().numpy()
 
     def prepare(self, height: int, width: int) -> None:

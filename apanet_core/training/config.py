@@ -90,7 +90,7 @@ class TrainConfig:
         validation_pairs: pairs in that split.
         checkpoint_every: steps between resumable checkpoints.
         seed: of weights and data.
-        precision: 32-true, bf16-mixed or 16-mixed.
+        precision: 32-true, bf16-mixed or 16-mixed, whose loss scale starts anew when a run is resumed.
         device: auto, cpu or cuda; torchrun spreads the run over processes and machines.
         compile: use torch.compile.
         resume: continue `out`/last.ckpt where it is there.

@@ -30,7 +30,7 @@ class EncoderFeatures(nn.Module):
     def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
         """(B, 3, H, W) in [0, 1] -> features of every level, finest first."""
         padded = pad_to_multiple(image, self.network.config.stride)
-        # a single image is a pair with zero disparity; both halves of the result are equal
+        # a single image is a pair with zero disparity; the left half of the result is taken
         return [level.chunk(2)[0] for level in self.network.encode(torch.cat([padded, padded]))]
 
 
@@ -55,7 +55,12 @@ class VGG19Features(nn.Module):
             else:
                 layers.append(nn.MaxPool2d(2))
         self.layers = nn.Sequential(*layers)
-        tensors = torch.load(weights, map_location="cpu", weights_only=True)
+        try:
+            tensors = torch.load(weights, map_location="cpu", weights_only=True)
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # torch.load raises anything on a foreign file
+            raise ValueError(f"{weights} is no file of weights that torch can read: {error}") from error
         for name, parameter in self.layers.named_parameters():
             found = tensors.get(f"features.{name}")
             if found is None or found.shape != parameter.shape:

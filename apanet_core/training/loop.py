@@ -123,7 +123,7 @@ def _resume(fabric: Fabric, config: TrainConfig, state: dict[str, Any]) -> None:
         return
     stored = ("step", "best", "recipe")
     try:
-        found = fabric.load(last, {k: v for k, v in state.items() if k not in stored})
+        found = fabric.load(last, {k: v for k, v in state.items() if k not in stored}, weights_only=True)
         was = json.loads(found["recipe"])
     except (RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0]
@@ -144,7 +144,7 @@ def recipe(config: TrainConfig) -> str:
     values = asdict(config) | {"model": config.model_config.to_dict(), "phases": [asdict(p) for p in config.all_phases]}
     for name in NOT_IN_RECIPE:
         del values[name]
-    del values["data"]["workers"]
+    del values["data"]["workers"], values["model"]["coring"]  # coring acts on bytes, which training does not see
     return json.dumps(values, default=str)
 
 

@@ -32,6 +32,23 @@ def dissimilarity(derained: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
     return 1 - similarity
 
 
+def structure(derained: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+    """1 - SSIM over windows of 7x7 px, every second one; weighs what a stereo matcher sees in flat regions.
+
+    On a CPU a tenth of the cost of `dissimilarity`, whose windows are Gaussian and at every pixel.
+    """
+
+    def mean(image: torch.Tensor) -> torch.Tensor:
+        return F.avg_pool2d(image, 7, stride=2)
+
+    mean_d, mean_c = mean(derained), mean(clean)
+    variance_d = mean(derained.square()) - mean_d.square()
+    variance_c = mean(clean.square()) - mean_c.square()
+    covariance = mean(derained * clean) - mean_d * mean_c
+    luminance = (2 * mean_d * mean_c + 0.01**2) / (mean_d.square() + mean_c.square() + 0.01**2)
+    return 1 - (luminance * (2 * covariance + 0.03**2) / (variance_d + variance_c + 0.03**2)).mean()
+
+
 def total_variation(image: torch.Tensor) -> torch.Tensor:
     """Mean difference between neighbours, across and down: (B, 3, H, W) -> a scalar. Rain adds to it."""
     across, down = image.diff(dim=3).abs().mean(), image.diff(dim=2).abs().mean()
@@ -39,15 +56,20 @@ def total_variation(image: torch.Tensor) -> torch.Tensor:
 
 
 def dark_channel(image: torch.Tensor, window: int = 35) -> torch.Tensor:
-    """Mean of the darkest channel within a window, near zero outdoors without veil: (B, 3, H, W) -> a scalar.
+    """Mean size of the darkest channel within a window, near zero outdoors without veil: (B, 3, H, W) -> a scalar.
 
     Source: He et al. 2009, as in APANet's distillation; the published code pools both views together, which mixes them.
     """
     darkest = image.amin(dim=1, keepdim=True)
-    return -F.max_pool2d(-darkest, window, stride=1, padding=window // 2).mean()
+    return F.max_pool2d(-darkest, window, stride=1, padding=window // 2).abs().mean()
 
 
-LOSSES: dict[str, Loss] = {"charbonnier": charbonnier, "frequency": frequency, "dissimilarity": dissimilarity}
+LOSSES: dict[str, Loss] = {
+    "charbonnier": charbonnier,
+    "frequency": frequency,
+    "dissimilarity": dissimilarity,
+    "structure": structure,
+}
 
 
 def weighted_losses(

@@ -103,6 +103,18 @@ def test_variants_share_the_clean_pair(clean, tmp_path):
     assert streaks[0] != streaks[1]
 
 
+def test_a_variant_is_never_named_as_another_pair(clean, tmp_path):
+    for side in ("left", "right"):
+        folder = tmp_path / "names" / side
+        folder.mkdir(parents=True)
+        for name in ("a", "a_1"):
+            (folder / f"{name}.png").write_bytes((clean / side / "0.png").read_bytes())
+    with pytest.raises(ValueError, match="a variant of a would be called a_1, as another pair is"):
+        render_folder(tmp_path / "names", tmp_path / "out", RenderSettings(variants=2))
+    assert not (tmp_path / "out").exists()
+    assert render_folder(tmp_path / "names", tmp_path / "out", RenderSettings()) == 2
+
+
 def test_rate_zero_is_the_identity(clean, tmp_path):
     render_folder(clean, tmp_path / "out", RenderSettings(rain=Rain(0)))
     for rainy_left, rainy_right, clean_left, clean_right in find_pairs(tmp_path / "out"):

@@ -59,7 +59,7 @@ def test_a_change_of_one_is_a_change_of_257_in_16_bits(encoding, padding, big_en
     expected = 257 * (decode(before).astype(int) - np.where(dark, 0, decode(before).astype(int) - 10))
     if view_of(after).shape[2] == 1:
         expected = expected[..., :1]
-    elif "bgr" in encoding or encoding == "16UC3":
+    elif "bgr" in encoding or encoding in ("16UC3", "16UC4"):
         expected = expected[..., ::-1]
     clipped = view_of(after)[..., colours] == 0
     np.testing.assert_array_equal(change[~clipped], expected[~clipped])

@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -25,9 +26,11 @@ def assert_equal_runs(one, other, atol=0.0):
             torch.testing.assert_close(value, resumed[part][name], atol=atol, rtol=0, msg=name)
 
 
-def test_a_run_that_was_cut_off_continues_as_if_it_had_not_been(config, tmp_path):
-    train(config(tmp_path / "whole"))
-    cut = config(tmp_path / "cut")
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_run_that_was_cut_off_continues_as_if_it_had_not_been(config, tmp_path, precision):
+    changes = {"precision": precision, "losses": {"charbonnier": 1.0, "frequency": 0.05, "structure": 0.2}}
+    train(config(tmp_path / "whole", **changes))
+    cut = config(tmp_path / "cut", **changes)
 
     class Killed(BaseException):
         pass
@@ -162,9 +165,23 @@ def test_a_run_is_not_resumed_with_another_recipe(config, tmp_path):
     with pytest.raises(ValueError, match="a run with another model, learning_rate: choose another out"):
         train(dataclasses.replace(config(tmp_path, steps=2, learning_rate=1e-4), model=other))
     assert train(config(tmp_path, steps=2, checkpoint_every=1, validate_every=1)).is_file()
+    cored = dataclasses.replace(config(tmp_path).model, coring=4.0)  # acts on bytes, which training does not see
+    assert train(dataclasses.replace(config(tmp_path, steps=2), model=cored)).is_file()
     (tmp_path / "last.ckpt").write_bytes((tmp_path / "last.ckpt").read_bytes()[:1000])
     with pytest.raises(ValueError, match="is damaged or not a run of this model"):
         train(config(tmp_path, steps=2))
+
+
+def test_a_hostile_checkpoint_runs_no_code(config, tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "ran",)
+
+    train(config(tmp_path, steps=1))
+    torch.save({"step": Hostile()}, tmp_path / "last.ckpt")
+    with pytest.raises(ValueError, match="is damaged or not a run of this model"):
+        train(config(tmp_path, steps=2))
+    assert not (tmp_path / "ran").exists()
 
 
 def test_init_must_compute_what_the_run_computes(config, tmp_path):

@@ -8,6 +8,7 @@ from apanet_core.training.losses import (
     dark_channel,
     dissimilarity,
     frequency,
+    structure,
     total_variation,
     weighted_losses,
 )
@@ -15,7 +16,7 @@ from apanet_core.training.losses import (
 
 def test_losses_are_zero_for_equal_images_and_grow_with_the_error():
     clean = torch.rand(2, 3, 32, 32)
-    for loss in (charbonnier, frequency, dissimilarity):
+    for loss in (charbonnier, frequency, dissimilarity, structure):
         small, large = (loss(clean + scale * torch.randn_like(clean), clean) for scale in (0.01, 0.2))
         assert loss(clean, clean) < min(2e-3, small)
         assert small < large
@@ -32,6 +33,25 @@ def test_dissimilarity_is_one_minus_ssim_of_an_independent_implementation():
         a, b, channel_axis=2, data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
     )
     assert 1 - dissimilarity(*tensors).item() == pytest.approx(expected, abs=2e-3)
+
+
+def test_structure_is_one_minus_ssim_of_every_second_window():
+    generator = torch.Generator().manual_seed(0)
+    a = torch.rand(1, 2, 12, 15, generator=generator, dtype=torch.float64)
+    b = (a + 0.2 * torch.rand(a.shape, generator=generator, dtype=torch.float64)).clamp(0, 1)
+    similarities = []
+    for channel in range(2):
+        for y in range(0, 12 - 6, 2):
+            for x in range(0, 15 - 6, 2):
+                p, q = (v[0, channel, y : y + 7, x : x + 7].numpy().ravel() for v in (a, b))
+                covariance = np.mean(p * q) - p.mean() * q.mean()
+                similarities.append(
+                    (2 * p.mean() * q.mean() + 1e-4)
+                    / (p.mean() ** 2 + q.mean() ** 2 + 1e-4)
+                    * (2 * covariance + 9e-4)
+                    / (p.var() + q.var() + 9e-4)
+                )
+    assert structure(a, b).item() == pytest.approx(1 - np.mean(similarities), abs=1e-9)
 
 
 def test_unknown_losses_are_refused():
