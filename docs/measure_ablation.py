@@ -1,7 +1,8 @@
 """Trains the network's ablations for a few minutes each, at an equal budget, and prints what each part buys.
 
-The ablations are switches of the config: external_attention_levels, parallax_levels, parallax_mask, max_disparity and
-distillation. Everything is small here: it shows that the switches work and which way they point, no more.
+The ablations are switches of the config: external_attention_levels, parallax_levels, parallax_mask, max_disparity,
+channels, the kinds of rain and distillation. Everything is small here: it shows that the switches work and which way
+they point, no more.
 Run: .venv/bin/python docs/measure_ablation.py PHOTOS [STEPS]
 """
 
@@ -30,7 +31,7 @@ FULL = ModelConfig(
     decoder_blocks=(1, 1),
     external_attention_levels=(2, 3),
     parallax_levels=(2, 3),
-    max_disparity=192,
+    max_disparity=96,
 )
 SIZE = (64, 192)
 PAIRS = 64
@@ -95,6 +96,8 @@ def main() -> None:
         "APAM off": dataclasses.replace(FULL, parallax_levels=()),
         "disparity cap off": dataclasses.replace(FULL, max_disparity=None),
         "mask off": dataclasses.replace(FULL, max_disparity=None, parallax_mask=False),
+        "half the channels": dataclasses.replace(FULL, channels=(12, 16, 24)),
+        "twice the channels": dataclasses.replace(FULL, channels=(48, 64, 96)),
     }
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
@@ -102,6 +105,12 @@ def main() -> None:
         for name, model in variants.items():
             best = run(name.replace(" ", "_"), out, photos, steps, model, ALL_KINDS)
             print(f"| {name} | {gain(best, photos, 'drops'):+.2f} | {gain(best, photos, 'streaks'):+.2f} |", flush=True)
+        best = run("streaks", out, photos, steps, FULL, {"streaks": 1.0})
+        print(
+            "\n| trained on streaks | drops | streaks |\n|---|---|---|\n"
+            f"| full | {gain(best, photos, 'drops'):+.2f} | {gain(best, photos, 'streaks'):+.2f} |",
+            flush=True,
+        )
         teacher = run("teacher", out, photos, steps, FULL, ALL_KINDS, single_image=1.0)
         write_unpaired(out / "real", photos, "streaks")
         print("\n| trained on drops | drops | streaks |\n|---|---|---|", flush=True)
