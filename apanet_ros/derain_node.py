@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import SetBool
 
 from apanet_ros import parameters
-from apanet_ros.diagnostics import NodeStatistics, diagnostic_array
-from apanet_ros.guards import LOG_EVERY_S, guarded, logged
-from apanet_ros.inputs import SIDES, StereoInputs
+from apanet_ros.diagnostics import Reporter
+from apanet_ros.guards import LOG_EVERY_S, guarded, logged, refuse_impossible_transitions
+from apanet_ros.image_codec import checked_size
+from apanet_ros.inputs import SIDES
+from apanet_ros.listener import Listener
+from apanet_ros.network_thread import PatientDerainer
 from apanet_ros.outputs import StereoOutputs
-from apanet_ros.pair_processing import Answer, PairProcessor
+from apanet_ros.pair_processing import PairProcessor
 from apanet_ros.process import run
-from apanet_ros.stereo_sync import PairingCounts
+from apanet_ros.statistics import NodeStatistics
+from apanet_ros.stereo_sync import CameraInfoCache, PairingCounts
+from apanet_ros.wire import WireImage
 from apanet_ros.worker import NewestWorker
 
 if TYPE_CHECKING:
     from apanet_core import StereoDerainer
 
-AnyImage: TypeAlias = Image | CompressedImage
+AnyImage: TypeAlias = WireImage | CompressedImage
 Pair = tuple[AnyImage, AnyImage, float]  # left, right, time.monotonic() of arrival
 HOUSEKEEPING_S = 0.1
-SLEEP_AFTER_S = 2.0
 
 
 class DerainNode(LifecycleNode):
@@ -45,16 +49,23 @@ class DerainNode(LifecycleNode):
 
     def __init__(self, **options: Any) -> None:
         super().__init__("derain", **options)
+        refuse_impossible_transitions(self)
         parameters.declare(self)
+        for given, meant in parameters.misspelt(self).items():
+            self.get_logger().warning(f"there is no parameter {given!r}: did you mean {meant!r}?")
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        self._derainer: StereoDerainer | None = None
-        self._inputs: StereoInputs | None = None
+        self._derainer: PatientDerainer | None = None
         self._worker: NewestWorker[Pair] | None = None
         self._outputs: StereoOutputs | None = None
         self._enabled = True
         self._stats = NodeStatistics()
         self._counts = PairingCounts([0, 0])
-        self._failed_before = (0, 0)  # failures, and those of the network, at the last report
+        self._infos = {side: CameraInfoCache() for side in SIDES}
+        self._listener = Listener(self, self._on_pair, self._check, self._on_refused, self._infos, self._counts)
+        self._reporter: Reporter | None = None
+        self._service: Any = None
+        self._periodic: list[Any] = []  # timers
+        self.stopping: Callable[[], bool] = lambda: False  # whether the process is to end; loading is then cut short
 
     # Lifecycle
 
@@ -63,19 +74,20 @@ class DerainNode(LifecycleNode):
         """Load the model and create the outputs."""
         try:
             self._current = p = parameters.read(self)
-            self._derainer = self.make_derainer(p)
+            self._derainer = PatientDerainer(partial(self.make_derainer, p), self._limits, self.stopping)
             if p.warmup_width and p.warmup_height:
                 self._derainer.warm_up(p.warmup_height, p.warmup_width)
         except Exception as error:  # noqa: BLE001 (a wrong parameter must not kill the process)
-            self.get_logger().error(f"cannot configure: {error}")
+            if not self.stopping():
+                self.get_logger().error(f"cannot configure: {error}")
             self._release()
             return TransitionCallbackReturn.FAILURE
         engine = self._derainer.engine
-        self._engine = f"{engine.name}, {engine.device}, {engine.precision}"
-        self.get_logger().info(f"model {p.model} on {self._engine}")
+        self.get_logger().info(f"model {p.model} on {engine.name}, {engine.device}, {engine.precision}")
         self._process_pair = PairProcessor(self._derainer)
         self._outputs = StereoOutputs(self)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        words = {"model": p.model, "engine": engine.name, "device": engine.device, "precision": engine.precision}
+        self._reporter = Reporter(self, self._counts, self._stats, words)
         self._service = self.create_service(SetBool, "~/enable", self._on_enable)
         return TransitionCallbackReturn.SUCCESS
 
@@ -83,12 +95,12 @@ class DerainNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start taking pairs."""
         self._worker = NewestWorker(self._process, self._on_failure)
-        self._heard_at = -math.inf
-        self._quiet_since, self._received_before = time.monotonic(), list(self._counts.received)
-        self._asleep_said = False
+        self._listener.start()
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
-        self._housekeeping = self.create_timer(HOUSEKEEPING_S, self._keep_house, clock=steady)
-        self._report = self.create_timer(1.0, self._publish_diagnostics, clock=steady)
+        self._periodic = [
+            self.create_timer(HOUSEKEEPING_S, self._keep_house, clock=steady),
+            self.create_timer(1.0, self._publish_diagnostics, clock=steady),
+        ]
         self._keep_house()
         return super().on_activate(state)
 
@@ -123,77 +135,64 @@ class DerainNode(LifecycleNode):
             p.model, p.engine, p.device, p.precision, p.max_disparity, p.tile, p.tile_overlap, p.compiled
         )
 
+    def _limits(self) -> tuple[float, float]:
+        return self._current.network_timeout_s, self._current.first_pair_timeout_s
+
     def autostart(self) -> bool:
         """Configure and activate, unless the parameter says no; False when that failed."""
         if not self.get_parameter("autostart").value:
             return True
         done = TransitionCallbackReturn.SUCCESS
-        return bool(self.trigger_configure() == done and self.trigger_activate() == done)
+        return self.stopping() or bool(self.trigger_configure() == done and self.trigger_activate() == done)
 
     def _stop(self) -> None:
         if self._worker is None:
             return
-        self.destroy_timer(self._housekeeping)
-        self.destroy_timer(self._report)
-        self._sleep()
+        for timer in self._periodic:
+            self.destroy_timer(timer)
+        self._periodic = []
+        self._listener.sleep()
         if not self._worker.stop():
             self.get_logger().warning("the pair at hand takes long; not waiting for it")
         self._worker = None
 
     def _release(self) -> None:
         if self._derainer is not None:
-            self._derainer.close()
+            if not self._derainer.close():
+                self.get_logger().warning("the network is busy; not waiting for it")
             self._derainer = None
         if self._outputs is not None:
             self._outputs.close()
             self._outputs = None
-            self.destroy_publisher(self._diagnostics)
+        if self._reporter is not None:
+            self._reporter.close()
+            self._reporter = None
+        if self._service is not None:
             self.destroy_service(self._service)
+            self._service = None
 
     # Receiving: the executor's thread
 
     @guarded
     def _keep_house(self) -> None:
-        """Follow the subscribers, the publishers' reliability and the parameters; say why nothing pairs."""
-        now = time.monotonic()
+        """Follow the parameters, the subscribers and the publishers."""
         self._current = p = parameters.read(self)
-        if not p.lazy or (self._outputs is not None and self._outputs.has_listeners()):
-            self._heard_at = now
-        if now - self._heard_at > SLEEP_AFTER_S:
-            if not self._asleep_said:
-                self.get_logger().info("nobody subscribes to derained/*: asleep until somebody does")
-                self._asleep_said = True
-            self._sleep()
-        elif self._inputs is None:
-            compressed = p.image_transport == "compressed"
-            self._inputs = StereoInputs(
-                self, self._on_pair, p.pairing_tolerance_s, p.queue_size, p.input_reliability, compressed
-            )
-            self._inputs.synchronizer.matcher.counts = self._counts
-            self._asleep_said = False
-            self._quiet_since, self._received_before = now, list(self._counts.received)
-            self.get_logger().info(f"listening to {self._inputs.describe()}")
-        elif self._inputs.renew():
-            self.get_logger().info(f"subscribed again, {self._inputs.reliability.name} as the publishers are")
-        else:
-            self._inputs.synchronizer.matcher.tolerance_ns = round(1e9 * p.pairing_tolerance_s)
-            if self._nothing_pairs(now) or (now - self._quiet_since > LOG_EVERY_S and not self._counts.paired):
-                reason = self._inputs.why_nothing_pairs(self._received_before)
-                self.get_logger().warning(reason, throttle_duration_sec=LOG_EVERY_S)
+        self._listener.keep(p, wanted=not p.lazy or (self._outputs is not None and self._outputs.has_listeners()))
 
-    def _nothing_pairs(self, now: float) -> bool:
-        """Whether images kept coming for a while without a pair."""
-        quiet = now - self._quiet_since > LOG_EVERY_S and self._inputs is not None
-        return quiet and self._counts.received != self._received_before
+    def callback_failed(self, callback: str, error: Exception) -> None:
+        """Count and log what a callback raised."""
+        self._stats.add_failure(f"{callback}: {error}")
+        self.get_logger().error(f"{callback} failed: {error}", throttle_duration_sec=LOG_EVERY_S)
 
-    def _sleep(self) -> None:
-        if self._inputs is not None:
-            self._inputs.close()
-            self._inputs = None
+    def _check(self, image: AnyImage) -> None:
+        checked_size(image, self._current.max_megapixels)
+
+    def _on_refused(self, side: str, error: Exception) -> None:
+        self._stats.add_failure(f"{side} image refused: {error}")
+        self.get_logger().error(f"{side} image refused: {error}", throttle_duration_sec=LOG_EVERY_S)
 
     @guarded
     def _on_pair(self, left: AnyImage, right: AnyImage) -> None:
-        self._quiet_since, self._received_before = time.monotonic(), list(self._counts.received)
         if self._worker is not None and not self._worker.put((left, right, time.monotonic())):
             self._stats.add_replaced()
 
@@ -209,30 +208,28 @@ class DerainNode(LifecycleNode):
 
     @guarded
     def _publish_diagnostics(self) -> None:
-        failures = (self._stats.failed, self._stats.network_failed)
-        failed, network_failed = (now > before for now, before in zip(failures, self._failed_before))
-        self._failed_before = failures
-        warning = ""
-        if failed:
-            warning = self._stats.last_error
-        elif self._nothing_pairs(time.monotonic()):
-            warning = "images arrive, but none pair"
         state = "deraining" if self._enabled else "disabled: pairs pass through"
-        if self._inputs is None:
+        inputs = self._listener.inputs
+        if inputs is None:
             state = "asleep: nobody subscribes"
-        name, now = self.get_fully_qualified_name(), self.get_clock().now().to_msg()
-        self._diagnostics.publish(
-            diagnostic_array(name, now, self._counts, self._stats, self._engine, state, warning, network_failed)
+        if self._reporter is None:
+            return
+        self._reporter.publish(
+            state,
+            self._listener.why_nothing_pairs(),
+            self._derainer.hangs_for() if self._derainer else None,
+            inputs.subscriptions() if inputs else [],
+            self._outputs.publishers() if self._outputs else [],
         )
 
     # Deraining: the worker's thread
 
     def _process(self, pair: Pair) -> None:
         left, right, arrived = pair
-        inputs, outputs, worker, p = self._inputs, self._outputs, self._worker, self._current
-        if inputs is None or outputs is None or worker is None:
+        outputs, worker, p = self._outputs, self._worker, self._current
+        if outputs is None or worker is None:
             return
-        answer = self._process_pair(left, right, p) if self._enabled else Answer()
+        answer = self._process_pair(left, right, p, self._enabled)
         if not worker.is_current():  # the node was deactivated meanwhile
             return
         if answer.failure:
@@ -241,11 +238,21 @@ class DerainNode(LifecycleNode):
             self.get_logger().error(f"pair {what}: {answer.failure}", throttle_duration_sec=LOG_EVERY_S)
             if p.on_failure == "drop":
                 return
+        messages, missing = [], []
         for side, source, clean in zip(SIDES, (left, right), answer.clean or (None, None)):
-            info = inputs.infos[side].beside(source)
+            info = self._infos[side].beside(source, answer.size)
             if info is None:
-                self.get_logger().warning(f"no CameraInfo for the {side} view yet", throttle_duration_sec=LOG_EVERY_S)
-            outputs.publish(side, source, clean, info, p.jpeg_quality)
+                missing.append(side)
+            messages += outputs.messages(side, source, clean, info, p.jpeg_quality)
+        if not worker.is_current():  # encoding takes its time
+            return
+        for publisher, message in messages:
+            publisher.publish(message)
+        if missing:
+            views = " and ".join(missing)
+            self.get_logger().warning(
+                f"no CameraInfo of that size for the {views} view yet", throttle_duration_sec=LOG_EVERY_S
+            )
         if answer.level is not None:
             outputs.publish_level(answer.level)
         self._stats.add_published(time.monotonic() - arrived, answer.bypassed, answer.level)
@@ -256,7 +263,7 @@ class DerainNode(LifecycleNode):
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node until it is told to stop.
+    """Run the node until it is told to stop; the process ends with it.
 
     Args:
         args: command line, ROS arguments included; that of the process when None.

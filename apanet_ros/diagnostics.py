@@ -2,117 +2,129 @@
 
 from __future__ import annotations
 
-import statistics
-import threading
-from collections import deque
-from dataclasses import dataclass, field
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from apanet_ros.qos_report import QosWatch
+from apanet_ros.statistics import NodeStatistics
 from apanet_ros.stereo_sync import PairingCounts
 
 
-@dataclass
-class NodeStatistics:
-    """Counters of the data path; the worker and the receiving thread both write.
+class Rates:
+    """Counts per second on the node's clock, from one report to the next."""
 
-    Attributes:
-        published: pairs published.
-        replaced: pairs dropped because a newer one came before their turn.
-        failed: pairs or messages that could not be processed.
-        network_failed: those of them that the network failed on.
-        bypassed: pairs that passed untouched because they were dry.
-        rain_level: measured last.
-        last_error: what went wrong last.
-        latency_s: time from the arrival of a pair's second image to its publication, of the last 100 pairs.
-    """
+    def __init__(self) -> None:
+        self._before: tuple[int, dict[str, int]] | None = None
 
-    published: int = 0
-    replaced: int = 0
-    failed: int = 0
-    network_failed: int = 0
-    bypassed: int = 0
-    rain_level: float | None = None
-    last_error: str = ""
-    latency_s: deque[float] = field(default_factory=lambda: deque(maxlen=100))
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def add_published(self, latency_s: float, bypassed: bool = False, rain_level: float | None = None) -> None:
-        """Count a published pair."""
-        with self._lock:
-            self.published += 1
-            self.bypassed += bypassed
-            self.rain_level = rain_level
-            self.latency_s.append(latency_s)
-
-    def add_replaced(self) -> None:
-        """Count a pair that a newer one pushed out."""
-        with self._lock:
-            self.replaced += 1
-
-    def add_failure(self, reason: str, of_network: bool = False) -> None:
-        """Count a failure."""
-        with self._lock:
-            self.failed += 1
-            self.network_failed += of_network
-            self.last_error = reason
-
-    def latency_ms(self) -> tuple[float, float] | None:
-        """Median and 95th percentile of the recent latencies."""
-        with self._lock:
-            values = sorted(1000 * value for value in self.latency_s)
-        return (statistics.median(values), values[int(0.95 * (len(values) - 1))]) if values else None
+    def __call__(self, now_ns: int, counts: dict[str, int]) -> dict[str, float]:
+        """Take the counts of now; the rates since the last call, none where the clock stood still or went back."""
+        before, self._before = self._before, (now_ns, counts)
+        if before is None or now_ns <= before[0]:
+            return {}
+        return {name: (count - before[1][name]) / (now_ns - before[0]) * 1e9 for name, count in counts.items()}
 
 
-def diagnostic_array(
-    name: str,
-    now: object,
-    counts: PairingCounts,
-    stats: NodeStatistics,
-    engine: str,
-    state: str,
-    warning: str,
-    is_error: bool = False,
-) -> DiagnosticArray:
-    """Build the message.
+def memory_mib() -> dict[str, float]:
+    """What the process holds: of main memory, where /proc tells, and of the GPU's, where torch uses one."""
+    found = {}
+    try:
+        with open("/proc/self/statm") as file:
+            found["memory MiB"] = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    except OSError:
+        pass
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        devices = range(torch.cuda.device_count())
+        found["GPU memory MiB"] = sum(torch.cuda.memory_reserved(device) for device in devices) / 2**20
+    return found
+
+
+class Reporter:
+    """Publishes one status, and logs who is on the node's topics and cannot talk to it.
 
     Args:
-        name: of the node.
-        now: builtin_interfaces/Time on the node's clock.
+        node: the rclpy node.
         counts: what the synchroniser saw.
         stats: what the data path did.
-        engine: engine, device and precision in words.
-        state: whether the node derains, passes through or sleeps.
-        warning: what is wrong at the moment; empty when nothing is.
-        is_error: whether that means that no pair is cleaned.
-
-    Returns:
-        An array of one status.
+        model: model, engine, device and precision in words.
     """
-    level = DiagnosticStatus.WARN if warning else DiagnosticStatus.OK
-    if warning and is_error:
-        level = DiagnosticStatus.ERROR
-    status = DiagnosticStatus(name=f"{name}: derain", hardware_id=engine, level=level, message=warning or state)
-    latency = stats.latency_ms()
-    values = {
-        "left images": counts.received[0],
-        "right images": counts.received[1],
-        "pairs": counts.paired,
-        "unpaired images": counts.unpaired,
-        "late images": counts.late,
-        "time jumps": counts.time_jumps,
-        "pairs published": stats.published,
-        "pairs dropped for newer ones": stats.replaced,
-        "pairs bypassed as dry": stats.bypassed,
-        "rain level": "" if stats.rain_level is None else f"{stats.rain_level:.2f}",
-        "failures": stats.failed,
-        "failures of the network": stats.network_failed,
-        "last error": stats.last_error,
-        "latency median ms": f"{latency[0]:.1f}" if latency else "",
-        "latency p95 ms": f"{latency[1]:.1f}" if latency else "",
-        "engine": engine,
-    }
-    status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-    array = DiagnosticArray(status=[status])
-    array.header.stamp = now
-    return array
+
+    def __init__(self, node: Any, counts: PairingCounts, stats: NodeStatistics, model: dict[str, str]) -> None:
+        self._node, self._counts, self._stats, self._model = node, counts, stats, model
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._rates = Rates()
+        self._qos = QosWatch(node)
+        self._failed_before = stats.failed, stats.network_failed
+
+    def publish(
+        self,
+        state: str,
+        problem: str,
+        hangs_s: float | None,
+        subscriptions: Iterable[Any],
+        publishers: Iterable[Any],
+    ) -> None:
+        """Look at everything and publish it.
+
+        Args:
+            state: whether the node derains, passes through or sleeps.
+            problem: why no pairs come; empty when nothing is wrong with that.
+            hangs_s: for how long the network has been at one pair that should be done; None while all is well.
+            subscriptions: the node's.
+            publishers: the node's.
+        """
+        failures = self._stats.failed, self._stats.network_failed
+        failed, network_failed = (now > before for now, before in zip(failures, self._failed_before))
+        self._failed_before = failures
+        mismatches = self._qos.look(subscriptions, publishers)
+        level, message = DiagnosticStatus.OK, state
+        if hangs_s is not None:
+            level = DiagnosticStatus.ERROR
+            message = f"the network hangs, for {hangs_s:.0f} s so far: restart the node unless it comes back"
+        elif failed:
+            level = DiagnosticStatus.ERROR if network_failed else DiagnosticStatus.WARN
+            message = self._stats.last_error
+        elif mismatches or problem:
+            level, message = DiagnosticStatus.WARN, "; ".join(mismatches) or problem
+        name, now = self._node.get_fully_qualified_name(), self._node.get_clock().now()
+        status = DiagnosticStatus(
+            name=f"{name}: derain", hardware_id=self._model["device"], level=level, message=message
+        )
+        values = self._values(now.nanoseconds)
+        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+        array = DiagnosticArray(status=[status])
+        array.header.stamp = now.to_msg()
+        self._publisher.publish(array)
+
+    def close(self) -> None:
+        """Drop the publisher."""
+        self._node.destroy_publisher(self._publisher)
+
+    def _values(self, now_ns: int) -> dict[str, object]:
+        counts, stats, latency = self._counts, self._stats, self._stats.latency_ms()
+        images = {"left images": counts.received[0], "right images": counts.received[1]}
+        published = {"pairs published": stats.published}
+        rates = self._rates(now_ns, {**images, **published})
+        return {
+            **images,
+            "pairs": counts.paired,
+            "unpaired images": counts.unpaired,
+            "late images": counts.late,
+            "time jumps": counts.time_jumps,
+            **published,
+            "pairs dropped for newer ones": stats.replaced,
+            "pairs bypassed as dry": stats.bypassed,
+            "rain level": "" if stats.rain_level is None else f"{stats.rain_level:.2f}",
+            "failures": stats.failed,
+            "failures of the network": stats.network_failed,
+            "last error": stats.last_error,
+            "latency median ms": f"{latency[0]:.1f}" if latency else "",
+            "latency p95 ms": f"{latency[1]:.1f}" if latency else "",
+            **{f"{name} per s": f"{rates[name]:.1f}" if name in rates else "" for name in (*images, *published)},
+            **{name: f"{value:.0f}" for name, value in memory_mib().items()},
+            **self._model,
+        }

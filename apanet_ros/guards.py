@@ -26,14 +26,30 @@ def logged(transition: Transition) -> Transition:
     return wrapped
 
 
+def refuse_impossible_transitions(node: Any) -> None:
+    """Let a transition that the state does not allow be answered with no: up to Jazzy it ends the process in rclpy."""
+    service = node._service_change_state
+    change_state = service.callback
+
+    def answer(request: Any, response: Any) -> Any:
+        try:
+            return change_state(request, response)
+        except Exception as error:  # noqa: BLE001 (rclpy's RCLError is not public)
+            node.get_logger().error(f"transition refused: {error}")
+            response.success = False
+            return response
+
+    service.callback = answer
+
+
 def guarded(callback: Callable[..., None]) -> Callable[..., None]:
-    """Log what a callback raises: in rclpy it would end the process."""
+    """Hand what a callback raises to the node's `callback_failed`: in rclpy it would end the process."""
 
     @functools.wraps(callback)
     def wrapped(node: Any, *args: Any) -> None:
         try:
             callback(node, *args)
         except Exception as error:  # noqa: BLE001
-            node.get_logger().error(f"{callback.__name__} failed: {error}", throttle_duration_sec=LOG_EVERY_S)
+            node.callback_failed(callback.__name__.strip("_"), error)
 
     return wrapped

@@ -1,17 +1,54 @@
-"""rclpy's sensor_msgs/Image and CompressedImage around apanet_core's codecs, with as few copies as they allow."""
+"""CompressedImage and cv_bridge around apanet_core's codecs."""
 
 from __future__ import annotations
 
 from array import array
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CompressedImage
 
 from apanet_core.runtime import compressed, encodings
 from apanet_core.runtime.encodings import RawImage
 
-decode, view_of, ENCODINGS = encodings.decode, encodings.view_of, encodings.ENCODINGS
+BYTES_PER_PX = 8  # of 16 bits and four channels, the most there is; rows may have padding, within reason
+
+
+def checked_size(message: Any, max_megapixels: float) -> tuple[int, int]:
+    """Check what an image claims to be before anything is allocated for it.
+
+    Args:
+        message: Image or CompressedImage.
+        max_megapixels: the most a view may have.
+
+    Returns:
+        Height and width in px.
+
+    Raises:
+        ValueError: a size above the limit, fields and data that do not fit together, or an encoding that nothing reads.
+    """
+    is_compressed = isinstance(message, CompressedImage)
+    height, width = compressed.size_of(message) if is_compressed else (message.height, message.width)
+    if height * width > 1e6 * max_megapixels:
+        raise ValueError(
+            f"expected at most {max_megapixels:g} megapixels, got {width}x{height}, which is "
+            f"{height * width / 1e6:.1f}: publish smaller images, or raise max_megapixels"
+        )
+    if len(message.data) > 1e6 * max_megapixels * BYTES_PER_PX:
+        raise ValueError(
+            f"expected at most {max_megapixels * BYTES_PER_PX:g} MB, {BYTES_PER_PX} for each of max_megapixels, got "
+            f"{len(message.data) / 1e6:.1f} MB for {width}x{height} px: publish rows with less padding"
+        )
+    if is_compressed:
+        compressed.check_complete(message)
+    elif message.encoding in encodings.ENCODINGS or not _has_cv_bridge():
+        encodings.view_of(message)
+    return height, width
+
+
+def _has_cv_bridge() -> bool:
+    return find_spec("cv_bridge") is not None
 
 
 def unpacked(message: Any) -> Any:
@@ -21,10 +58,10 @@ def unpacked(message: Any) -> Any:
     """
     if isinstance(message, CompressedImage):
         return compressed.decompress(message)
-    return message if message.encoding in ENCODINGS else _through_cv_bridge(message)
+    return message if message.encoding in encodings.ENCODINGS else _through_cv_bridge(message)
 
 
-def _through_cv_bridge(message: Image) -> Any:
+def _through_cv_bridge(message: Any) -> Any:
     try:
         from cv_bridge import CvBridge
     except ImportError:
@@ -34,27 +71,6 @@ def _through_cv_bridge(message: Image) -> Any:
     except Exception as error:  # cv_bridge raises its own, OpenCV's and TypeError
         raise ValueError(f"encoding {message.encoding!r}: cv_bridge cannot make rgb8 of it: {error}") from error
     return RawImage("rgb8", rgb.shape[0], rgb.shape[1], rgb.strides[0], 0, rgb)
-
-
-def encode(rgb: np.ndarray, source: Any) -> Image:
-    """Make the message that answers `source`.
-
-    Args:
-        rgb: (H, W, 3) uint8.
-        source: sensor_msgs/Image whose header, encoding, byte order and alpha channel are taken over.
-
-    Returns:
-        An Image whose rows have no padding; rgb8 or rgb16 where `source` is in a camera's own encoding (Bayer, YUV).
-    """
-    return image_message(encodings.encode(rgb, source), source.header)
-
-
-def image_message(image: RawImage, header: Any) -> Image:
-    """An Image of these pixels."""
-    message = Image(header=header, height=image.height, width=image.width, encoding=image.encoding, step=image.step)
-    message.is_bigendian = image.is_bigendian
-    message.data = _byte_array(np.ascontiguousarray(image.data).data)
-    return message
 
 
 def compressed_message(image: RawImage, source: Any, jpeg_quality: int) -> CompressedImage:
@@ -73,12 +89,6 @@ def compressed_message(image: RawImage, source: Any, jpeg_quality: int) -> Compr
     else:
         codec, name = compressed.codec_and_format(image)
     message = CompressedImage(header=source.header, format=name)
-    message.data = _byte_array(memoryview(compressed.compress(image, codec, jpeg_quality)))
+    # rclpy checks every element of anything but an array, which takes seconds
+    message.data = array("B", compressed.compress(image, codec, jpeg_quality))
     return message
-
-
-def _byte_array(data: memoryview) -> array[int]:
-    """The bytes as an array: rclpy checks every element of anything else, which takes seconds."""
-    result = array("B")
-    result.frombytes(data.cast("B"))
-    return result

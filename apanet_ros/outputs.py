@@ -10,11 +10,16 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Float32
 
 from apanet_core.runtime import encodings
-from apanet_core.runtime.encodings import RawImage
-from apanet_ros.image_codec import compressed_message, image_message, unpacked
-from apanet_ros.inputs import SIDES
+from apanet_core.runtime.encodings import RawImage, keeps_encoding
+from apanet_ros.image_codec import compressed_message, unpacked
+from apanet_ros.inputs import SIDES, compressed_topic
+from apanet_ros.wire import WireImage, write_image
 
-_TYPES = {"image_rect": Image, "image_rect/compressed": CompressedImage, "camera_info": CameraInfo}
+
+def _passed(source: Any) -> RawImage:
+    """The pixels that came, in the encoding in which clean ones would go out."""
+    image = unpacked(source)
+    return encodings.encode(encodings.decode(image), image)
 
 
 class StereoOutputs:
@@ -29,42 +34,49 @@ class StereoOutputs:
         self._publishers = {
             (side, name): self._publisher(message_type, f"derained/{side}/{name}")
             for side in SIDES
-            for name, message_type in _TYPES.items()
+            for name, message_type in (("image_rect", Image), ("camera_info", CameraInfo))
         }
+        for side in SIDES:
+            topic = compressed_topic(node, f"derained/{side}/image_rect")
+            self._publishers[side, "compressed"] = self._publisher(CompressedImage, topic)
         self._level = node.create_lifecycle_publisher(Float32, "~/rain_level", 10)
 
     def has_listeners(self) -> bool:
         """Whether anybody subscribes to anything."""
-        publishers = [*self._publishers.values(), self._level]
-        return any(publisher.get_subscription_count() for publisher in publishers)
+        return any(publisher.get_subscription_count() for publisher in self.publishers())
 
-    def publish(self, side: str, source: Any, clean: RawImage | None, info: Any, jpeg_quality: int) -> None:
-        """Publish one view.
+    def publishers(self) -> list[Any]:
+        """Those of rclpy."""
+        return [*self._publishers.values(), self._level]
+
+    def messages(
+        self, side: str, source: Any, clean: RawImage | None, info: Any, jpeg_quality: int
+    ) -> list[tuple[Any, Any]]:
+        """What to publish for one view; made before any of the pair goes out, so that no half of one does.
 
         Args:
             side: "left" or "right".
-            source: the Image or CompressedImage that came.
+            source: the WireImage or CompressedImage that came.
             clean: what was made of it; None passes it untouched.
             info: its CameraInfo, or None.
             jpeg_quality: of the compressed image, which is made when somebody subscribes to it.
+
+        Returns:
+            Publishers and their messages.
         """
+        messages = []
         if info is not None:
-            self._publishers[side, "camera_info"].publish(info)
-        came_compressed = isinstance(source, CompressedImage)
-        compressed = self._publishers[side, "image_rect/compressed"]
+            messages.append((self._publishers[side, "camera_info"], info))
+        compressed, raw = (self._publishers[side, name] for name in ("compressed", "image_rect"))
         if compressed.get_subscription_count():
-            if clean is None and came_compressed:
-                compressed.publish(source)
-            else:
-                image = clean or encodings.encode(encodings.decode(source), source)
-                compressed.publish(compressed_message(image, source, jpeg_quality))
-        raw = self._publishers[side, "image_rect"]
-        if clean is not None:
-            raw.publish(image_message(clean, source.header))
-        elif not came_compressed:
-            raw.publish(source)
-        elif raw.get_subscription_count():
-            raw.publish(image_message(unpacked(source), source.header))
+            untouched = clean is None and isinstance(source, CompressedImage)
+            message = source if untouched else compressed_message(clean or _passed(source), source, jpeg_quality)
+            messages.append((compressed, message))
+        if raw.get_subscription_count():
+            untouched = clean is None and isinstance(source, WireImage) and keeps_encoding(source.encoding)
+            message = source.serialized if untouched else write_image(clean or _passed(source), source.header)
+            messages.append((raw, message))
+        return messages
 
     def publish_level(self, level: float) -> None:
         """Publish the rain level."""
@@ -72,7 +84,7 @@ class StereoOutputs:
 
     def close(self) -> None:
         """Drop the publishers."""
-        for publisher in (*self._publishers.values(), self._level):
+        for publisher in self.publishers():
             self._node.destroy_lifecycle_publisher(publisher)
 
     def _publisher(self, message_type: type, topic: str) -> Any:

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 
 from apanet_core.runtime import encodings
-from apanet_core.runtime.derainer import check_pair
 from apanet_core.runtime.encodings import RawImage
-from apanet_ros.bypass import GRID_PX, DryBypass, rain_level
-from apanet_ros.image_codec import unpacked
+from apanet_core.runtime.sizes import check_sizes
+from apanet_ros.bypass import SAMPLED_ROWS, DryBypass, rain_level
+from apanet_ros.image_codec import checked_size, unpacked
 from apanet_ros.parameters import NodeParameters
 
 Views = tuple[np.ndarray, np.ndarray]
@@ -28,12 +29,14 @@ class Answer:
         level: rain level, the last measured while bypassed; None while nothing measures it.
         failure: why the network could not clean it; empty when nothing went wrong.
         bypassed: whether the pair passes because it is dry.
+        size: height and width of the views in px.
     """
 
     clean: list[RawImage] | None = None
     level: float | None = None
     failure: str = ""
     bypassed: bool = False
+    size: tuple[int, int] = (0, 0)
 
 
 class PairProcessor:
@@ -49,13 +52,14 @@ class PairProcessor:
         self._bypass = DryBypass(clock)
         self._level: float | None = None
 
-    def __call__(self, left: Any, right: Any, parameters: NodeParameters) -> Answer:
+    def __call__(self, left: Any, right: Any, parameters: NodeParameters, enabled: bool = True) -> Answer:
         """Clean a pair.
 
         Args:
             left: Image or CompressedImage.
             right: likewise.
             parameters: in force.
+            enabled: whether to clean it, or only to check that it is a pair.
 
         Returns:
             What to publish.
@@ -63,20 +67,25 @@ class PairProcessor:
         Raises:
             ValueError: a message that cannot be read, or views of two sizes.
         """
+        size, right_size = (checked_size(message, parameters.max_megapixels) for message in (left, right))
+        check_sizes(size, right_size)
+        if not enabled:
+            return Answer(size=size)
         if not self._bypass.should_run(parameters.bypass):
-            return Answer(level=self._level, bypassed=True)
+            return Answer(level=self._level, bypassed=True, size=size)
         sources = [unpacked(message) for message in (left, right)]
         rainy = encodings.decode(sources[0]), encodings.decode(sources[1])
-        check_pair(*rainy)
         try:
             clean = self._derain(*rainy)
             check_usable(rainy, clean)
         except Exception as error:  # noqa: BLE001 (an engine fails in its own types; the next pair may go well)
-            return Answer(failure=f"the network failed: {' '.join(str(error).split()) or type(error).__name__}")
+            reason = " ".join(str(error).split()) or type(error).__name__
+            return Answer(failure=f"the network failed: {reason}", size=size)
         self._level = rain_level(rainy, clean)
         if self._bypass.measured(self._level, parameters.bypass):
-            return Answer(level=self._level, bypassed=True)
-        return Answer([encodings.encode(view, source) for view, source in zip(clean, sources)], self._level)
+            return Answer(level=self._level, bypassed=True, size=size)
+        answers = [encodings.encode(view, source) for view, source in zip(clean, sources)]
+        return Answer(answers, self._level, size=size)
 
 
 def check_usable(rainy: Views, clean: Views) -> None:
@@ -84,9 +93,12 @@ def check_usable(rainy: Views, clean: Views) -> None:
 
     Values that are not finite become one flat colour on their way to uint8.
     """
+    if len(clean) != 2:
+        raise ValueError(f"expected two views, got {len(clean)}")
     for before, after in zip(rainy, clean):
         if after.shape != before.shape or after.dtype != np.uint8:
             raise ValueError(f"expected {before.shape} uint8, got {after.shape} {after.dtype}")
-        grid = after[::GRID_PX, ::GRID_PX]
-        if grid.min() == grid.max() and np.ptp(before[::GRID_PX, ::GRID_PX]) > 64:
-            raise ValueError(f"the output is one flat colour, {grid.min()}: values were not finite")
+        rows = after[SAMPLED_ROWS]
+        darkest, brightest, *_ = cv2.minMaxLoc(rows.reshape(rows.shape[0], -1))
+        if darkest == brightest and np.ptp(before[SAMPLED_ROWS]) > 64:
+            raise ValueError(f"the output is one flat colour, {darkest:.0f}: values were not finite")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ _DECLARATIONS: dict[str, tuple[Any, str, tuple[float, float] | None]] = {
         None,
     ),
     "device": ("auto", "auto, cpu, cuda or cuda:N.", None),
-    "precision": ("auto", "auto, float32, float16 or bfloat16; auto is float16 on CUDA, else float32.", None),
+    "precision": ("auto", "auto, float32, float16 or bfloat16; auto is float16 for torch on CUDA, else float32.", None),
     "compiled": (False, "Compile the torch engine, with CUDA graphs on CUDA; the first pair of a size waits.", None),
     "max_disparity": (0, "Cap of parallax attention in px; 0 keeps that of the checkpoint.", (0, 8192)),
     "tile": (0, "Rows to derain at a time where memory is short; 0 takes whole images.", (0, 8192)),
@@ -37,11 +38,22 @@ _DECLARATIONS: dict[str, tuple[Any, str, tuple[float, float] | None]] = {
     "image_transport": ("raw", "raw or compressed: the kind of input images.", None),
     "jpeg_quality": (95, "Of derained/*/image_rect/compressed where the input did not come as PNG.", (1, 100)),
     "bypass_when_dry": (False, "Pass pairs through untouched, at no cost, while there is no rain.", None),
-    "dry_threshold": (0.5, "Rain level (mean change in grey levels) below which a pair is dry.", (0.0, 255.0)),
-    "wet_threshold": (1.0, "Rain level above which the bypass ends; at least dry_threshold.", (0.0, 255.0)),
+    "dry_threshold": (0.6, "Rain level (mean change in grey levels) below which a pair is dry.", (0.0, 255.0)),
+    "wet_threshold": (0.9, "Rain level above which the bypass ends; at least dry_threshold.", (0.0, 255.0)),
     "dry_pairs": (10, "Dry pairs in a row that begin the bypass.", (1, 10000)),
     "recheck_s": (2.0, "While bypassing, run the network on one pair in so many seconds.", (0.0, 3600.0)),
     "on_failure": ("passthrough", "passthrough or drop: what to do with a pair that the network fails on.", None),
+    "network_timeout_s": (
+        30.0,
+        "A pair that is in the network for longer follows on_failure, and so do those after it until it comes back.",
+        (0.1, 3600.0),
+    ),
+    "first_pair_timeout_s": (
+        600.0,
+        "The same for the first pair of a size with compiled or tensorrt, which build for it.",
+        (0.1, 86400.0),
+    ),
+    "max_megapixels": (16.0, "Images of more are refused before anything is allocated for them.", (0.001, 1000.0)),
     "lazy": (True, "Take images only while somebody subscribes to an output.", None),
     "autostart": (True, "Configure and activate at start; false waits for a lifecycle manager.", None),
 }
@@ -95,6 +107,9 @@ class NodeParameters:
     dry_pairs: int
     recheck_s: float
     on_failure: str
+    network_timeout_s: float
+    first_pair_timeout_s: float
+    max_megapixels: float
     lazy: bool
     autostart: bool
 
@@ -120,6 +135,16 @@ def declare(node: Any) -> None:
         elif limits:
             descriptor.integer_range = [IntegerRange(from_value=int(limits[0]), to_value=int(limits[1]), step=1)]
         node.declare_parameter(name, default, descriptor)
+
+
+def misspelt(node: Any) -> dict[str, str]:
+    """Names the node was given that it does not have and that are nearly one it has -> that one.
+
+    Others are left alone: a parameter file may serve several nodes. rclpy has no public way to ask what was given.
+    """
+    given = [name for name in getattr(node, "_parameter_overrides", {}) if not node.has_parameter(name)]
+    nearest = {name: difflib.get_close_matches(name, _DECLARATIONS, n=1, cutoff=0.8) for name in given}
+    return {name: close[0] for name, close in nearest.items() if close}
 
 
 def read(node: Any) -> NodeParameters:

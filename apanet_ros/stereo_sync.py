@@ -19,6 +19,7 @@ except ImportError:
 LEFT, RIGHT = 0, 1
 TIME_JUMP_NS = 500_000_000  # a stamp that falls back further means that time itself was set back
 LATE_IN_A_ROW = 3  # so many messages in a row from the past mean the same, for a bag shorter than that
+PERIODS_KEPT = 100  # of each stream; both views may drop frames for so long before their period seems longer than it is
 PERIODS_TO_TRUST = 3  # so many periods must have been seen before the shortest is taken for the cameras'
 
 
@@ -32,7 +33,7 @@ class PairingCounts:
         unpaired: messages given up because their partner never came.
         late: messages older than a pair already made.
         time_jumps: how often time went backwards.
-        nearest_ns: smallest stamp difference between the views that was too large to pair, since the last pair.
+        nearest_ns: stamp difference of the last message to the nearest of the other view, where that was no pair.
     """
 
     received: list[int]
@@ -64,7 +65,7 @@ class PairMatcher:
         self.depth = depth
         self.counts = PairingCounts([0, 0])
         self._waiting: tuple[dict[int, Any], dict[int, Any]] = ({}, {})  # stamp -> item, in the order of arrival
-        self._periods: tuple[deque[int], deque[int]] = (deque(maxlen=10), deque(maxlen=10))
+        self._periods: tuple[deque[int], deque[int]] = (deque(maxlen=PERIODS_KEPT), deque(maxlen=PERIODS_KEPT))
         self._newest: list[int | None] = [None, None]
         self._late_in_a_row = [0, 0]
         self._last_pair: list[int] | None = None
@@ -138,8 +139,7 @@ class PairMatcher:
         periods = [min(p) for p in self._periods if len(p) >= PERIODS_TO_TRUST]
         if difference <= self.tolerance_ns and periods and 2 * difference < min(periods):
             return nearest
-        if self.counts.nearest_ns is None or difference < self.counts.nearest_ns:
-            self.counts.nearest_ns = difference
+        self.counts.nearest_ns = difference
         return None
 
     def _forget_older(self) -> None:
@@ -189,17 +189,31 @@ class CameraInfoCache:
         """Remember a message."""
         self._recent.append(info)
 
-    def beside(self, image: Any) -> Any | None:
-        """The CameraInfo to publish beside `image`: its own unchanged, else the newest one under the image's header."""
+    def beside(self, image: Any, size: tuple[int, int]) -> Any | None:
+        """The CameraInfo to publish beside `image`: its own unchanged, else the newest that fits under its header.
+
+        Args:
+            image: the message.
+            size: its height and width in px.
+
+        Returns:
+            A CameraInfo; None where none came yet for images of this size.
+        """
         recent = list(self._recent)  # the receiving thread may append meanwhile
         for info in reversed(recent):
             if info.header.stamp == image.header.stamp:
                 return info
-        if not recent:
-            return None
-        info = copy.copy(recent[-1])
-        info.header = image.header
-        return info
+        newest = next((info for info in reversed(recent) if _image_size(info) in (size, (0, 0))), None)
+        if newest is not None:
+            newest = copy.copy(newest)
+            newest.header = image.header
+        return newest
+
+
+def _image_size(info: Any) -> tuple[int, int]:
+    """Height and width of the images that a CameraInfo describes, after region of interest and binning; 0: not said."""
+    height, width = info.roi.height or info.height, info.roi.width or info.width
+    return height // max(info.binning_y, 1), width // max(info.binning_x, 1)
 
 
 def stamp_ns(message: Any) -> int:

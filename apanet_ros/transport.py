@@ -19,5 +19,7 @@ def prefer_large_shared_memory() -> None:
         return
     if any(os.environ.get(name) for name in USER_SETTINGS):
         return
+    if os.environ.get("ROS_LOCALHOST_ONLY") == "1":  # on Humble a profile with its own transports would undo it
+        return
     old = os.environ.get("ROS_DISTRO") in ("humble", "iron", "jazzy")  # Fast DDS 2 knows the old name only
     os.environ["FASTRTPS_DEFAULT_PROFILES_FILE" if old else "FASTDDS_DEFAULT_PROFILES_FILE"] = str(PROFILE)

@@ -40,7 +40,7 @@ class NewestWorker(Generic[Item]):
         """Whether the calling thread is this worker's and was not told to stop: what it made is still wanted."""
         return self._running and threading.current_thread() is self._thread
 
-    def stop(self, timeout_s: float = 1.5) -> bool:
+    def stop(self, timeout_s: float = 0.3) -> bool:
         """Drop what waits and end the thread after the item at hand; False when that took longer than `timeout_s`."""
         with self._wake:
             self._running = False

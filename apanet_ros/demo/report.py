@@ -17,9 +17,9 @@ from tqdm import tqdm
 from apanet_core.data.images import write_image
 from apanet_core.evaluation.depth import colour_disparity, sgbm_disparity, wrong_share
 from apanet_core.evaluation.metrics import psnr, ssim
+from apanet_core.runtime.encodings import decode
 from apanet_ros.demo.recording import SIDES, TYPES, StereoBag, Truth, bag_root
 from apanet_ros.demo.replay import Replay
-from apanet_ros.image_codec import decode
 from apanet_ros.stereo_sync import stamp_ns
 
 Views = tuple[np.ndarray, np.ndarray]

@@ -7,9 +7,9 @@ import subprocess
 import sys
 import threading
 import time
-from array import array
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -19,51 +19,36 @@ os.environ["ROS_DOMAIN_ID"] = str(20 + os.getpid() % 60)  # a domain of this tes
 rclpy = pytest.importorskip("rclpy", reason="needs rclpy: make test installs it")
 
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from messages import FRAMES, SIDES, image_message, info_message, stamp_of  # noqa: F401 (tests take them from here)
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import SetBool
 
 from apanet_ros.transport import prefer_large_shared_memory
 
-SIDES = ("left", "right")
 SYMMETRIC = ("rgb8", "bgr8", "rgba8", "bgra8", "mono8")  # encodings that come out as they went in
 STAMPS = itertools.count(10**9, 10**9)  # one clock for all tests
-FRAMES = {side: f"{side}_camera_optical_frame" for side in SIDES}
 
 
-def wait_for(condition, timeout_s=20.0):
+def wait_for(condition, timeout_s=20.0, poll_s=0.02):
     """Poll until `condition()` is true, and return its value; fail the test when it never is."""
     deadline = time.monotonic() + timeout_s
     while not (value := condition()):
         if time.monotonic() > deadline:
             pytest.fail(f"not within {timeout_s} s: {condition}")
-        time.sleep(0.02)
+        time.sleep(poll_s)
     return value
-
-
-def image_message(stamp_ns, side="left", size=(48, 64), encoding="rgb8", padding=0, seed=0):
-    """A noise image whose rows are `padding` bytes longer than they need be."""
-    channels = {"mono8": 1, "bayer_rggb8": 1, "yuv422_yuy2": 2, "rgba8": 4, "bgra8": 4}.get(encoding, 3)
-    rows = np.random.default_rng(seed).integers(0, 256, (size[0], size[1] * channels + padding), dtype=np.uint8)
-    message = Image(height=size[0], width=size[1], encoding=encoding, step=rows.shape[1])
-    message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
-    message.header.frame_id = FRAMES[side]
-    message.data = array("B", rows.tobytes())
-    return message
-
-
-def info_message(stamp_ns, side="left", size=(48, 64)):
-    message = CameraInfo(height=size[0], width=size[1], distortion_model="plumb_bob", d=[0.1, 0.2, 0.0, 0.0, 0.3])
-    message.header = image_message(stamp_ns, side, size=(1, 1)).header
-    message.p = [700.0, 0.0, 32.0, -378.0 if side == "right" else 0.0, 0.0, 700.0, 24.0, 0.0, 0.0, 0.0, 1.0, 0.0]
-    return message
 
 
 class Rig:
     """Cameras and listener: publishes pairs, keeps what the node publishes."""
 
-    def __init__(self, namespace="", reliability=ReliabilityPolicy.RELIABLE, listen=True):
+    def __init__(
+        self, namespace="", reliability=ReliabilityPolicy.RELIABLE, listen=True, latched=DurabilityPolicy.VOLATILE
+    ):
         self.node = rclpy.create_node("rig")
         self.stamps = STAMPS
         self.images = {side: [] for side in SIDES}
@@ -72,7 +57,8 @@ class Rig:
         profile = QoSProfile(depth=50, reliability=reliability)
         make = self.node.create_publisher
         self.image_pub = {s: make(Image, f"{namespace}/{s}/image_rect", profile) for s in SIDES}
-        self.info_pub = {s: make(CameraInfo, f"{namespace}/{s}/camera_info", profile) for s in SIDES}
+        of_infos = QoSProfile(depth=50, reliability=reliability, durability=latched)
+        self.info_pub = {s: make(CameraInfo, f"{namespace}/{s}/camera_info", of_infos) for s in SIDES}
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self.diagnostics.append, 10)
         self._namespace, self._subscriptions = namespace, []
         if listen:
@@ -104,6 +90,21 @@ class Rig:
         publishers = [*self.image_pub.values(), *self.info_pub.values()]
         wait_for(lambda: all(p.get_subscription_count() for p in publishers), 60)
         wait_for(lambda: all(s.get_publisher_count() for s in self._subscriptions), 60)
+        # Discovery keeps its order: a node whose service answers us knows all subscriptions made before the client.
+        call(self, GetState, f"{self._namespace}/derain/get_state", GetState.Request())
+
+    def exchange(self):
+        """Send pairs until one has come back, and forget them: then both ends of every topic know each other."""
+        for _ in range(60):
+            stamp = self.send()
+            deadline = time.monotonic() + 1
+            while time.monotonic() < deadline:
+                if all(any(stamp_of(m) == stamp for m in [*s]) for s in (*self.images.values(), *self.infos.values())):
+                    for store in (*self.images.values(), *self.infos.values()):
+                        store.clear()
+                    return
+                time.sleep(0.02)
+        pytest.fail("not one pair came back in a minute")
 
     def send(self, stamp_ns=None, right_offset_ns=0, info=True, **image):
         """Publish a pair; returns its stamp."""
@@ -115,12 +116,17 @@ class Rig:
             self.image_pub[side].publish(image_message(stamp + offset, side, **image))
         return stamp
 
+    def forget(self):
+        """Drop what came so far."""
+        for store in (*self.images.values(), *self.infos.values(), self.diagnostics):
+            store.clear()
+
     def received(self, stamp_ns, side="left"):
         """The derained image with this stamp, or None."""
         return next((m for m in list(self.images[side]) if stamp_of(m) == stamp_ns), None)
 
-    def wait_for_pair(self, stamp_ns, timeout_s=20.0):
-        return tuple(wait_for(lambda s=side: self.received(stamp_ns, s), timeout_s) for side in SIDES)
+    def wait_for_pair(self, stamp_ns, timeout_s=20.0, poll_s=0.02):
+        return tuple(wait_for(lambda s=side: self.received(stamp_ns, s), timeout_s, poll_s) for side in SIDES)
 
     def enable(self, value, node="/derain"):
         client = self.node.create_client(SetBool, f"{node}/enable")
@@ -135,22 +141,23 @@ class Rig:
         self.node.destroy_node()
 
 
-def stamp_of(message):
-    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-
-
 class NodeProcess:
-    """The derain_node executable."""
+    """The derain_node executable, or another program in its place."""
 
-    def __init__(self, log: Path, *ros_arguments):
+    def __init__(self, log: Path, *ros_arguments, program=("-m", "apanet_ros.derain_node")):
         self.log = log
+        command = [sys.executable, "-X", "faulthandler", *program, "--ros-args", *ros_arguments]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # the code under test
         with log.open("w") as file:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "apanet_ros.derain_node", "--ros-args", *ros_arguments], stdout=file, stderr=file
-            )
+            self.process = subprocess.Popen(command, stdout=file, stderr=file, env=environment)
 
     def text(self):
         return self.log.read_text()
+
+    def shared_memory(self):
+        """The lock files of its DDS segments: they are gone when it ended cleanly."""
+        files = [path.readlink() for path in Path(f"/proc/{self.process.pid}/fd").iterdir()]
+        return [path for path in files if path.match("/dev/shm/fastdds_[0-9a-f]*_el")]
 
     def end(self, signal_number=signal.SIGINT, timeout_s=10.0):
         """Send a signal; returns the exit code and the seconds it took."""
@@ -160,15 +167,45 @@ class NodeProcess:
         try:
             return self.process.wait(timeout_s), time.monotonic() - start
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            self.process.send_signal(signal.SIGABRT)  # faulthandler says where it is
             self.process.wait()
             pytest.fail(f"the node did not end on signal {signal_number}:\n{self.text()}")
 
 
+def call(rig, service_type, name, request):
+    """The answer of a service."""
+    client = rig.node.create_client(service_type, name)
+    assert client.wait_for_service(60)
+    future = client.call_async(request)
+    wait_for(future.done, 60)
+    return future.result()
+
+
+def change(rig, transition, node="/derain"):
+    """Whether the node made a transition."""
+    request = ChangeState.Request(transition=Transition(id=transition))
+    return call(rig, ChangeState, f"{node}/change_state", request).success
+
+
+def smooth_scene():
+    """A clean pair of 192x96 px, all of it 20 px of disparity away."""
+    from apanet_ros.demo.recording import Truth  # needs rosbags, which not every test does
+
+    small = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
+    wide = cv2.resize(small, (212, 96), interpolation=cv2.INTER_CUBIC)
+    return Truth(wide[:, :192].copy(), wide[:, 20:].copy(), np.full((96, 192), 20.0))
+
+
+def start_ros():
+    """Join the test run's domain, once."""
+    if not rclpy.ok():
+        prefer_large_shared_memory()
+        rclpy.init(args=[])
+
+
 @pytest.fixture(scope="session")
 def ros():
-    prefer_large_shared_memory()
-    rclpy.init(args=[])
+    start_ros()
     yield
     rclpy.try_shutdown()
 
@@ -181,6 +218,20 @@ def node(ros, tmp_path_factory):
     code, _ = process.end()
     assert code == 0, process.text()
     assert "Traceback" not in process.text()
+
+
+@pytest.fixture
+def start(ros, tmp_path):
+    """Start processes of the node, which end with the test."""
+    processes = []
+
+    def start(*ros_arguments, **options):
+        processes.append(NodeProcess(tmp_path / f"node{len(processes)}.log", *ros_arguments, **options))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.end()
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from conftest import image_message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apanet_core.runtime.encodings import decode
 from apanet_ros.bypass import BypassSettings, DryBypass, rain_level
-from apanet_ros.image_codec import decode
 from apanet_ros.pair_processing import PairProcessor
 
 SETTINGS = BypassSettings(True, dry_threshold=1.0, wet_threshold=2.0, dry_pairs=3, recheck_s=5.0)
@@ -87,6 +87,7 @@ def test_the_level_is_the_mean_change_in_grey_levels():
 @dataclass
 class Parameters:
     bypass: BypassSettings
+    max_megapixels: float = 25.0
 
 
 def noise_pair():

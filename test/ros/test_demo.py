@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 import cv2
-import numpy as np
 import pytest
+from conftest import smooth_scene
 
-from apanet_ros.demo.recording import DEMO_TOPICS, Truth, open_stereo_bag, write_rainy_bag
+from apanet_ros.demo.recording import DEMO_TOPICS, open_stereo_bag, write_rainy_bag
 from apanet_ros.demo.report import PICTURE_WIDTH_PX
 
 
@@ -16,10 +16,7 @@ from apanet_ros.demo.report import PICTURE_WIDTH_PX
 def bag(tmp_path_factory):
     """Four rainy pairs at 4 Hz of a smooth scene 20 px away."""
     path = tmp_path_factory.mktemp("bag") / "rainy"
-    small = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
-    wide = cv2.resize(small, (212, 96), interpolation=cv2.INTER_CUBIC)
-    truth = Truth(wide[:, :192].copy(), wide[:, 20:].copy(), np.full((96, 192), 20.0))
-    write_rainy_bag(path, truth, frames=4, rate_hz=4.0)
+    write_rainy_bag(path, smooth_scene(), frames=4, rate_hz=4.0)
     return path
 
 

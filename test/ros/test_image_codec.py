@@ -1,25 +1,27 @@
 import sys
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 from conftest import SYMMETRIC, image_message
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from apanet_core.runtime import encodings
-from apanet_ros.image_codec import decode, encode, unpacked, view_of
+from apanet_core.runtime.encodings import decode, encode, view_of
+from apanet_ros.image_codec import checked_size, unpacked
 
 
 @pytest.mark.parametrize("padding", [0, 5])
 @pytest.mark.parametrize("encoding", SYMMETRIC)
-def test_round_trip_keeps_pixels_header_and_encoding(encoding, padding):
+def test_round_trip_keeps_pixels_and_encoding(encoding, padding):
     source = image_message(123, encoding=encoding, padding=padding)
     rgb = decode(source)
     assert rgb.shape == (48, 64, 3)
     back = encode(rgb, source)
-    assert (back.header, back.encoding, back.height, back.width) == (source.header, encoding, 48, 64)
+    assert (back.encoding, back.height, back.width) == (encoding, 48, 64)
     assert back.step == 64 * view_of(source).shape[2]
-    assert len(back.data) == back.step * 48
+    assert back.data.nbytes == back.step * 48
     np.testing.assert_array_equal(view_of(back), view_of(source))  # mono and alpha included
 
 
@@ -93,3 +95,65 @@ def test_an_encoding_of_its_own_goes_through_cv_bridge_where_that_is_installed(m
     monkeypatch.setattr(CvBridge, "imgmsg_to_cv2", lambda *_: 1 / 0)
     with pytest.raises(ValueError, match="cv_bridge cannot make rgb8"):
         unpacked(message)
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(monkeypatch):
+    for suffix in (".png", ".jpg"):
+        bomb = CompressedImage(
+            format="jpeg", data=cv2.imencode(suffix, np.zeros((4100, 4000, 3), np.uint8))[1].tobytes()
+        )
+        assert len(bomb.data) < 400_000
+        with monkeypatch.context() as patch:
+            patch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+            with pytest.raises(
+                ValueError, match="expected at most 16 megapixels, got 4000x4100, which is 16.4: publish"
+            ):
+                checked_size(bomb, 16.0)
+        assert checked_size(bomb, 17.0) == (4100, 4000)
+
+
+def test_a_compressed_mosaic_is_refused_and_compressed_colour_of_a_mosaic_is_not():
+    grey, colour = (cv2.imencode(".png", np.zeros(size, np.uint8))[1].tobytes() for size in ((4, 6), (4, 6, 3)))
+    with pytest.raises(ValueError, match="got a compressed mosaic .*let the driver compress colour"):
+        unpacked(CompressedImage(format="bayer_rggb8; png compressed ", data=grey))
+    assert unpacked(CompressedImage(format="bayer_rggb8; jpeg compressed bgr8", data=colour)).encoding == "bgr8"
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_the_size_in_a_header_is_that_of_the_decoded_image(suffix):
+    for size in ((1, 1), (48, 64), (33, 500)):
+        data = cv2.imencode(suffix, np.zeros(size, np.uint8))[1].tobytes()
+        assert checked_size(CompressedImage(data=data), 1.0) == size
+        if suffix == ".jpg":  # a segment of a camera's own, filling bytes, and a thumbnail of another size in it
+            thumbnail = cv2.imencode(suffix, np.zeros((5, 5), np.uint8))[1].tobytes()
+            own = b"\xff\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+            data = data[:2] + own + data[2:]
+            assert checked_size(CompressedImage(data=data), 1.0) == size
+            assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED).shape == size
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xff\xd8\xff\xd9", b"\xff\xd8\xff\xc0\x00", b"\x89PNG\r\n\x1a\n", b"\xff\xd8" + bytes(99)]
+)
+def test_a_header_without_a_size_is_refused(data):
+    with pytest.raises(ValueError, match="damaged: no size in its header"):
+        checked_size(CompressedImage(data=data), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"width": 2**32 - 1, "height": 2**32 - 1}, "expected at most 1 megapixels, got 4294967295x4294967295"),
+        ({"height": 480}, "data holds 9216 bytes: height 480 x step 192 needs 92160"),
+        ({"step": 2**32 - 1}, "needs 206158430160"),
+        ({"encoding": "yuv999"}, "encoding 'yuv999' is not supported: publish one of rgb8"),
+        ({"data": bytes(9_000_000)}, "expected at most 8 MB, 8 for each of max_megapixels, got 9.0 MB for 64x48 px"),
+    ],
+)
+def test_fields_that_do_not_fit_together_are_refused(change, reason):
+    message = image_message(0)
+    assert checked_size(message, 1.0) == (48, 64)
+    for field, value in change.items():
+        setattr(message, field, value)
+    with pytest.raises(ValueError, match=reason):
+        checked_size(message, 1.0)

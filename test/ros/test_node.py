@@ -1,11 +1,15 @@
 """The node as its own process, with default parameters, over DDS."""
 
+import time
+
 import numpy as np
 import pytest
 from conftest import FRAMES, SIDES, SYMMETRIC, Rig, image_message, info_message, stamp_of, wait_for
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo
 
 from apanet_core import StereoDerainer
-from apanet_ros.image_codec import decode
+from apanet_core.runtime.encodings import decode
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +62,10 @@ def test_broken_messages_are_skipped_and_the_next_good_pair_is_published(rig, no
     stamp = next(rig.stamps)
     rig.image_pub["left"].publish(image_message(stamp, "left"))
     rig.image_pub["right"].publish(image_message(stamp, "right", size=(48, 66)))
+    wait_for(lambda: "pair skipped: left and right must have one size" in node.text())
     rig.wait_for_pair(rig.send())
     assert rig.received(stamp) is None
-    assert "pair skipped" in node.text()
+    assert "left image refused: " in node.text()
     status = wait_for(
         lambda: next((d.status[0] for d in rig.diagnostics if _value(d, "failures") not in ("", "0")), None)
     )
@@ -103,12 +108,39 @@ def test_disabling_passes_pairs_through_untouched(rig):
         assert rig.enable(True).success
 
 
+@pytest.mark.parametrize("encoding", ["bayer_rggb8", "yuv422_yuy2"])
+def test_disabling_does_not_change_the_encoding_that_comes_out(rig, encoding):
+    assert rig.enable(False).success
+    try:
+        stamp = rig.send(encoding=encoding)
+        for side, passed in zip(SIDES, rig.wait_for_pair(stamp)):
+            assert passed.encoding == "rgb8"
+            np.testing.assert_array_equal(decode(passed), decode(image_message(stamp, side, encoding=encoding)))
+    finally:
+        assert rig.enable(True).success
+
+
 def test_diagnostics_count_pairs_and_name_the_engine(rig):
     rig.wait_for_pair(rig.send())
     array = wait_for(lambda: next((d for d in rig.diagnostics if _value(d, "latency median ms")), None))
     assert int(_value(array, "pairs published")) >= 1
     assert "openvino" in _value(array, "engine") or "torch" in _value(array, "engine")
     assert array.status[0].name == "/derain: derain"
+    assert array.status[0].hardware_id == _value(array, "device")
+    assert _value(array, "model") == "tiny"
+    assert float(_value(array, "memory MiB")) > 50
+
+
+def test_diagnostics_tell_the_rates_on_the_nodes_clock(rig):
+    def busy():
+        rig.wait_for_pair(rig.send())
+        time.sleep(0.05)
+        newest = rig.diagnostics[-1] if rig.diagnostics else None
+        rate = _value(newest, "pairs published per s") if newest else ""
+        return newest if rate and float(rate) > 1 else None
+
+    array = wait_for(busy, 30)
+    assert 1 < float(_value(array, "left images per s")) < 25  # 20 a second at most, as the pauses have it
 
 
 def test_asleep_while_nobody_listens(rig, node):
@@ -120,8 +152,21 @@ def test_asleep_while_nobody_listens(rig, node):
     rig.wait_for_pair(rig.send())
 
 
+def test_best_effort_camera_info_leaves_the_images_reliable(rig, node):
+    def asked(topic):
+        return {s.qos_profile.reliability for s in rig.node.get_subscriptions_info_by_topic(topic)}
+
+    rig.wait_until_heard()
+    profile = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+    tool = rig.node.create_publisher(CameraInfo, "left/camera_info", profile)
+    wait_for(lambda: asked("left/camera_info") == {ReliabilityPolicy.BEST_EFFORT})
+    assert asked("left/image_rect") == {ReliabilityPolicy.RELIABLE}
+    rig.node.destroy_publisher(tool)
+    wait_for(lambda: asked("left/camera_info") == {ReliabilityPolicy.RELIABLE})
+    rig.wait_until_heard()
+
+
 def test_best_effort_cameras_are_heard_too(rig, node):
-    from rclpy.qos import ReliabilityPolicy
 
     other = Rig(reliability=ReliabilityPolicy.BEST_EFFORT)
     try:

@@ -13,8 +13,9 @@ from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Float32
 
 from apanet_core import StereoDerainer
+from apanet_core.runtime.encodings import decode
 from apanet_ros.derain_node import DerainNode
-from apanet_ros.image_codec import decode, unpacked
+from apanet_ros.image_codec import unpacked
 
 
 class FakeNetwork:
@@ -85,7 +86,7 @@ def test_the_rain_level_of_every_pair_is_published(start, rig):
     rig.wait_for_pair(rig.send())
     level = wait_for(lambda: rig.levels)[0]
     view = decode(image_message(0))
-    expected = np.minimum(view[::4, ::4].astype(int), 20).mean()  # values below 20 can only fall to 0
+    expected = np.minimum(view[::4].astype(int), 20).mean()  # values below 20 can only fall to 0
     assert level == pytest.approx(expected, rel=1e-5)
     status = wait_for(lambda: next((d.status[0] for d in rig.diagnostics if _values(d)["rain level"]), None))
     assert status.level == DiagnosticStatus.OK
@@ -205,3 +206,10 @@ def test_sixteen_bit_images_keep_their_range(start, rig):
     right = rig.wait_for_pair(stamp)[1]
     assert (right.encoding, right.is_bigendian, right.step) == ("mono16", 1, 128)
     assert right.data == source.data
+
+
+def test_misspelt_parameters_are_named(start, capfd):
+    start(bypas_when_dry=True, camera_height=1.2)  # the second may be another node's
+    logged = capfd.readouterr().err
+    assert "no parameter 'bypas_when_dry': did you mean 'bypass_when_dry'?" in logged
+    assert "camera_height" not in logged

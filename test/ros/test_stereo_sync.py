@@ -162,11 +162,16 @@ def test_synchronizer_is_a_filter_and_survives_a_callback_that_raises():
 def test_camera_info_is_found_by_stamp_else_the_newest():
     cache = CameraInfoCache()
     images = image_message(1), image_message(9)
-    assert cache.beside(images[0]) is None
+    assert cache.beside(images[0], (48, 64)) is None
     first, second = info_message(1), info_message(2)
     cache.add(first)
     cache.add(second)
-    assert cache.beside(images[0]) is first
-    restamped = cache.beside(images[1])
+    assert cache.beside(images[0], (48, 64)) is first
+    restamped = cache.beside(images[1], (48, 64))
     assert (restamped.header, restamped.p.tolist()) == (images[1].header, second.p.tolist())
     assert second == info_message(2)  # the cached one is as it was
+    assert cache.beside(images[1], (96, 128)) is None  # the camera changed its size, and this is of the old one
+    binned = info_message(3, size=(192, 256))
+    binned.binning_x = binned.binning_y = 2
+    cache.add(binned)
+    assert cache.beside(images[1], (96, 128)).width == 256

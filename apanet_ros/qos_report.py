@@ -1,0 +1,97 @@
+"""Who is on the node's topics and cannot talk to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from rclpy.qos import DurabilityPolicy, LivelinessPolicy, ReliabilityPolicy
+
+_NO_LIMIT_S = 1e9
+_WEAK_AND_STRONG = (
+    ("reliability", ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE),
+    ("durability", DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL),
+    ("liveliness", LivelinessPolicy.AUTOMATIC, LivelinessPolicy.MANUAL_BY_TOPIC),
+)
+
+
+class QosWatch:
+    """Says in the log who turns up on the node's topics and cannot talk to it.
+
+    Args:
+        node: whose graph to look at.
+    """
+
+    def __init__(self, node: Any) -> None:
+        self._node = node
+        self._known: list[str] = []
+
+    def look(self, subscriptions: Iterable[Any], publishers: Iterable[Any]) -> list[str]:
+        """Compare the node's endpoints with those that others have on the same topics, and log what is new.
+
+        Args:
+            subscriptions: the node's.
+            publishers: the node's.
+
+        Returns:
+            A sentence for each pair of endpoints between which nothing is sent: the topic, what differs, what to do.
+        """
+        found = sorted({*self._deaf(subscriptions), *self._unheard(publishers)})
+        for sentence in found:
+            if sentence not in self._known:
+                self._node.get_logger().warning(sentence)
+        self._known = found
+        return found
+
+    def _deaf(self, subscriptions: Iterable[Any]) -> Iterator[str]:
+        for ours in subscriptions:
+            for theirs in self._node.get_publishers_info_by_topic(ours.topic_name):
+                reason = _difference(theirs.qos_profile, ours.qos_profile) or _other_type(theirs, ours.msg_type)
+                if reason:
+                    hint = _hint(reason, "set input_reliability to auto, or change the publisher", "the publisher")
+                    yield f"nothing comes on {ours.topic_name} from {_name(theirs)}: {reason}: {hint}"
+
+    def _unheard(self, publishers: Iterable[Any]) -> Iterator[str]:
+        for ours in publishers:
+            for theirs in self._node.get_subscriptions_info_by_topic(ours.topic_name):
+                reason = _difference(ours.qos_profile, theirs.qos_profile) or _other_type(theirs, ours.msg_type)
+                if reason:
+                    hint = _hint(reason, "change the subscriber, or qos_overrides of this node", "the subscriber")
+                    yield f"{_name(theirs)} hears nothing on {ours.topic_name}: {reason}: {hint}"
+
+
+def _difference(offered: Any, requested: Any) -> str:
+    """What the publisher offers less of than the subscriber asks for; empty when they can talk."""
+    found = [
+        f"{policy} is {weak.name.lower()} where {strong.name.lower()} is asked for"
+        for policy, weak, strong in _WEAK_AND_STRONG
+        if getattr(offered, policy) == weak and getattr(requested, policy) == strong
+    ]
+    for policy in ("deadline", "liveliness_lease_duration"):
+        least, most = _seconds(getattr(offered, policy)), _seconds(getattr(requested, policy))
+        if least > most:
+            found.append(f"{policy} is {least:g} s where {most:g} s is asked for")
+    return ", ".join(found)
+
+
+def _hint(reason: str, for_reliability: str, other: str) -> str:
+    """What to do about it: parameters of this node reach the reliability only."""
+    if reason.startswith("its type"):
+        return "remap one of the two topics"
+    return for_reliability if reason.startswith("reliability") and "," not in reason else f"change {other}"
+
+
+def _seconds(duration: Any) -> float:
+    """Of a QoS duration; 0 and what the middleware makes of it stand for no limit."""
+    seconds = duration.nanoseconds / 1e9
+    return float("inf") if seconds == 0 or seconds > _NO_LIMIT_S else seconds
+
+
+def _other_type(theirs: Any, ours: type) -> str:
+    package, *_ = ours.__module__.split(".")
+    expected = f"{package}/msg/{ours.__name__}"
+    return "" if theirs.topic_type == expected else f"its type is {theirs.topic_type}, not {expected}"
+
+
+def _name(endpoint: Any) -> str:
+    return f"{endpoint.node_namespace.rstrip('/')}/{endpoint.node_name}"

@@ -1,0 +1,60 @@
+"""Counters of the data path."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+
+
+@dataclass
+class NodeStatistics:
+    """Counters of the data path; the worker and the receiving thread both write.
+
+    Attributes:
+        published: pairs published.
+        replaced: pairs dropped because a newer one came before their turn.
+        failed: pairs or messages that could not be processed.
+        network_failed: those of them that the network failed on.
+        bypassed: pairs that passed untouched because they were dry.
+        rain_level: measured last.
+        last_error: what went wrong last.
+        latency_s: time from the arrival of a pair's second image to its publication, of the last 100 pairs.
+    """
+
+    published: int = 0
+    replaced: int = 0
+    failed: int = 0
+    network_failed: int = 0
+    bypassed: int = 0
+    rain_level: float | None = None
+    last_error: str = ""
+    latency_s: deque[float] = field(default_factory=lambda: deque(maxlen=100))
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add_published(self, latency_s: float, bypassed: bool = False, rain_level: float | None = None) -> None:
+        """Count a published pair."""
+        with self._lock:
+            self.published += 1
+            self.bypassed += bypassed
+            self.rain_level = rain_level
+            self.latency_s.append(latency_s)
+
+    def add_replaced(self) -> None:
+        """Count a pair that a newer one pushed out."""
+        with self._lock:
+            self.replaced += 1
+
+    def add_failure(self, reason: str, of_network: bool = False) -> None:
+        """Count a failure."""
+        with self._lock:
+            self.failed += 1
+            self.network_failed += of_network
+            self.last_error = reason
+
+    def latency_ms(self) -> tuple[float, float] | None:
+        """Median and 95th percentile of the recent latencies."""
+        with self._lock:
+            values = sorted(1000 * value for value in self.latency_s)
+        return (statistics.median(values), values[int(0.95 * (len(values) - 1))]) if values else None

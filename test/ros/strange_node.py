@@ -1,0 +1,64 @@
+"""derain_node with a network that does what a file says; the file's path comes first on the command line.
+
+The words are fine, raise, leave (SystemExit), hang (until another word stands there), nan, flat (NaN made uint8),
+nothing and one view; load: loading hangs.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from apanet_ros.derain_node import DerainNode
+from apanet_ros.process import run
+
+
+class StrangeNetwork:
+    """Answers with images that are darker by 20 grey levels, when it does."""
+
+    class engine:  # noqa: N801 (an attribute of the real one)
+        name, device, precision = "strange", "CPU", "float32"
+
+    def __init__(self, orders: Path):
+        self._orders = orders
+        while self._order() == "load":
+            time.sleep(0.02)
+
+    def _order(self):
+        return self._orders.read_text()
+
+    def __call__(self, left, right):
+        order = self._order()
+        if order == "raise":
+            raise RuntimeError("out of memory on the device")
+        if order == "leave":
+            raise SystemExit(3)
+        while order == "hang" and self._order() == "hang":
+            time.sleep(0.02)
+        if order == "nan":
+            return tuple(np.full(view.shape, np.nan, np.float32) for view in (left, right))
+        if order == "flat":
+            return np.zeros_like(left), np.zeros_like(right)
+        if order == "nothing":
+            return None
+        clean = tuple(np.where(view >= 20, view - 20, 0).astype(np.uint8) for view in (left, right))
+        return clean[:1] if order == "one view" else clean
+
+    def warm_up(self, height, width):
+        pass
+
+    def close(self):
+        pass
+
+
+class StrangeNode(DerainNode):
+    """A node with that network."""
+
+    def make_derainer(self, p):
+        """Without loading anything."""
+        return StrangeNetwork(Path(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    sys.exit(run(StrangeNode, sys.argv[2:]))

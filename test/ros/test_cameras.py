@@ -1,0 +1,88 @@
+"""Cameras that die, restart and change, at the node's process."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import SIDES, Rig, image_message, stamp_of, wait_for
+from diagnostic_msgs.msg import DiagnosticStatus
+
+CAMERA = Path(__file__).with_name("camera.py")
+
+
+@pytest.fixture
+def cameras(node):
+    """Start or replace the camera process of a side; kill it with None for a size."""
+    running = {}
+
+    def set_camera(side, size):
+        if side in running:
+            running[side].send_signal(signal.SIGKILL)
+            running.pop(side).wait()
+        if size is not None:
+            running[side] = subprocess.Popen([sys.executable, CAMERA, side, *map(str, size)])
+
+    yield set_camera
+    for side in SIDES:
+        set_camera(side, None)
+
+
+def told(rig, reason):
+    """Whether the diagnostics have warned of it."""
+    statuses = [array.status[0] for array in list(rig.diagnostics)]
+    return any(reason in status.message and status.level == DiagnosticStatus.WARN for status in statuses)
+
+
+def wait_for_pairs(rig, size, count=3):
+    """So many pairs of that size from now on."""
+    rig.forget()
+
+    def pairs():
+        stamps = [{stamp_of(m) for m in list(rig.images[side]) if (m.height, m.width) == size} for side in SIDES]
+        return len(stamps[0] & stamps[1]) >= count
+
+    wait_for(pairs, 60)
+
+
+def test_processes_that_are_killed_and_come_back_in_another_size(rig, cameras):
+    for side in SIDES:
+        cameras(side, (48, 64))
+    wait_for_pairs(rig, (48, 64))
+    for side in SIDES:  # one alone, then the other
+        cameras(side, None)
+        rig.forget()
+        wait_for(lambda: told(rig, "one camera is silent"), 30)
+        cameras(side, (48, 64))
+        wait_for_pairs(rig, (48, 64))
+    for side in SIDES:
+        cameras(side, None)
+    rig.forget()
+    wait_for(lambda: told(rig, "both cameras are silent"), 30)
+    for side in SIDES:
+        cameras(side, (48, 64))
+    wait_for_pairs(rig, (48, 64))
+    for size in ((60, 80), (32, 48)):
+        cameras("left", size)  # the sizes differ until the other one follows
+        cameras("right", size)
+        wait_for_pairs(rig, size)
+
+
+def test_a_clock_that_starts_anew_with_every_restart(node):
+    for _ in range(5):
+        rig = Rig()
+        rig.wait_until_heard()
+        for second in range(1, 4):
+            rig.wait_for_pair(rig.send(stamp_ns=second * 10**9))
+        rig.close()
+
+
+def test_a_view_that_changes_its_size_a_frame_before_the_other(rig):
+    stamps = [next(rig.stamps) for _ in range(3)]
+    for stamp, left, right in zip(stamps, ((48, 64), (60, 80), (60, 80)), ((48, 64), (48, 64), (60, 80))):
+        rig.image_pub["left"].publish(image_message(stamp, "left", size=left))
+        rig.image_pub["right"].publish(image_message(stamp, "right", size=right))
+        if left == right:
+            assert all((message.height, message.width) == left for message in rig.wait_for_pair(stamp))
+    assert rig.received(stamps[1]) is None

@@ -1,0 +1,67 @@
+"""Twenty thousand messages that no camera should send, and good pairs between them, at the node's process."""
+
+import collections
+
+import pytest
+from conftest import SIDES, Rig, stamp_of, wait_for
+from fuzz import Fuzzer, compressed_message
+from sensor_msgs.msg import CompressedImage
+
+MESSAGES = {"raw": 16000, "compressed": 4000}
+BURST = 9  # fewer than the node's subscriptions hold, so that it takes every one
+GOOD_SIZES = ((48, 64), (16, 16), (33, 47))
+GOOD_ENCODINGS = ("rgb8", "bgr8", "mono8", "rgba8")
+
+
+def send_burst(rig, fuzzer, image_pub, sent):
+    """Publish `BURST` messages or one more; what was sent is counted by kind."""
+    count = 0
+    while count < BURST:
+        kind = str(fuzzer.rng.choice(["broken pair", "stray", "garbled", "info"], p=[0.5, 0.15, 0.1, 0.25]))
+        side = SIDES[fuzzer.rng.integers(2)]
+        if kind == "broken pair":
+            for side, message in zip(SIDES, fuzzer.broken_pair(next(rig.stamps))):
+                image_pub[side].publish(message)
+            count += 1
+        elif kind == "info":
+            rig.info_pub[side].publish(fuzzer.info(side))
+        else:
+            image_pub[side].publish(getattr(fuzzer, kind)(side))
+        count += 1
+        sent[kind] += 2 if kind == "broken pair" else 1
+
+
+@pytest.mark.parametrize("transport", MESSAGES)
+def test_every_good_pair_is_answered_and_nothing_else_is_published(start, transport):
+    node = start("-p", f"image_transport:={transport}")
+    rig, fuzzer, sent = Rig(), Fuzzer(seed=7, compressed=transport == "compressed"), collections.Counter()
+    image_pub = rig.image_pub
+    if transport == "compressed":
+        make = rig.node.create_publisher
+        image_pub = rig.image_pub = {s: make(CompressedImage, f"{s}/image_rect/compressed", 50) for s in SIDES}
+    rig.wait_until_heard()
+    good, before = 0, None
+    while sum(sent.values()) < MESSAGES[transport]:
+        send_burst(rig, fuzzer, image_pub, sent)
+        size = GOOD_SIZES[good // 100 % len(GOOD_SIZES)]
+        if transport == "raw":
+            stamp = rig.send(size=size, encoding=GOOD_ENCODINGS[good % 4], padding=good % 3)
+        else:
+            stamp = next(rig.stamps)
+            for side in SIDES:
+                image_pub[side].publish(compressed_message(stamp, side, (".png", ".jpeg")[good % 2], size=size))
+        for image in rig.wait_for_pair(stamp, poll_s=0.002):
+            assert (image.height, image.width) == size
+        got = {stamp_of(message) for messages in (*rig.images.values(), *rig.infos.values()) for message in messages}
+        assert got <= {stamp, before}  # CameraInfo of the pair before may have come after its images
+        good, before = good + 1, stamp
+        last = rig.diagnostics[-1] if rig.diagnostics else None
+        rig.forget()
+    last = wait_for(lambda: rig.diagnostics and rig.diagnostics[-1]) or last
+    failures = int({v.key: v.value for v in last.status[0].values}["failures"])
+    rig.close()
+    code, _ = node.end()
+    assert code == 0, node.text()[-2000:]
+    assert "Traceback" not in node.text()
+    print(f"\n{transport}: {dict(sent)}, {good} good pairs, all answered; {failures} refused")
+    assert failures > 0.6 * sent["broken pair"]  # two of three images, or the pair

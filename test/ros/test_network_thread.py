@@ -1,0 +1,105 @@
+import threading
+
+import numpy as np
+import pytest
+
+from apanet_ros.network_thread import PatientDerainer, PatientThread
+
+FOREVER = float("inf")
+
+
+@pytest.fixture
+def patient():
+    thread = PatientThread("test")
+    yield thread
+    assert thread.end(lambda: None, 5)
+
+
+def test_results_and_exceptions_come_through_time_out_errors_too(patient):
+    def late():
+        raise TimeoutError("of its own")
+
+    assert patient.call(lambda: 7, FOREVER) == 7
+    with pytest.raises(TimeoutError, match="of its own"):
+        patient.call(late, FOREVER)
+    with pytest.raises(RuntimeError, match=r"SystemExit\(3\)"):
+        patient.call(lambda: exec("raise SystemExit(3)"), FOREVER)
+    assert patient.call(lambda: 8, FOREVER) == 8
+
+
+def test_all_calls_are_made_in_one_thread(patient):
+    assert patient.call(threading.current_thread, 5) is patient.call(threading.current_thread, 5)
+
+
+def test_a_call_past_its_limit_is_left_alone_and_who_comes_is_turned_away_until_it_is_back(patient):
+    release = threading.Event()
+    with pytest.raises(TimeoutError, match="it has been at one pair for 0 s"):
+        patient.call(release.wait, 0.01)
+    assert patient.hangs_for() > 0.01
+    never = []
+    with pytest.raises(TimeoutError):
+        patient.call(lambda: never.append(1), FOREVER)
+    release.set()
+    while patient.hangs_for():
+        pass
+    assert patient.call(lambda: "back", FOREVER) == "back"
+    assert not never
+
+
+def test_who_comes_when_it_has_ended_is_told():
+    thread = PatientThread("test")
+    assert thread.end(lambda: None, 5)
+    with pytest.raises(RuntimeError, match="closed meanwhile"):
+        thread.call(lambda: 7, FOREVER)
+
+
+def test_who_gives_up_before_its_turn_is_not_called(patient):
+    release, running, called = threading.Event(), threading.Event(), []
+    first = threading.Thread(target=patient.call, args=(lambda: (running.set(), release.wait()), FOREVER))
+    first.start()
+    running.wait()
+    with pytest.raises(TimeoutError, match="given up"):
+        patient.call(lambda: called.append(1), FOREVER, given_up=lambda: True)
+    release.set()
+    first.join()
+    assert patient.call(lambda: called, FOREVER) == []
+
+
+class Built:
+    """A derainer whose engine builds for every size."""
+
+    class engine:  # noqa: N801 (an attribute of the real one)
+        name = "tensorrt"
+
+    def __init__(self):
+        self.release = threading.Event()
+
+    def __call__(self, left, right):
+        self.release.wait()
+        return left, right
+
+    def close(self):
+        self.closed = True
+
+
+def test_an_engine_that_builds_has_its_time_for_the_first_pair_of_a_size_only():
+    built, view = Built(), np.zeros((2, 3, 3), np.uint8)
+    derainer = PatientDerainer(lambda: built, lambda: (0.01, FOREVER), lambda: False)
+    threading.Timer(0.3, built.release.set).start()
+    assert derainer(view, view)[0] is view
+    built.release.clear()
+    with pytest.raises(TimeoutError):
+        derainer(view, view)
+    built.release.set()
+    assert derainer.close()
+    assert built.closed
+
+
+def test_loading_that_is_given_up_frees_what_it_loaded():
+    release, built = threading.Event(), Built()
+    with pytest.raises(TimeoutError):
+        PatientDerainer(lambda: (release.wait(), built)[1], lambda: (1.0, 1.0), lambda: True)
+    closed = threading.Event()
+    built.close = closed.set
+    release.set()
+    assert closed.wait(5)

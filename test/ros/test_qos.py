@@ -1,0 +1,73 @@
+"""Publishers and subscribers that cannot talk to the node: the log and the diagnostics say which and why."""
+
+import pytest
+import rclpy
+from conftest import Rig, wait_for
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.duration import Duration
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+from std_msgs.msg import String
+
+
+def wait_until_said(rig, node, text):
+    """In the log, and in a report from now on."""
+    rig.diagnostics.clear()
+    found = wait_for(lambda: next((a for a in list(rig.diagnostics) if text in a.status[0].message), None), 30)
+    assert found.status[0].level == DiagnosticStatus.WARN
+    assert text in node.text()
+
+
+def wait_until_well(rig):
+    rig.diagnostics.clear()
+    wait_for(lambda: any(a.status[0].level == DiagnosticStatus.OK for a in list(rig.diagnostics)), 30)
+
+
+def test_a_best_effort_camera_before_a_reliable_subscription(start):
+    node = start("-p", "engine:=torch", "-p", "input_reliability:=reliable")
+    rig = Rig()
+    rig.wait_until_heard()
+    wait_until_well(rig)
+    camera = rig.node.create_publisher(
+        Image, "left/image_rect", QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+    )
+    wait_until_said(
+        rig,
+        node,
+        "nothing comes on /left/image_rect from /rig: reliability is best_effort where reliable is asked for: "
+        "set input_reliability to auto, or change the publisher",
+    )
+    rig.node.destroy_publisher(camera)
+    wait_until_well(rig)
+    rig.wait_for_pair(rig.send())
+    rig.close()
+
+
+@pytest.mark.parametrize(
+    ("profile", "difference"),
+    [
+        (
+            QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL),
+            "durability is volatile where transient_local is asked for",
+        ),
+        (QoSProfile(depth=1, deadline=Duration(seconds=0.25)), "deadline is inf s where 0.25 s is asked for"),
+    ],
+)
+def test_a_subscriber_that_asks_for_more_than_is_offered(rig, node, profile, difference):
+    rig.stop_listening()  # so that the node is asleep for all it knows
+    subscription = rig.node.create_subscription(Image, "derained/left/image_rect", lambda message: None, profile)
+    wait_until_said(rig, node, f"/rig hears nothing on /derained/left/image_rect: {difference}")
+    rig.node.destroy_subscription(subscription)
+    wait_until_well(rig)
+
+
+def test_a_publisher_of_another_type(rig, node):
+    wait_until_well(rig)
+    context = rclpy.Context()  # in one process, rclpy itself refuses a second type
+    rclpy.init(args=[], context=context)
+    other = rclpy.create_node("other", context=context)
+    other.create_publisher(String, "left/image_rect", 10)
+    wait_until_said(rig, node, "its type is std_msgs/msg/String, not sensor_msgs/msg/Image: remap")
+    other.destroy_node()
+    rclpy.shutdown(context=context)
+    wait_until_well(rig)
