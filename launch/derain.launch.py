@@ -18,20 +18,22 @@ ARGUMENTS = {
     "left_camera_info": ("left/camera_info", "CameraInfo of the left view."),
     "right_camera_info": ("right/camera_info", "CameraInfo of the right view."),
     "model": ("", "Bundled preset, or path of a .safetensors checkpoint."),
-    "engine": ("", "auto, torch, openvino or onnxruntime."),
+    "engine": ("", "auto, torch, openvino, onnxruntime or tensorrt."),
     "device": ("", "auto, cpu, cuda or cuda:N."),
     "image_transport": ("", "raw, or compressed to take image_rect/compressed."),
     "approximate_sync": ("", "true pairs nearest stamps within tolerance_s, in place of equal stamps only."),
     "tolerance_s": ("", "Largest stamp difference within a pair, in seconds, with approximate_sync."),
+    "autostart": ("", "false waits for a lifecycle manager to configure and activate the node."),
     "params_file": (
         "",
         "YAML file of parameters in place of the package's config/derain.yaml; arguments given win over it.",
     ),
     "use_sim_time": ("", "true takes time from /clock, as when a bag is played with --clock."),
     "log_level": ("info", "Least severity that is logged."),
+    "enclave": ("", "SROS 2 enclave of the node, such as /derain."),
 }
 CHOICES = {
-    "engine": ["", "auto", "torch", "openvino", "onnxruntime"],
+    "engine": ["", "auto", "torch", "openvino", "onnxruntime", "tensorrt"],
     "image_transport": ["", "raw", "compressed"],
     "log_level": ["debug", "info", "warn", "error", "fatal"],
 }
@@ -42,6 +44,7 @@ PARAMETERS = {
     "image_transport": str,
     "approximate_sync": bool,
     "tolerance_s": float,
+    "autostart": bool,
     "use_sim_time": bool,
 }
 TOPICS = {
@@ -60,6 +63,7 @@ def make_node(context: LaunchContext) -> list[Node]:
     if not params_file.is_file():
         raise FileNotFoundError(f"params_file: no file at {params_file}")
     parameters = {name: parse(name, given[name], kind) for name, kind in PARAMETERS.items() if given[name]}
+    enclave = ["--enclave", given["enclave"]] if given["enclave"] else []
     node = Node(
         package="apanet_ros",
         executable="derain_node",
@@ -67,7 +71,7 @@ def make_node(context: LaunchContext) -> list[Node]:
         namespace=given["namespace"],
         parameters=[str(params_file), parameters],
         remappings=[(topic, given[argument]) for topic, argument in TOPICS.items()],
-        ros_arguments=["--log-level", given["log_level"]],
+        ros_arguments=["--log-level", given["log_level"], *enclave],
         output="screen",
         emulate_tty=True,
     )

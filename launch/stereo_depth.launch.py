@@ -1,0 +1,139 @@
+"""Depth from derained pairs, an example: ros2 launch apanet_ros stereo_depth.launch.py namespace:=stereo
+
+Starts derain.launch.py, all of whose arguments can be given here too, and stereo_image_proc in the namespace of what it
+publishes, where no topic needs a remap.
+"""
+
+from pathlib import Path
+
+import yaml
+from ament_index_python.packages import get_package_share_directory
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_ros.actions import ComposableNodeContainer, Node
+from launch_ros.descriptions import ComposableNode
+
+from apanet_ros.transport import prefer_large_shared_memory
+from launch import LaunchContext, LaunchDescription
+
+# name: (default, description)
+ARGUMENTS = {
+    "namespace": ("stereo", "Namespace of the stereo camera; depth comes out in derained/ under it."),
+    "stereo_algorithm": ("sgbm", "bm (block matching) or sgbm (semi-global: slower, denser)."),
+    "disparity_range": ("64", "Disparities that are searched, in pixels."),
+    "disparity_image": ("false", "true publishes the disparity as a mono8 image too, which viewers can show."),
+    "rviz": ("false", "true starts RViz, and disparity_image with it."),
+}
+ALGORITHMS = {"bm": 0, "sgbm": 1}
+CHOICES = {
+    "stereo_algorithm": list(ALGORITHMS),
+    "disparity_range": ["32", "48", "64", "96", "128", "160", "192", "256", "384", "512"],
+    "disparity_image": ["true", "false"],
+    "rviz": ["true", "false"],
+}
+# Of a stereo_msgs/DisparityImage m: black is no match or infinitely far, white the nearest that is searched.
+MONO8 = (
+    "sensor_msgs.msg.Image(header=m.header, height=m.image.height, width=m.image.width, step=m.image.width, "
+    "encoding='mono8', data=numpy.clip(numpy.frombuffer(m.image.data, numpy.float32) * (255 / m.max_disparity), 0, 255)"
+    ".astype(numpy.uint8).tobytes())"
+)
+
+
+def make_depth(context: LaunchContext) -> list[Node]:
+    """Build what follows the derain node."""
+    given = context.launch_configurations
+    prefer_large_shared_memory()  # for the processes below, as the derain node does for itself
+    namespace = f"/{given['namespace'].strip('/')}".rstrip("/")
+    nodes = [depth_container(f"{namespace}/derained", given)]
+    if "true" in (given["disparity_image"], given["rviz"]):
+        nodes.append(disparity_image(f"{namespace}/derained"))
+    if given["rviz"] == "true":
+        nodes.append(rviz(namespace, given))
+    return nodes
+
+
+def as_the_node_has_it(name: str, given: dict[str, str]) -> bool:
+    """A parameter that those behind the derain node must share: of the argument, else of params_file, else false."""
+    if given[name]:
+        return bool(yaml.safe_load(given[name]))
+    value = False
+    if given["params_file"]:
+        for node, section in yaml.safe_load(Path(given["params_file"]).expanduser().read_text()).items():
+            if node.endswith(("derain", "*")):
+                value = section["ros__parameters"].get(name, value)
+    return value
+
+
+def depth_container(namespace: str, given: dict[str, str]) -> Node:
+    """Disparity and point cloud, in one process."""
+    common = {name: as_the_node_has_it(name, given) for name in ("approximate_sync", "use_sim_time")}
+    search = {
+        "stereo_algorithm": ALGORITHMS[given["stereo_algorithm"]],
+        "disparity_range": int(given["disparity_range"]),
+    }
+    disparity = ComposableNode(
+        package="stereo_image_proc",
+        plugin="stereo_image_proc::DisparityNode",
+        name="disparity_node",
+        namespace=namespace,
+        parameters=[common, search],
+    )
+    points = ComposableNode(
+        package="stereo_image_proc",
+        plugin="stereo_image_proc::PointCloudNode",
+        name="point_cloud_node",
+        namespace=namespace,
+        parameters=[common],
+        remappings=[("left/image_rect_color", "left/image_rect")],
+    )
+    return ComposableNodeContainer(
+        package="rclcpp_components",
+        executable="component_container",
+        name="depth_container",
+        namespace=namespace,
+        composable_node_descriptions=[disparity, points],
+        output="screen",
+    )
+
+
+def disparity_image(namespace: str) -> Node:
+    """The disparity as a plain image."""
+    return Node(
+        package="topic_tools",
+        executable="transform",
+        # transform puts no namespace before its input, and guesses the reliability when it comes before the publisher
+        arguments=[
+            *(f"{namespace}/disparity", f"{namespace}/disparity_image", "sensor_msgs/msg/Image", MONO8),
+            *("--wait-for-start", "--qos-reliability", "reliable", "--import", "numpy", "sensor_msgs"),
+        ],
+        output="screen",
+    )
+
+
+def rviz(namespace: str, given: dict[str, str]) -> Node:
+    """RViz with the package's layout, whose topics are those of the namespace stereo."""
+    topics = ["derained/left/image_rect", "derained/disparity_image", "derained/points2"]
+    return Node(
+        package="rviz2",
+        executable="rviz2",
+        namespace=namespace,
+        arguments=["-d", str(Path(get_package_share_directory("apanet_ros")) / "rviz" / "derain.rviz")],
+        remappings=[("/stereo/left/image_rect", given["left_image"]), *((f"/stereo/{t}", t) for t in topics)],
+        parameters=[{"use_sim_time": as_the_node_has_it("use_sim_time", given)}],
+    )
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The derain node, the depth nodes, and viewers if wanted."""
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=description, choices=CHOICES.get(name))
+        for name, (default, description) in ARGUMENTS.items()
+    ]
+    derain = Path(get_package_share_directory("apanet_ros")) / "launch" / "derain.launch.py"
+    return LaunchDescription(
+        [
+            *declared,
+            IncludeLaunchDescription(PythonLaunchDescriptionSource(str(derain))),
+            OpaqueFunction(function=make_depth),
+        ]
+    )
