@@ -22,6 +22,7 @@ check: $(VENV)/installed
 	$(RUN)/pydoclint apanet_core apanet_ros
 
 benchmark: $(VENV)/installed
+	ROS_DOMAIN_ID=$${ROS_DOMAIN_ID:-76} $(RUN)/python -m apanet_ros.benchmark
 	$(RUN)/apanet benchmark --models '[tiny,small]'
 	$(RUN)/apanet benchmark --models '[paper]' --engines '[torch]' --sizes '[1248x376]' --repeats 3
 	$(RUN)/apanet benchmark --models '[paper]' --engines '[torch]' --sizes '[1248x376]' --repeats 3 --max_disparity 192

@@ -33,11 +33,13 @@ setup(
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
-        (f"share/{NAME}", ["package.xml"]),
+        (f"share/{NAME}", ["package.xml", "apanet_ros/fastdds.xml"]),
         files("launch"),
         files("config"),
         files("config/training"),
         files("rviz"),
+        files("foxglove"),
+        files("security"),
     ],
     python_requires=">=3.10",
     install_requires=[
@@ -65,7 +67,7 @@ setup(
             "ros-lifecycle-msgs",
         ],
         "bags": ["rosbags>=0.11"],
-        "train": ["lightning-fabric>=2.5", "tensorboard>=2.15", "torchmetrics>=1.4"],
+        "train": ["lightning-fabric>=2.6", "tensorboard>=2.15", "torchmetrics>=1.4"],
         "evaluate": ["torchmetrics>=1.4"],
         "demo": ["scikit-image>=0.22", "torchmetrics>=1.4"],
         "dev": [

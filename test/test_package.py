@@ -1,12 +1,14 @@
 """What the package promises beside its code: metadata, launch file, documents."""
 
 import ast
+import json
 import re
 import runpy
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -68,23 +70,85 @@ def test_versions_agree():
     assert f"{version} (" in (ROOT / "CHANGELOG.rst").read_text()
 
 
+def launch_arguments(name):
+    """ARGUMENTS of a launch file, which needs launch to be run."""
+    source = ast.parse((ROOT / f"launch/{name}.launch.py").read_text())
+    return next(
+        ast.literal_eval(n.value) for n in source.body if isinstance(n, ast.Assign) and n.targets[0].id == "ARGUMENTS"
+    )
+
+
 def test_parameters_launch_arguments_and_topics_are_in_the_readme():
     pytest.importorskip("rclpy", reason="needs rclpy")
     from apanet_ros.parameters import _DECLARATIONS
 
-    launch = ast.parse((ROOT / "launch/derain.launch.py").read_text())
-    arguments = next(
-        ast.literal_eval(n.value) for n in launch.body if isinstance(n, ast.Assign) and n.targets[0].id == "ARGUMENTS"
-    )
+    arguments = launch_arguments("derain")
     assert set(arguments) == {
         *("namespace", "left_image", "right_image", "left_camera_info", "right_camera_info", "model", "engine"),
         *("device", "image_transport", "approximate_sync", "tolerance_s", "params_file", "use_sim_time", "log_level"),
+        *("autostart", "enclave"),
     }
     for name in [*_DECLARATIONS, *arguments, "derained/left/image_rect", "~/enable", "/diagnostics"]:
         assert f"`{name}`" in README, name
     shipped = yaml.safe_load((ROOT / "config/derain.yaml").read_text())["/**"]["ros__parameters"]
     assert shipped == {name: _DECLARATIONS[name][0] for name in shipped}
     assert set(shipped) | set(arguments) >= set(_DECLARATIONS)
+
+
+def test_arguments_of_the_example_are_in_the_readme():
+    arguments = launch_arguments("stereo_depth")
+    for name, (default, _) in arguments.items():
+        assert f"| `{name}` | `{default}`" in README, name
+    assert set(arguments) & set(launch_arguments("derain")) == {"namespace"}  # the others are taken over
+
+
+SHOWN = {
+    *("/stereo/left/image_rect", "/stereo/derained/left/image_rect"),
+    *("/stereo/derained/disparity_image", "/stereo/derained/points2"),
+}
+
+
+def test_the_rviz_layout_shows_what_the_example_publishes():
+    displays = yaml.safe_load((ROOT / "rviz/derain.rviz").read_text())["Visualization Manager"]["Displays"]
+    assert {display["Topic"]["Value"] for display in displays} == SHOWN
+    assert all(display["Topic"]["Reliability Policy"] == "Best Effort" for display in displays)  # hears every publisher
+
+
+def test_the_foxglove_layout_shows_what_the_example_publishes():
+    layout = json.loads((ROOT / "foxglove/derain.json").read_text())
+    panels = layout["configById"]
+    images = {panel["imageMode"]["imageTopic"] for panel in panels.values() if "imageMode" in panel}
+    assert images == SHOWN - {"/stereo/derained/points2"}
+
+    def leaves(node):
+        return {node} if isinstance(node, str) else leaves(node["first"]) | leaves(node["second"])
+
+    assert leaves(layout["layout"]) == set(panels)
+
+
+def test_the_foxglove_layout_plots_what_the_node_says():
+    pytest.importorskip("rclpy", reason="needs rclpy")
+    from rclpy.clock import Clock
+
+    from apanet_ros.diagnostics import Reporter
+    from apanet_ros.statistics import NodeStatistics
+    from apanet_ros.stereo_sync import PairingCounts
+
+    published = []
+    node = SimpleNamespace(
+        create_publisher=lambda *_: SimpleNamespace(publish=published.append),
+        get_fully_qualified_name=lambda: "/stereo/derain",
+        get_clock=Clock,
+    )
+    words = dict.fromkeys(("model", "engine", "device", "precision"), "")
+    Reporter(node, PairingCounts([0, 0]), NodeStatistics(), words).publish("", "", None, [], [])
+    (status,) = published[0].status
+    panels = json.loads((ROOT / "foxglove/derain.json").read_text())["configById"]
+    paths = [path["value"] for panel in panels.values() for path in panel.get("paths", ())]
+    of_diagnostics = [re.findall(r'=="(.*?)"', path) for path in paths if path.startswith("/diagnostics.")]
+    assert of_diagnostics == [[status.name, key] for key in ("latency median ms", "latency p95 ms")]
+    assert {"latency median ms", "latency p95 ms"} <= {value.key for value in status.values}
+    assert [path for path in paths if not path.startswith("/diagnostics.")] == ["/stereo/derain/rain_level.data"]
 
 
 def test_training_configs_are_valid():
@@ -101,17 +165,44 @@ def test_links_and_files_of_the_readme_exist():
         assert (ROOT / target).exists(), target
 
 
-def test_launch_description_with_the_real_launch_ros():
+@pytest.fixture
+def descriptions():
+    """The launch files' descriptions, from the real launch_ros."""
     pytest.importorskip("launch_ros", reason="launch_ros is not on PyPI; it comes with a ROS distribution")
     pytest.importorskip("ament_index_python", reason="comes with a ROS distribution")
     from ament_index_python.packages import PackageNotFoundError
 
-    module = runpy.run_path(str(ROOT / "launch/derain.launch.py"))
+    modules = {name: runpy.run_path(str(ROOT / f"launch/{name}.launch.py")) for name in ("derain", "stereo_depth")}
     try:
-        description = module["generate_launch_description"]()
+        return modules, {name: module["generate_launch_description"]() for name, module in modules.items()}
     except PackageNotFoundError:
         pytest.skip("apanet_ros is not installed in the ament index: colcon build it and source the workspace")
-    assert len(description.entities) == 15
+
+
+def test_launch_descriptions_with_the_real_launch_ros(descriptions):
+    _, made = descriptions
+    assert len(made["derain"].entities) == 1 + len(launch_arguments("derain"))
+    assert len(made["stereo_depth"].entities) == 2 + len(launch_arguments("stereo_depth"))
+
+
+@pytest.mark.parametrize(
+    ("given", "packages"),
+    [
+        ({}, ["rclcpp_components"]),
+        ({"disparity_image": "true"}, ["rclcpp_components", "topic_tools"]),
+        ({"rviz": "true"}, ["rclcpp_components", "topic_tools", "rviz2"]),
+    ],
+)
+def test_the_example_starts_viewers_only_when_asked(descriptions, monkeypatch, given, packages):
+    from launch import LaunchContext
+
+    monkeypatch.setenv("FASTDDS_DEFAULT_PROFILES_FILE", "chosen.xml")  # is kept
+    context = LaunchContext()
+    for name in ("derain", "stereo_depth"):
+        context.launch_configurations.update({key: value for key, (value, _) in launch_arguments(name).items()})
+    context.launch_configurations.update(given)
+    nodes = descriptions[0]["stereo_depth"]["make_depth"](context)
+    assert [node.node_package for node in nodes] == packages
 
 
 def test_files_that_ros_needs_are_installed(tmp_path):
@@ -132,7 +223,10 @@ def test_files_that_ros_needs_are_installed(tmp_path):
         capture_output=True,
     )
     share = tmp_path / "share/apanet_ros"
-    for name in ("package.xml", "launch/derain.launch.py", "config/derain.yaml", "rviz/derain.rviz"):
+    for name in (
+        *("package.xml", "launch/derain.launch.py", "launch/stereo_depth.launch.py", "config/derain.yaml"),
+        *("rviz/derain.rviz", "foxglove/derain.json", "security/policy.xml"),
+    ):
         assert (share / name).is_file(), name
     assert (tmp_path / "apanet_ros/fastdds.xml").is_file()
     assert (tmp_path / "share/ament_index/resource_index/packages/apanet_ros").is_file()
