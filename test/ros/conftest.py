@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +15,23 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-os.environ["ROS_DOMAIN_ID"] = str(20 + os.getpid() % 60)  # a domain of this test run's own
+_DOMAINS = itertools.islice(itertools.cycle(range(1, 75)), os.getpid() % 74, None)  # of those that every system allows
+
+
+def own_domain() -> str:
+    """A ROS domain that nobody on this machine is in, for this process and those that it starts from now on."""
+    for domain in _DOMAINS:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("", 7400 + 250 * domain + 10))  # where a domain's first participant listens (RTPS 9.6.1.1)
+            except OSError:
+                continue
+        os.environ["ROS_DOMAIN_ID"] = str(domain)
+        return os.environ["ROS_DOMAIN_ID"]
+    raise AssertionError("unreachable: the domains never end")
+
+
+own_domain()
 
 rclpy = pytest.importorskip("rclpy", reason="needs rclpy: make test installs it")
 
@@ -91,7 +108,7 @@ class Rig:
         wait_for(lambda: all(p.get_subscription_count() for p in publishers), 60)
         wait_for(lambda: all(s.get_publisher_count() for s in self._subscriptions), 60)
         # Discovery keeps its order: a node whose service answers us knows all subscriptions made before the client.
-        call(self, GetState, f"{self._namespace}/derain/get_state", GetState.Request())
+        call(self, GetState, f"{self._namespace}/derain/get_state", GetState.Request(), ask_again_s=5)
 
     def exchange(self):
         """Send pairs until one has come back, and forget them: then both ends of every topic know each other."""
@@ -172,13 +189,22 @@ class NodeProcess:
             pytest.fail(f"the node did not end on signal {signal_number}:\n{self.text()}")
 
 
-def call(rig, service_type, name, request):
-    """The answer of a service."""
+def call(rig, service_type, name, request, ask_again_s=60.0):
+    """The answer of a service; one that changes nothing may be asked again, as DDS loses what comes before it knows both."""
     client = rig.node.create_client(service_type, name)
     assert client.wait_for_service(60)
-    future = client.call_async(request)
-    wait_for(future.done, 60)
-    return future.result()
+    asked, futures = time.monotonic(), [client.call_async(request)]
+
+    def answered():
+        nonlocal asked
+        if time.monotonic() - asked > ask_again_s:
+            asked = time.monotonic()
+            futures.append(client.call_async(request))
+        return next((future for future in futures if future.done()), None)
+
+    answer = wait_for(answered, 60).result()
+    rig.node.destroy_client(client)
+    return answer
 
 
 def change(rig, transition, node="/derain"):
@@ -197,14 +223,15 @@ def smooth_scene():
 
 
 def start_ros():
-    """Join the test run's domain, once."""
-    if not rclpy.ok():
-        prefer_large_shared_memory()
-        rclpy.init(args=[])
+    """Join the domain of the tests at hand."""
+    prefer_large_shared_memory()
+    rclpy.init(args=[])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ros():
+    """A domain of the module's own, in which nothing is left of nodes that other modules ended or killed."""
+    own_domain()
     start_ros()
     yield
     rclpy.try_shutdown()

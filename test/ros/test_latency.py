@@ -5,10 +5,12 @@ import re
 import subprocess
 import sys
 
+from conftest import own_domain
+
 
 def test_prints_a_row_for_every_size_and_way():
     command = [sys.executable, "-m", "apanet_ros.benchmark", "--sizes", "64x48", "320x240", "--pairs", "3"]
-    environment = os.environ | {"ROS_DOMAIN_ID": "84"}  # the tests' own domains end below that
+    environment = os.environ | {"ROS_DOMAIN_ID": own_domain()}
     done = subprocess.run(command, capture_output=True, text=True, timeout=150, env=environment)
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines()[-4:]]

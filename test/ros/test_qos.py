@@ -19,8 +19,14 @@ def wait_until_said(rig, node, text):
 
 
 def wait_until_well(rig):
+    """Cameras that send meanwhile: silent ones are a warning of their own after some seconds."""
     rig.diagnostics.clear()
-    wait_for(lambda: any(a.status[0].level == DiagnosticStatus.OK for a in list(rig.diagnostics)), 30)
+
+    def is_well():
+        rig.send()
+        return any(a.status[0].level == DiagnosticStatus.OK for a in list(rig.diagnostics))
+
+    wait_for(is_well, 30, poll_s=0.2)
 
 
 def test_a_best_effort_camera_before_a_reliable_subscription(start):

@@ -127,7 +127,7 @@ def test_while_it_hangs_the_node_is_deactivated_soon_and_starts_anew(make):
     start = time.monotonic()
     assert change(case.rig, Transition.TRANSITION_DEACTIVATE)
     assert change(case.rig, Transition.TRANSITION_CLEANUP)
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 10  # and not 600; what two services take on a busy machine included
     assert "not waiting for it" in case.node.text()
     assert change(case.rig, Transition.TRANSITION_CONFIGURE)  # in a thread of its own, while the old one hangs
     assert change(case.rig, Transition.TRANSITION_ACTIVATE)
