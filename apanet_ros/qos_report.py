@@ -46,51 +46,61 @@ class QosWatch:
     def _deaf(self, subscriptions: Iterable[Any]) -> Iterator[str]:
         for ours in subscriptions:
             for theirs in self._node.get_publishers_info_by_topic(ours.topic_name):
-                reason = _difference(theirs.qos_profile, ours.qos_profile) or _other_type(theirs, ours.msg_type)
-                if reason:
-                    hint = _hint(reason, "set input_reliability to auto, or change the publisher", "the publisher")
+                differ = _differences(theirs.qos_profile, ours.qos_profile)
+                remedy = "set input_reliability to auto, or change the publisher"
+                for reason, hint in _advice(theirs, ours, differ, remedy, "the publisher"):
                     yield f"nothing comes on {ours.topic_name} from {_name(theirs)}: {reason}: {hint}"
 
     def _unheard(self, publishers: Iterable[Any]) -> Iterator[str]:
         for ours in publishers:
             for theirs in self._node.get_subscriptions_info_by_topic(ours.topic_name):
-                reason = _difference(ours.qos_profile, theirs.qos_profile) or _other_type(theirs, ours.msg_type)
-                if reason:
-                    hint = _hint(reason, "change the subscriber, or qos_overrides of this node", "the subscriber")
+                differ = _differences(ours.qos_profile, theirs.qos_profile)
+                remedy = "change the subscriber, or qos_overrides of this node"
+                for reason, hint in _advice(theirs, ours, differ, remedy, "the subscriber"):
                     yield f"{_name(theirs)} hears nothing on {ours.topic_name}: {reason}: {hint}"
 
 
-def _difference(offered: Any, requested: Any) -> str:
-    """What the publisher offers less of than the subscriber asks for; empty when they can talk."""
-    found = [
-        f"{policy} is {weak.name.lower()} where {strong.name.lower()} is asked for"
+def _advice(
+    theirs: Any, ours: Any, differ: dict[str, str], for_reliability: str, other: str
+) -> Iterator[tuple[str, str]]:
+    """Compare two endpoints.
+
+    Args:
+        theirs: what the graph knows of the other endpoint.
+        ours: the node's.
+        differ: by policy, what is offered less of than asked for.
+        for_reliability: what to do when that alone differs: the node's parameters reach no other policy.
+        other: what to change in all other cases.
+
+    Yields:
+        Why they cannot talk and what to do about it, once; nothing when they can.
+    """
+    package, *_ = ours.msg_type.__module__.split(".")
+    expected = f"{package}/msg/{ours.msg_type.__name__}"
+    if differ:
+        yield ", ".join(differ.values()), for_reliability if [*differ] == ["reliability"] else f"change {other}"
+    elif theirs.topic_type != expected:
+        yield f"its type is {theirs.topic_type}, not {expected}", "remap one of the two topics"
+
+
+def _differences(offered: Any, requested: Any) -> dict[str, str]:
+    """Policy -> what the publisher offers less of than the subscriber asks for; empty when they can talk."""
+    found = {
+        policy: f"{policy} is {weak.name.lower()} where {strong.name.lower()} is asked for"
         for policy, weak, strong in _WEAK_AND_STRONG
         if getattr(offered, policy) == weak and getattr(requested, policy) == strong
-    ]
+    }
     for policy in ("deadline", "liveliness_lease_duration"):
         least, most = _seconds(getattr(offered, policy)), _seconds(getattr(requested, policy))
         if least > most:
-            found.append(f"{policy} is {least:g} s where {most:g} s is asked for")
-    return ", ".join(found)
-
-
-def _hint(reason: str, for_reliability: str, other: str) -> str:
-    """What to do about it: parameters of this node reach the reliability only."""
-    if reason.startswith("its type"):
-        return "remap one of the two topics"
-    return for_reliability if reason.startswith("reliability") and "," not in reason else f"change {other}"
+            found[policy] = f"{policy} is {least:g} s where {most:g} s is asked for"
+    return found
 
 
 def _seconds(duration: Any) -> float:
     """Of a QoS duration; 0 and what the middleware makes of it stand for no limit."""
     seconds = duration.nanoseconds / 1e9
     return float("inf") if seconds == 0 or seconds > _NO_LIMIT_S else seconds
-
-
-def _other_type(theirs: Any, ours: type) -> str:
-    package, *_ = ours.__module__.split(".")
-    expected = f"{package}/msg/{ours.__name__}"
-    return "" if theirs.topic_type == expected else f"its type is {theirs.topic_type}, not {expected}"
 
 
 def _name(endpoint: Any) -> str:

@@ -190,7 +190,7 @@ class NodeProcess:
 
 
 def call(rig, service_type, name, request, ask_again_s=60.0):
-    """The answer of a service; one that changes nothing may be asked again, as DDS loses what comes before it knows both."""
+    """The answer of a service; ask again only where that changes nothing: DDS may lose the first request."""
     client = rig.node.create_client(service_type, name)
     assert client.wait_for_service(60)
     asked, futures = time.monotonic(), [client.call_async(request)]
