@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ KINDS = ("drops", "streaks", "both")
 RAINY, CLEAN, MASKS = ("rain_left", "rain_right"), ("gt_left", "gt_right"), ("mask_left", "mask_right")
 PARAMETERS = "rain.json"
 LARGEST_ISLAND = 0.01  # of the pixels, in an estimated disparity map
+SHOWER = Rain(50.0)  # what falls if not told otherwise
 KITTI_FOCAL_PX, KITTI_WIDTH_PX, KITTI_BASELINE_M = 721.5, 1242, 0.54  # what a camera is taken for if not told
 
 
@@ -55,7 +56,7 @@ class RenderSettings:
     """
 
     kind: str = "drops"
-    rain: Rain = field(default_factory=lambda: Rain(50.0))
+    rain: Rain = SHOWER
     lens_drops: float = 0.0
     sensor: Sensor = field(default_factory=Sensor)
     focal_px: float | None = None
@@ -73,6 +74,12 @@ class RenderSettings:
                 f"{self.variants}, {self.max_disparity}, {self.seed}"
             )
         WetLens(self.lens_drops)
+        told = [f.name for f in fields(Rain) if getattr(self.rain, f.name) != getattr(SHOWER, f.name)]
+        if self.kind == "streaks" and told:
+            raise ValueError(
+                f"{', '.join(told)} of the drops has no effect on kind streaks, which draws its own: leave it out, or "
+                "choose kind drops or both"
+            )
 
     def camera(self, size: tuple[int, int]) -> StereoCamera:
         """The camera of an image of `size` (height, width), its axis through the middle."""

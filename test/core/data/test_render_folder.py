@@ -146,6 +146,7 @@ def test_the_command_says_what_it_assumes(clean, tmp_path, capsys):
     [
         (["--kind", "hail"], "kind must be one of drops, streaks, both: got 'hail'"),
         (["--rate", "-1"], "rate >= 0"),
+        (["--kind", "streaks", "--rate", "10"], "rate_mm_h of the drops has no effect on kind streaks"),
         (["--disparity", "nowhere"], "no folder of disparities at nowhere"),
         (["--focal_px", "0"], "focal_px and baseline_m must be positive"),
         (["--lens_drops", "-1"], "drops >= 0"),
