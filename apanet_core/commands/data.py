@@ -54,7 +54,8 @@ def render_rain(
         workers: processes.
     """
     from apanet_core.data.drops import Rain
-    from apanet_core.data.render_folder import RenderSettings, describe, render_folder
+    from apanet_core.data.render_folder import describe, render_folder
+    from apanet_core.data.render_settings import RenderSettings
     from apanet_core.data.sensor import Sensor
 
     rain = Rain(rate, exposure_s, (wind_mps, 0.0), camera_mps, aperture_px=aperture_px, veil=veil)

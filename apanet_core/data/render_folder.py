@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,73 +19,18 @@ import numpy as np
 from tqdm import tqdm
 
 from apanet_core.atomic import write_text
-from apanet_core.data.camera import StereoCamera
 from apanet_core.data.disparity import DISPARITY_SUFFIXES, fill_unknown, read_disparity, to_right_view
-from apanet_core.data.drops import Rain
 from apanet_core.data.images import read_image, write_image
 from apanet_core.data.layouts import find_clean
-from apanet_core.data.lens import WetLens
+from apanet_core.data.render_settings import RenderSettings
 from apanet_core.data.scenes import Scene
-from apanet_core.data.sensor import Sensor, unequal_gains
-from apanet_core.data.streaks import random_streaks
-from apanet_core.data.weather import Weather, let_it_rain
+from apanet_core.data.sensor import unequal_gains
+from apanet_core.data.weather import let_it_rain
 from apanet_core.evaluation.depth import sgbm_disparity
 
-KINDS = ("drops", "streaks", "both")
 RAINY, CLEAN, MASKS = ("rain_left", "rain_right"), ("gt_left", "gt_right"), ("mask_left", "mask_right")
 PARAMETERS = "rain.json"
 LARGEST_ISLAND = 0.01  # of the pixels, in an estimated disparity map
-SHOWER = Rain(50.0)  # what falls if not told otherwise
-KITTI_FOCAL_PX, KITTI_WIDTH_PX, KITTI_BASELINE_M = 721.5, 1242, 0.54  # what a camera is taken for if not told
-
-
-@dataclass(frozen=True)
-class RenderSettings:
-    """What to render over every pair.
-
-    Args:
-        kind: drops (in space, seen by both cameras), streaks (2-D layers, drawn at random for every frame) or both.
-        rain: the shower of drops.
-        lens_drops: drops to expect on the glass of each camera.
-        sensor: noise, gains, JPEG.
-        focal_px: of the clean images; None takes KITTI's field of view.
-        baseline_m: None takes KITTI's.
-        max_disparity: how far to search where the disparity is not given, px.
-        variants: different rains over every pair.
-        seed: another seed, other rain.
-    """
-
-    kind: str = "drops"
-    rain: Rain = SHOWER
-    lens_drops: float = 0.0
-    sensor: Sensor = field(default_factory=Sensor)
-    focal_px: float | None = None
-    baseline_m: float | None = None
-    max_disparity: int = 128
-    variants: int = 1
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"kind must be one of {', '.join(KINDS)}: got {self.kind!r}")
-        if self.variants < 1 or self.seed < 0 or self.max_disparity < 1:
-            raise ValueError(
-                "variants and max_disparity must be at least 1 and seed at least 0: got "
-                f"{self.variants}, {self.max_disparity}, {self.seed}"
-            )
-        WetLens(self.lens_drops)
-        told = [f.name for f in fields(Rain) if getattr(self.rain, f.name) != getattr(SHOWER, f.name)]
-        if self.kind == "streaks" and told:
-            raise ValueError(
-                f"{', '.join(told)} of the drops has no effect on kind streaks, which draws its own: leave it out, or "
-                "choose kind drops or both"
-            )
-
-    def camera(self, size: tuple[int, int]) -> StereoCamera:
-        """The camera of an image of `size` (height, width), its axis through the middle."""
-        focal = KITTI_FOCAL_PX * size[1] / KITTI_WIDTH_PX if self.focal_px is None else self.focal_px
-        baseline = KITTI_BASELINE_M if self.baseline_m is None else self.baseline_m
-        return StereoCamera(focal, baseline, cx=size[1] / 2, cy=size[0] / 2)
 
 
 @dataclass(frozen=True)
@@ -226,7 +171,7 @@ def _render_pair(pair: CleanPair, out: Path, settings: RenderSettings) -> tuple[
     for variant in range(settings.variants):
         name = pair.name if settings.variants == 1 else f"{pair.name}_{variant}"
         rng = np.random.default_rng([*key, variant])
-        weather = _weather(settings, rng)
+        weather = settings.weather(rng)
         files = [out / folder / f"{name}.png" for folder in (*MASKS, *RAINY)]
         if not all(path.is_file() for path in files):
             if scene is None:
@@ -247,15 +192,6 @@ def _render_pair(pair: CleanPair, out: Path, settings: RenderSettings) -> tuple[
             }
         )
     return pair.name, records
-
-
-def _weather(settings: RenderSettings, rng: np.random.Generator) -> Weather:
-    return Weather(
-        None if settings.kind == "streaks" else settings.rain,
-        () if settings.kind == "drops" else tuple(random_streaks(rng)),
-        WetLens(settings.lens_drops) if settings.lens_drops else None,
-        settings.sensor,
-    )
 
 
 def _source_of_disparity(pair: CleanPair, settings: RenderSettings) -> str:
@@ -293,13 +229,7 @@ def _without_islands(disparity: np.ndarray) -> np.ndarray:
 
 def describe(clean: Path, settings: RenderSettings, disparity: Path | None) -> str:
     """Say what the rendering takes for granted: the camera where it was not given, and where disparity comes from."""
-    lines = []
-    if settings.focal_px is None or settings.baseline_m is None:
-        missing = [n for n, v in (("focal_px", settings.focal_px), ("baseline_m", settings.baseline_m)) if v is None]
-        lines.append(
-            f"{' and '.join(missing)} not given: taken as KITTI's, {KITTI_FOCAL_PX} px at {KITTI_WIDTH_PX} px of width "
-            f"and {KITTI_BASELINE_M} m"
-        )
+    lines = settings.taken_for_granted()
     pairs = _find(clean, disparity)
     estimated = sum(pair.disparity is None for pair in pairs)
     if settings.kind != "streaks":

@@ -8,7 +8,8 @@ from apanet_core.cli import main
 from apanet_core.data.drops import Rain
 from apanet_core.data.layouts import find_clean, find_pairs
 from apanet_core.data.paired_folders import PairedFolders
-from apanet_core.data.render_folder import RenderSettings, render_folder
+from apanet_core.data.render_folder import render_folder
+from apanet_core.data.render_settings import RenderSettings
 from apanet_core.data.sensor import Sensor
 from apanet_core.evaluation.inputs import find_samples
 
