@@ -48,22 +48,20 @@ class QosWatch:
             for theirs in self._node.get_publishers_info_by_topic(ours.topic_name):
                 differ = _differences(theirs.qos_profile, ours.qos_profile)
                 remedy = "set input_reliability to auto, or change the publisher"
-                for reason, hint in _advice(theirs, ours, differ, remedy, "the publisher"):
-                    yield f"nothing comes on {ours.topic_name} from {_name(theirs)}: {reason}: {hint}"
+                if advice := _advice(theirs, ours, differ, remedy, "the publisher"):
+                    yield f"nothing comes on {ours.topic_name} from {_name(theirs)}: {advice}"
 
     def _unheard(self, publishers: Iterable[Any]) -> Iterator[str]:
         for ours in publishers:
             for theirs in self._node.get_subscriptions_info_by_topic(ours.topic_name):
                 differ = _differences(ours.qos_profile, theirs.qos_profile)
                 remedy = "change the subscriber, or qos_overrides of this node"
-                for reason, hint in _advice(theirs, ours, differ, remedy, "the subscriber"):
-                    yield f"{_name(theirs)} hears nothing on {ours.topic_name}: {reason}: {hint}"
+                if advice := _advice(theirs, ours, differ, remedy, "the subscriber"):
+                    yield f"{_name(theirs)} hears nothing on {ours.topic_name}: {advice}"
 
 
-def _advice(
-    theirs: Any, ours: Any, differ: dict[str, str], for_reliability: str, other: str
-) -> Iterator[tuple[str, str]]:
-    """Compare two endpoints.
+def _advice(theirs: Any, ours: Any, differ: dict[str, str], for_reliability: str, other: str) -> str:
+    """Say why two endpoints cannot talk.
 
     Args:
         theirs: what the graph knows of the other endpoint.
@@ -72,15 +70,17 @@ def _advice(
         for_reliability: what to do when that alone differs: the node's parameters reach no other policy.
         other: what to change in all other cases.
 
-    Yields:
-        Why they cannot talk and what to do about it, once; nothing when they can.
+    Returns:
+        The reason and what to do about it; empty when they can talk.
     """
     package, *_ = ours.msg_type.__module__.split(".")
     expected = f"{package}/msg/{ours.msg_type.__name__}"
     if differ:
-        yield ", ".join(differ.values()), for_reliability if [*differ] == ["reliability"] else f"change {other}"
-    elif theirs.topic_type != expected:
-        yield f"its type is {theirs.topic_type}, not {expected}", "remap one of the two topics"
+        hint = for_reliability if [*differ] == ["reliability"] else f"change {other}"
+        return f"{', '.join(differ.values())}: {hint}"
+    if theirs.topic_type != expected:
+        return f"its type is {theirs.topic_type}, not {expected}: remap one of the two topics"
+    return ""
 
 
 def _differences(offered: Any, requested: Any) -> dict[str, str]:

@@ -18,17 +18,19 @@ os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 _DOMAINS = itertools.islice(itertools.cycle(range(1, 75)), os.getpid() % 74, None)  # of those that every system allows
 
 
+def _is_free(domain: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("", 7400 + 250 * domain + 10))  # where a domain's first participant listens (RTPS 9.6.1.1)
+        except OSError:
+            return False
+    return True
+
+
 def own_domain() -> str:
     """A ROS domain that nobody on this machine is in, for this process and those that it starts from now on."""
-    for domain in _DOMAINS:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(("", 7400 + 250 * domain + 10))  # where a domain's first participant listens (RTPS 9.6.1.1)
-            except OSError:
-                continue
-        os.environ["ROS_DOMAIN_ID"] = str(domain)
-        return os.environ["ROS_DOMAIN_ID"]
-    raise AssertionError("unreachable: the domains never end")
+    os.environ["ROS_DOMAIN_ID"] = domain = str(next(filter(_is_free, _DOMAINS)))
+    return domain
 
 
 own_domain()
