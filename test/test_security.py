@@ -16,8 +16,6 @@ FORBIDDEN = {
     *("eval", "exec", "__import__", "ctypes", "webbrowser"),
 }
 JUSTIFIED = {
-    ("apanet_core/training/loop.py", "pickle"): "the name of an exception",
-    ("apanet_core/training/loop.py", "pickle.UnpicklingError"): "the name of an exception",
     ("apanet_ros/benchmark/__main__.py", "subprocess"): "the benchmark starts nodes, with lists of arguments",
     ("apanet_ros/benchmark/__main__.py", "subprocess.Popen"): "the same",
     ("apanet_ros/demo/replay.py", "subprocess"): "the demo starts the node, with a list of arguments",

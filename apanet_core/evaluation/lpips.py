@@ -14,6 +14,8 @@ import torch
 import torchmetrics.functional.image as torchmetrics_image
 from torch import nn
 
+from apanet_core.model.torch_file import read_tensors
+
 # Convolutions of AlexNet's `features`: index in the Sequential, channels in and out, kernel, stride, padding.
 CONVOLUTIONS = ((0, 3, 64, 11, 4, 2), (3, 64, 192, 5, 1, 2), (6, 192, 384, 3, 1, 1), (8, 384, 256, 3, 1, 1),
                 (10, 256, 256, 3, 1, 1))  # fmt: skip
@@ -36,13 +38,11 @@ class LPIPS(nn.Module):
 
     def __init__(self, backbone: Path) -> None:
         super().__init__()
-        if not Path(backbone).is_file():
-            raise FileNotFoundError(f"no AlexNet weights for LPIPS at {backbone}")
         linear = Path(torchmetrics_image.__file__).parent / "lpips_models/alex.pth"
         heads = torch.load(linear, map_location="cpu", weights_only=True)
         self.convolutions, self.linear = nn.ModuleList(), nn.ModuleList()
+        features = read_tensors(Path(backbone))
         try:
-            features = torch.load(backbone, map_location="cpu", weights_only=True)
             for level, (index, c_in, c_out, kernel, stride, padding) in enumerate(CONVOLUTIONS):
                 convolution = nn.Conv2d(c_in, c_out, kernel, stride, padding)
                 convolution.load_state_dict({k: features[f"features.{index}.{k}"] for k in ("weight", "bias")})
@@ -50,7 +50,7 @@ class LPIPS(nn.Module):
                 head.load_state_dict({"weight": heads[f"lin{level}.model.1.weight"]})
                 self.convolutions.append(convolution)
                 self.linear.append(head)
-        except Exception as error:  # torch.load raises anything on a foreign file
+        except (KeyError, RuntimeError) as error:
             raise ValueError(f"{backbone} does not hold AlexNet's weights in torchvision's naming: {error}") from error
         self.requires_grad_(False).eval()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from importlib import resources
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from apanet_core.atomic import write_bytes
 from apanet_core.model.config import PRESETS, ModelConfig, preset
 from apanet_core.model.network import APANet
 
@@ -25,12 +25,8 @@ def save_checkpoint(model: APANet, path: str | Path, **metadata: str) -> None:
         path: a .safetensors file; its folder must exist.
         **metadata: further entries, such as the training recipe.
     """
-    path = Path(path)
     tensors = {name: value.detach().float().cpu().contiguous() for name, value in model.state_dict().items()}
-    payload = save(tensors, {CONFIG_KEY: json.dumps(model.config.to_dict()), **metadata})
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(payload)
-    partial.replace(path)
+    write_bytes(Path(path), save(tensors, {CONFIG_KEY: json.dumps(model.config.to_dict()), **metadata}))
 
 
 def load_model(name_or_path: str | Path, max_disparity: int | None = None) -> APANet:

@@ -53,6 +53,8 @@ class ModelConfig:
         if min(self.channels, default=0) < 1 or min(self.encoder_blocks + self.decoder_blocks, default=0) < 0:
             raise ValueError(f"channels must be at least 1 and blocks at least 0: got {self}")
         levels = len(self.channels)
+        if levels < 2:
+            raise ValueError(f"a network has at least 2 levels: got channels {self.channels}")
         if len(self.encoder_blocks) != levels or len(self.decoder_blocks) != levels - 1:
             raise ValueError(
                 f"{levels} channel widths need {levels} encoder_blocks and {levels - 1} decoder_blocks: "
@@ -65,7 +67,7 @@ class ModelConfig:
             raise ValueError(f"channels below level 1 must be multiples of 4 (pixel-unshuffle): got {self.channels}")
         if self.max_disparity is not None and not self.parallax_mask:
             raise ValueError("max_disparity needs the parallax mask: set parallax_mask, or max_disparity to null")
-        if self.max_disparity is not None and (self.max_disparity < 1 or self.max_disparity != int(self.max_disparity)):
+        if self.max_disparity is not None and (not isinstance(self.max_disparity, int) or self.max_disparity < 1):
             raise ValueError(
                 f"max_disparity must be a whole number of px from 1 up, or None for no cap: got {self.max_disparity}"
             )

@@ -11,11 +11,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from apanet_core.model.checkpoint import load_tensors
 from apanet_core.model.config import PRESETS
 from apanet_core.model.network import APANet
+from apanet_core.model.torch_file import read_tensors
 
 # The published external attention divides by 1e9 + sum where its source has 1e-9 + sum.
 PUBLISHED_EPS = 1e9
@@ -64,22 +63,7 @@ def load_published(path: str | Path) -> APANet:
         ValueError: not such a checkpoint; the message names the first tensor that is missing, extra or misshapen.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}")
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged or hostile file provokes
-        raise ValueError(
-            f"{path} is not a torch checkpoint of tensors and plain containers: it is damaged, or holds other objects, "
-            "which are not unpickled because that could run code"
-        ) from error
-    state = saved.get("net", saved) if isinstance(saved, dict) else saved
-    tensors_by_name = isinstance(state, dict) and all(
-        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
-    )
-    if not tensors_by_name:
-        raise ValueError(f"{path} holds no state dict: expected names with tensors, or them under the key 'net'")
-    state = {name.removeprefix("module."): value for name, value in state.items()}
+    state = {name.removeprefix("module."): value for name, value in read_tensors(path).items()}
 
     model = APANet(replace(PRESETS["paper"], external_attention_eps=PUBLISHED_EPS))
     tensors = {}
@@ -88,7 +72,7 @@ def load_published(path: str | Path) -> APANet:
         if theirs not in state:
             raise ValueError(f"{path} lacks the tensor {theirs!r}: it is not a checkpoint of the published network")
         value = state.pop(theirs)
-        if value.squeeze().shape != ours.squeeze().shape or value.dim() < ours.squeeze().dim():
+        if value.squeeze().shape != ours.squeeze().shape:
             raise ValueError(
                 f"{path}: {theirs!r} has shape {tuple(value.shape)}, expected one like {tuple(ours.shape)}"
             )

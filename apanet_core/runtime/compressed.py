@@ -150,4 +150,6 @@ def codec_and_format(image: RawImage) -> tuple[str, str]:
 
 def _family(encoding: str) -> str:
     """rgb of rgb16."""
-    return {"8UC1": "mono", "16UC1": "mono", "8UC3": "bgr", "16UC3": "bgr"}.get(encoding, encoding.rstrip("0123456789"))
+    if "UC" in encoding:  # OpenCV's own names, in OpenCV's order of channels
+        return {"1": "mono", "3": "bgr", "4": "bgra"}[encoding[-1]]
+    return encoding.rstrip("0123456789")

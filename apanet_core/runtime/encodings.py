@@ -37,11 +37,11 @@ _COLOURS: dict[str, tuple[int, int | None, int | None]] = {
     "bgra": (4, cv2.COLOR_BGRA2RGB, cv2.COLOR_RGB2BGRA),
     "mono": (1, cv2.COLOR_GRAY2RGB, cv2.COLOR_RGB2GRAY),
 }
-_BAYER = {
-    "bayer_rggb": cv2.COLOR_BayerRGGB2RGB,
-    "bayer_bggr": cv2.COLOR_BayerBGGR2RGB,
-    "bayer_gbrg": cv2.COLOR_BayerGBRG2RGB,
-    "bayer_grbg": cv2.COLOR_BayerGRBG2RGB,
+_BAYER = {  # by the names of OpenCV 4.5.4, which Humble has: two pixels of the mosaic's second row
+    "bayer_rggb": cv2.COLOR_BayerBG2RGB,
+    "bayer_bggr": cv2.COLOR_BayerRG2RGB,
+    "bayer_gbrg": cv2.COLOR_BayerGR2RGB,
+    "bayer_grbg": cv2.COLOR_BayerGB2RGB,
 }
 _PLANES = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}  # height rows of Y, height / 2 of U and V
 _LAYOUTS = {
@@ -84,24 +84,35 @@ def view_of(message: Any) -> np.ndarray:
     """
     encoding, height, width, step = message.encoding, message.height, message.width, message.step
     if encoding not in _LAYOUTS:
-        raise ValueError(f"encoding {encoding!r} is not supported: publish one of {', '.join(ENCODINGS)}")
+        raise unsupported(encoding)
     channels, size, *_ = _LAYOUTS[encoding]
-    if height == 0 or width == 0:
-        raise ValueError(f"an image of {width}x{height} px has no pixels")
     if encoding in _PLANES and (height % 2 or width % 2):
         raise ValueError(f"{encoding} needs an even width and height: got {width}x{height}")
     if channels == 2 and width % 2:
         raise ValueError(f"{encoding} needs an even width: got {width}")
-    if step < width * channels * size:
-        raise ValueError(f"step is {step} bytes, but a row of {width} px {encoding} takes {width * channels * size}")
-    data = np.frombuffer(message.data, np.uint8)
     rows = height * 3 // 2 if encoding in _PLANES else height
-    if data.size < rows * step:
-        raise ValueError(f"data holds {data.size} bytes: height {rows} x step {step} needs {rows * step}")
-    used = data[: rows * step].reshape(rows, step)[:, : width * channels * size]
+    check_rows(message, rows, width * channels * size)
+    used = np.frombuffer(message.data, np.uint8)[: rows * step].reshape(rows, step)[:, : width * channels * size]
     if size == 2:
         used = used.view(np.dtype(np.uint16).newbyteorder(">" if message.is_bigendian else "<"))
     return used.reshape(rows, width, channels)
+
+
+def unsupported(encoding: str) -> ValueError:
+    """The error of an encoding that nothing here reads."""
+    return ValueError(f"encoding {encoding!r} is not supported: publish one of {', '.join(ENCODINGS)}")
+
+
+def check_rows(message: Any, rows: int, row_bytes: int) -> None:
+    """Raise ValueError where `rows` of at least `row_bytes` are not there, or there is nothing in them."""
+    height, width, step = message.height, message.width, message.step
+    if height == 0 or width == 0:
+        raise ValueError(f"an image of {width}x{height} px has no pixels")
+    if step < row_bytes:
+        raise ValueError(f"step is {step} bytes, but a row of {width} px {message.encoding} takes {row_bytes}")
+    held = memoryview(message.data).nbytes
+    if held < rows * step:
+        raise ValueError(f"data holds {held} bytes: height {rows} x step {step} needs {rows * step}")
 
 
 def decode(message: Any) -> np.ndarray:

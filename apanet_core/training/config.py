@@ -132,6 +132,11 @@ class TrainConfig:
         for phase in self.all_phases:
             if min(phase.steps, phase.batch_size, *phase.size) < 1:
                 raise ValueError(f"steps, batch_size and size must be at least 1: got {phase}")
+        for name in ("learning_rate", "final_learning_rate", "warmup_steps", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be below 0: got {getattr(self, name)}")
+        if not 0 <= self.data.single_image <= 1:
+            raise ValueError(f"data.single_image must lie in [0, 1]: got {self.data.single_image}")
         if not 0 <= self.ema < 1 or self.clip_norm < 0:
             raise ValueError(f"ema must lie in [0, 1) and clip_norm not below 0: got {self.ema}, {self.clip_norm}")
         if self.precision not in PRECISIONS:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from apanet_core.model.layers import pad_to_multiple
 from apanet_core.model.network import APANet
+from apanet_core.model.torch_file import read_tensors
 
 VGG19_WIDTHS = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", 512, 512, 512, 512, "pool", 512)
 VGG19_TAPS = (1, 6, 11, 20, 29)  # relu1_1, relu2_1, relu3_1, relu4_1, relu5_1, as indices of the sequence
@@ -41,6 +42,7 @@ class VGG19Features(nn.Module):
         weights: state dict of torchvision's `vgg19` (`features.N.weight`, `features.N.bias`).
 
     Raises:
+        FileNotFoundError: no such file.
         ValueError: a tensor is missing or has another shape.
     """
 
@@ -55,12 +57,7 @@ class VGG19Features(nn.Module):
             else:
                 layers.append(nn.MaxPool2d(2))
         self.layers = nn.Sequential(*layers)
-        try:
-            tensors = torch.load(weights, map_location="cpu", weights_only=True)
-        except FileNotFoundError:
-            raise
-        except Exception as error:  # torch.load raises anything on a foreign file
-            raise ValueError(f"{weights} is no file of weights that torch can read: {error}") from error
+        tensors = read_tensors(weights)
         for name, parameter in self.layers.named_parameters():
             found = tensors.get(f"features.{name}")
             if found is None or found.shape != parameter.shape:
@@ -89,9 +86,9 @@ class VGG19Features(nn.Module):
 def contrast(derained: list[torch.Tensor], teacher: list[torch.Tensor], rainy: list[torch.Tensor]) -> torch.Tensor:
     """How much nearer to the rainy image than to the teacher's: a weighted sum of ratios, coarse levels weighing most.
 
-    Source: APANet, distillation; weights 1/32, 1/16, 1/8, 1/4, 1 for five levels, the last ones for fewer.
+    Source: APANet, distillation; weights 1/32, 1/16, 1/8, 1/4, 1 for five levels.
     """
-    weights = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)[-len(derained) :]
+    weights = (*(0.5 ** (level + 1) for level in range(len(derained) - 1, 0, -1)), 1.0)
     terms = [
         weight * F.l1_loss(d, t) / (F.l1_loss(d, r) + 1e-7)
         for weight, d, t, r in zip(weights, derained, teacher, rainy)

@@ -6,7 +6,6 @@ import copy
 import json
 import math
 import os
-import pickle
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -27,10 +26,7 @@ from apanet_core.training.objectives import Batch, Objective, build_objective, t
 from apanet_core.training.sampling import EpochSampler
 
 # Steps and sizes are in the phases; the others decide where and how fast a run goes, not where to.
-NOT_IN_RECIPE = (
-    *("out", "init", "steps", "batch_size", "validate_every", "validation_pairs", "checkpoint_every"),
-    *("device", "compile", "resume"),
-)
+NOT_IN_RECIPE = ("out", "steps", "batch_size", "validate_every", "checkpoint_every", "device", "compile", "resume")
 HIGHEST_DB = 50.0  # a dry pair left as it is counts this much in a mean PSNR, not infinity
 
 
@@ -46,7 +42,6 @@ def train(config: TrainConfig) -> Path:
     Raises:
         FloatingPointError: the loss is not finite; the batch is saved beside the checkpoints.
     """
-    config.out.mkdir(parents=True, exist_ok=True)
     fabric = _fabric(config)
     fabric.seed_everything(config.seed, verbose=False)
 
@@ -64,11 +59,12 @@ def train(config: TrainConfig) -> Path:
         "optimizer": optimizer,
         "step": 0,
         "best": -math.inf,
-        "recipe": recipe(config),
+        "recipe": recipe(config, fabric.world_size),
     }
     _resume(fabric, config, state)
 
     validation = validation_set(config.data, config.validation_pairs, config.seed)
+    config.out.mkdir(parents=True, exist_ok=True)
     bar = tqdm(
         total=config.total_steps, initial=state["step"], desc="train", unit="step", disable=not fabric.is_global_zero
     )
@@ -125,8 +121,8 @@ def _resume(fabric: Fabric, config: TrainConfig, state: dict[str, Any]) -> None:
     try:
         found = fabric.load(last, {k: v for k, v in state.items() if k not in stored}, weights_only=True)
         was = json.loads(found["recipe"])
-    except (RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # torch.load raises anything on a damaged file
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(
             f"{last} is damaged or not a run of this model: choose another out, or resume false: {reason}"
         ) from error
@@ -139,9 +135,10 @@ def _resume(fabric: Fabric, config: TrainConfig, state: dict[str, Any]) -> None:
     state.update({key: found[key] for key in stored})
 
 
-def recipe(config: TrainConfig) -> str:
+def recipe(config: TrainConfig, processes: int) -> str:
     """What decides the weights of a run, as JSON; a run is resumed with the same only."""
     values = asdict(config) | {"model": config.model_config.to_dict(), "phases": [asdict(p) for p in config.all_phases]}
+    values["processes"] = processes
     for name in NOT_IN_RECIPE:
         del values[name]
     del values["data"]["workers"], values["model"]["coring"]  # coring acts on bytes, which training does not see
@@ -175,8 +172,19 @@ def _steps(fabric: Fabric, config: TrainConfig, first: int) -> Iterator[tuple[in
             loader = _loader(fabric, config, phase, number, skipped)
             batches: Iterator[Batch] = iter(fabric.setup_dataloaders(loader, use_distributed_sampler=False))  # type: ignore
             for position in range(skipped, phase.steps):
-                yield step + position, [next(batches) for _ in range(config.accumulate)]
+                yield step + position, [_next(batches) for _ in range(config.accumulate)]
         step += phase.steps
+
+
+def _next(batches: Iterator[Batch]) -> Batch:
+    """The next batch; an error keeps its own words, to which a worker of the loader adds a traceback."""
+    try:
+        return next(batches)
+    except Exception as error:
+        if not str(error).startswith("Caught "):
+            raise
+        _, _, reason = str(error).rstrip().splitlines()[-1].partition(": ")
+        raise ValueError(reason) from error
 
 
 def _loader(fabric: Fabric, config: TrainConfig, phase: Phase, number: int, skipped: int) -> DataLoader[Batch]:
@@ -210,8 +218,10 @@ def _accumulate(
 
 def _stop(what: str, batches: list[Batch], config: TrainConfig, step: int) -> NoReturn:
     joined = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
-    torch.save(joined, config.out / "not_finite.pt")
-    raise FloatingPointError(f"{what} at step {step}; its batch is in {config.out}/not_finite.pt")
+    rank = os.environ.get("RANK")  # of a process that torchrun started; each saves its own batch
+    path = config.out / ("not_finite.pt" if rank is None else f"not_finite_{rank}.pt")
+    torch.save(joined, path)
+    raise FloatingPointError(f"{what} at step {step}; its batch is in {path}")
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:

@@ -72,6 +72,13 @@ LOSSES: dict[str, Loss] = {
 }
 
 
+def check_weights(weights: dict[str, float]) -> None:
+    """Raise ValueError unless they name some of `LOSSES`, and nothing else."""
+    unknown = sorted(set(weights) - set(LOSSES))
+    if unknown or not weights:
+        raise ValueError(f"losses must name some of {', '.join(LOSSES)}: got {', '.join(unknown) or 'none'}")
+
+
 def weighted_losses(
     derained: torch.Tensor, clean: torch.Tensor, weights: dict[str, float]
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -84,13 +91,7 @@ def weighted_losses(
 
     Returns:
         The total, and every term before its weight, detached, for the log.
-
-    Raises:
-        ValueError: a name that is not in `LOSSES`.
     """
-    unknown = sorted(set(weights) - set(LOSSES))
-    if unknown or not weights:
-        raise ValueError(f"losses must name some of {', '.join(LOSSES)}: got {', '.join(unknown) or 'none'}")
     terms = {name: LOSSES[name](derained, clean) for name in weights}
     total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
     return total, {name: term.detach() for name, term in terms.items()}

@@ -10,7 +10,7 @@ from torch import nn
 from apanet_core.model.checkpoint import load_model
 from apanet_core.training.config import DistillationConfig, TrainConfig
 from apanet_core.training.features import EncoderFeatures, VGG19Features, contrast
-from apanet_core.training.losses import dark_channel, total_variation, weighted_losses
+from apanet_core.training.losses import check_weights, dark_channel, total_variation, weighted_losses
 
 Batch = dict[str, torch.Tensor]
 # (network, batch) -> the loss and its terms before their weights
@@ -29,9 +29,13 @@ class Supervised:
 
     Args:
         losses: weight of every term.
+
+    Raises:
+        ValueError: a term that does not exist, or none.
     """
 
     def __init__(self, losses: dict[str, float]) -> None:
+        check_weights(losses)
         self.losses = losses
 
     def __call__(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

@@ -112,7 +112,13 @@ def test_vgg19_reads_torchvisions_names_and_refuses_others(tmp_path):
         tensors[f"features.{index}.bias"] = torch.zeros(width)
         channels, index = width, index + 2
     torch.save(tensors | {"classifier.0.weight": torch.zeros(1)}, tmp_path / "vgg19.pth")
-    features = VGG19Features(tmp_path / "vgg19.pth")(torch.rand(1, 3, 32, 48))
+    image = torch.rand(1, 3, 32, 48)
+    features = VGG19Features(tmp_path / "vgg19.pth")(image)
+    normal = (image - torch.tensor([[0.485, 0.456, 0.406]])[..., None, None]) / torch.tensor([[0.229, 0.224, 0.225]])[
+        ..., None, None
+    ]
+    first = torch.nn.functional.conv2d(normal, tensors["features.0.weight"], padding=1).relu()
+    torch.testing.assert_close(features[0], first)
     assert [f.shape[1] for f in features] == [64, 128, 256, 512, 512]
     assert [f.shape[2] for f in features] == [32, 16, 8, 4, 2]
     assert all((f >= 0).all() for f in features)
@@ -120,6 +126,13 @@ def test_vgg19_reads_torchvisions_names_and_refuses_others(tmp_path):
     torch.save(tensors, tmp_path / "cut.pth")
     with pytest.raises(ValueError, match="features.28.bias should be .512,., is missing"):
         VGG19Features(tmp_path / "cut.pth")
+
+
+def test_contrast_weighs_every_level_the_coarsest_most():
+    ones, twos, fours = ([torch.full((1, 1, 2, 2), v)] * 6 for v in (1.0, 2.0, 4.0))
+    ratio = (2 - 1) / (4 - 2)
+    expected = ratio * (1 + 1 / 4 + 1 / 8 + 1 / 16 + 1 / 32 + 1 / 64)
+    assert contrast(twos, ones, fours).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_command_needs_a_teacher(photos, tmp_path, capsys):

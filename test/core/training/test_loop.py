@@ -7,9 +7,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from apanet_core.data.images import write_image
 from apanet_core.model.checkpoint import load_model
 from apanet_core.training.config import DataConfig, Phase, TrainConfig
 from apanet_core.training.loop import learning_rate, train
@@ -74,7 +76,7 @@ def test_learning_rate_warms_up_and_ends_at_its_final_value(config, tmp_path):
     rates = [learning_rate(step, run) for step in range(1000)]
     assert rates[0] == pytest.approx(run.learning_rate / 100, rel=0.01)
     assert max(rates) == pytest.approx(run.learning_rate, rel=0.05)
-    assert rates[-1] == pytest.approx(run.final_learning_rate, rel=3)
+    assert rates[-1] == pytest.approx(run.final_learning_rate, rel=0.01)
     assert rates[100:] == sorted(rates[100:], reverse=True)
 
 
@@ -232,3 +234,36 @@ def test_values_that_make_no_sense_are_refused(config, tmp_path, change, message
 def test_a_missing_gpu_is_named(config, tmp_path):
     with pytest.raises(ValueError, match="needs a CUDA build of torch and a GPU"):
         train(config(tmp_path, device="cuda"))
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint"])
+def test_a_damaged_checkpoint_says_so(config, tmp_path, content):
+    (tmp_path / "last.ckpt").write_bytes(content)
+    with pytest.raises(ValueError, match="last.ckpt is damaged or not a run of this model: choose another out"):
+        train(config(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"losses": {"l2": 1.0}}, "losses must name some of charbonnier"),
+        ({"learning_rate": -1.0}, "learning_rate must not be below 0"),
+        ({"init": "nowhere.safetensors"}, "nowhere.safetensors"),
+    ],
+)
+def test_a_run_that_cannot_start_leaves_no_folder(config, tmp_path, change, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        train(config(tmp_path / "run", **change))
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_error_of_a_worker_keeps_its_own_words(config, tmp_path):
+    for folder in ("rain_left", "rain_right", "gt_left", "gt_right"):
+        (tmp_path / "pairs" / folder).mkdir(parents=True)
+        for index in range(2):
+            write_image(tmp_path / "pairs" / folder / f"{index}.png", np.zeros((40 - 10 * index, 70, 3), np.uint8))
+    run = config(tmp_path / "run")
+    run.data = DataConfig(pairs=tmp_path / "pairs", size=(32, 64), workers=1)
+    with pytest.raises(ValueError, match="1.png: a crop of 64x32 does not fit an image of 70x30") as caught:
+        train(run)
+    assert "\n" not in str(caught.value)
