@@ -7,6 +7,8 @@ import multiprocessing
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +22,7 @@ from apanet_core.bags.output import custom_data, merge_metadata
 from apanet_core.bags.partial import begun, files_of, locked, partial_of
 from apanet_core.bags.plan import BagSettings, Plan, Segment, make_plan
 from apanet_core.bags.segment import SegmentResult, WarmDerainer, derain_segment
-from apanet_core.data.bag_images import open_bag
+from apanet_core.data.bag_images import bag_root, check_distinct, open_bag
 from apanet_core.runtime.derainer import StereoDerainer
 
 KEY = "apanet_derain_bag"  # in custom_data of the output: what it was made of, and how
@@ -91,14 +93,18 @@ def derain_bags(
         FileNotFoundError: no bag there.
         FileExistsError: something else is at an `out`, or an unfinished run of another recipe.
         ValueError: no such topics, nothing pairs, or not one pair of a recording could be derained.
+        MemoryError: a worker was killed.
     """
-    if workers < 1 or len({out.resolve() for out in outs}) < len(outs):
-        raise ValueError(f"workers must be >= 1 and every output another folder: got {workers} and {outs}")
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1: got {workers}")
+    check_distinct(bags)
+    if len({out.resolve() for out in outs}) < len(outs):
+        raise ValueError(f"every recording needs an output of its own: got {', '.join(map(str, outs))}")
     reports: dict[Path, BagReport] = {}
     jobs: list[Job] = []
     for path, out in zip(bags, outs):
         with open_bag(path) as bag:
-            recipe = json.dumps({"bag": files_of(path), **asdict(settings), **model}, sort_keys=True)
+            recipe = json.dumps({"bag": files_of(bag_root(path)), **asdict(settings), **model}, sort_keys=True)
             if _finished(out, recipe):
                 reports[out] = BagReport(out, finished_before=True)
                 continue
@@ -110,8 +116,14 @@ def derain_bags(
         total, left = sum(job.plan.pairs for job in jobs), sum(len(segment.pairs) for _, segment in open_)
         with _progress(total, total - left) as on_pair:
             _run(open_, settings, make_derainer, workers, on_pair)
-        for job in jobs:
-            reports[job.out] = _finish(job)
+        problems = []
+        for job in jobs:  # one that failed does not hold up those behind it
+            try:
+                reports[job.out] = _finish(job)
+            except ValueError as error:
+                problems.append(error)
+        if problems:
+            raise problems[0]
     return [reports[out] for out in outs]
 
 
@@ -155,22 +167,34 @@ def _run(
 
     counter = threading.Thread(target=count, daemon=True)
     counter.start()
-    with context.Pool(min(workers, len(tasks)), _start_worker, (settings, make_derainer, ticks)) as pool:
-        for _ in pool.imap_unordered(_work, tasks):
-            pass
-    ticks.put(False)
-    counter.join()
+    pool = ProcessPoolExecutor(min(workers, len(tasks)), context, _start_worker, (settings, make_derainer, ticks))
+    try:
+        for done in as_completed([pool.submit(_work, task) for task in tasks]):
+            done.result()
+    except BrokenProcessPool as error:
+        raise MemoryError(
+            "a worker was killed, for lack of memory most likely: use fewer workers; what is done is kept"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+        ticks.put(False)
+        counter.join()
 
 
-_worker: tuple[BagSettings, WarmDerainer, Any]
+_worker: tuple[BagSettings, WarmDerainer, Any] | Exception
 
 
 def _start_worker(settings: BagSettings, make_derainer: MakeDerainer, ticks: Any) -> None:
     global _worker
-    _worker = settings, WarmDerainer(make_derainer()), ticks
+    try:
+        _worker = settings, WarmDerainer(make_derainer()), ticks
+    except Exception as error:  # noqa: BLE001 (for `_work` to raise: an initializer's own is lost)
+        _worker = error
 
 
 def _work(task: tuple[Job, Segment]) -> None:
+    if isinstance(_worker, Exception):
+        raise _worker
     settings, derainer, ticks = _worker
     _one(*task, settings, derainer, lambda: ticks.put(True))
 

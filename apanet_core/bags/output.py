@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from apanet_core.bags.plan import SIDES, Plan, storage_of
+from apanet_core.bags.plan import SIDES, Plan, beside_topic, camera_info_beside, storage_of
 from apanet_core.data.bag_images import ImageBag
 
 _UNKNOWN = "RIHS01_unknown"
@@ -96,26 +96,6 @@ class SegmentWriter:
             definition, _ = self._types.generate_msgdef(connection.msgtype, ros_version=2)
         digest = connection.digest or (self._types.hash_rihs01(connection.msgtype) if known else _UNKNOWN)
         return definition, digest
-
-
-def beside_topic(topic: str, side: str) -> str:
-    """Where the node publishes what it makes of a topic: /stereo/left/image_rect -> /stereo/derained/left/image_rect.
-
-    Args:
-        topic: of images or CameraInfo.
-        side: "left" or "right".
-
-    Returns:
-        The name with derained/ before the part that names the side, or before the whole where none does.
-    """
-    parts = topic.strip("/").split("/")
-    at = max((i for i, part in enumerate(parts) if part == side), default=0)
-    return "/" + "/".join([*parts[:at], "derained", *parts[at:]])
-
-
-def camera_info_beside(topic: str) -> str:
-    """The CameraInfo topic that belongs to an image topic, raw or compressed, by convention."""
-    return f"{topic.removesuffix('/compressed').rpartition('/')[0]}/camera_info"
 
 
 def merge_metadata(segments: list[dict[str, Any]], custom: dict[str, str]) -> str:

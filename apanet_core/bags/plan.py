@@ -94,15 +94,16 @@ def make_plan(bag: ImageBag, settings: BagSettings) -> Plan:
         The plan.
 
     Raises:
-        ValueError: no such topics, or nothing pairs.
+        ValueError: no such topics, nothing pairs, or the names of the clean images are taken.
     """
     left, right = (resolve(bag, topic) for topic in (settings.left_topic, settings.right_topic))
     bag.check_topics([left, right])
+    if settings.beside:
+        _check_free(bag, left, right)
     halves: dict[str, list[Half]] = {left: [], right: []}
     total = bag.count([left, right])
-    connections = [c for c in bag.reader.connections if c.topic in halves]
     for connection, log, data in tqdm(
-        bag.reader.messages(connections), desc=f"look at {bag.path.name}", total=total, unit="image", leave=False
+        bag.messages([left, right]), desc=f"look at {bag.path.name}", total=total, unit="image", leave=False
     ):
         stamp = stamp_ns(data)
         if stamp is not None:
@@ -124,6 +125,38 @@ def resolve(bag: ImageBag, topic: str) -> str:
     return f"/{topic}" if topic not in names and f"/{topic}" in names else topic
 
 
+def _check_free(bag: ImageBag, *topics: str) -> None:
+    """Raise ValueError where the recording holds a topic that would be added beside `topics`."""
+    names = {connection.topic for connection in bag.reader.connections}
+    for topic, side in zip(topics, SIDES):
+        for added in (beside_topic(topic, side), beside_topic(camera_info_beside(topic), side)):
+            if added in names:
+                raise ValueError(
+                    f"{bag.path} holds {added} already, and two sources in one topic could not be told apart: leave "
+                    "--beside out"
+                )
+
+
+def beside_topic(topic: str, side: str) -> str:
+    """Where the node publishes what it makes of a topic: /stereo/left/image_rect -> /stereo/derained/left/image_rect.
+
+    Args:
+        topic: of images or CameraInfo.
+        side: "left" or "right".
+
+    Returns:
+        The name with derained/ before the part that names the side, or before the whole where none does.
+    """
+    parts = topic.strip("/").split("/")
+    at = max((i for i, part in enumerate(parts) if part == side), default=0)
+    return "/" + "/".join([*parts[:at], "derained", *parts[at:]])
+
+
+def camera_info_beside(topic: str) -> str:
+    """The CameraInfo topic that belongs to an image topic, raw or compressed, by convention."""
+    return f"{topic.removesuffix('/compressed').rpartition('/')[0]}/camera_info"
+
+
 def stamp_ns(data: bytes) -> int | None:
     """Header stamp of a serialized message whose first field is a header; None when it is too short."""
     if len(data) < 12:
@@ -133,7 +166,7 @@ def stamp_ns(data: bytes) -> int | None:
 
 
 def pair_halves(left: list[Half], right: list[Half], tolerance_ns: int) -> list[Pair]:
-    """Pair images whose stamps are each other's nearest; of stamps that repeat, the first with the first, and so on.
+    """Pair images whose stamps are each other's nearest; where stamps repeat, those that were recorded together.
 
     Args:
         left: in the order of the recording.
@@ -143,13 +176,16 @@ def pair_halves(left: list[Half], right: list[Half], tolerance_ns: int) -> list[
     Returns:
         Pairs in the order in which their first image was recorded.
     """
-    by_stamp: tuple[dict[int, list[Half]], ...] = (defaultdict(list), defaultdict(list))
-    for side, halves in zip(by_stamp, (left, right)):
+    logs: tuple[dict[int, set[int]], ...] = (defaultdict(set), defaultdict(set))  # by stamp
+    for side, halves in zip(logs, (left, right)):
         for half in halves:
-            side[half.stamp].append(half)
-    stamps = pair_stamps(sorted(by_stamp[0]), sorted(by_stamp[1]), tolerance_ns)
-    pairs = [pair for a, b in stamps for pair in zip(by_stamp[0][a], by_stamp[1][b])]
-    return sorted((pair for pair in pairs if abs(pair[0].log - pair[1].log) <= MAX_LAG_NS), key=_first)
+            side[half.stamp].add(half.log)
+    pairs = [
+        (Half(log_a, a), Half(log_b, b))
+        for a, b in pair_stamps(sorted(logs[0]), sorted(logs[1]), tolerance_ns)
+        for log_a, log_b in pair_stamps(sorted(logs[0][a]), sorted(logs[1][b]), MAX_LAG_NS)
+    ]
+    return sorted(pairs, key=_first)
 
 
 def cut(pairs: list[Pair], per_segment: int) -> Iterator[Segment]:

@@ -59,7 +59,8 @@ class PairJob:
     Attributes:
         number: of the pair in its segment.
         records: left and right, as recorded.
-        messages: the same, deserialized; with the pixels of a compressed image unpacked.
+        messages: the same, deserialized.
+        images: the same, a compressed image unpacked.
         views: (H, W, 3) uint8 RGB each: rainy, later clean.
         written: serialized clean messages, where an earlier run made them.
         problem: why the pair stays as it is.
@@ -68,6 +69,7 @@ class PairJob:
     number: int
     records: list[Record | None]
     messages: list[Any] = dataclasses.field(default_factory=list)
+    images: list[Any] = dataclasses.field(default_factory=list)
     views: Views | None = None
     written: tuple[Buffer, Buffer] | None = None
     problem: str = ""
@@ -76,7 +78,8 @@ class PairJob:
     def size(self) -> int:
         """Bytes that the job holds."""
         views = sum(view.nbytes for view in self.views) if self.views else 0
-        return views + sum(len(record.data) for record in self.records if record)
+        unpacked = sum(image.data.nbytes for image, m in zip(self.images, self.messages) if image is not m)
+        return views + unpacked + sum(len(record.data) for record in self.records if record)
 
 
 class Slot(NamedTuple):
@@ -165,7 +168,7 @@ def _read(plan: Plan, segment: Segment, journal: Journal) -> Generator[Item, Non
     with open_bag(plan.path) as bag:
         sides = {c.id: plan.topics.index(c.topic) for c in bag.reader.connections if c.topic in plan.topics}
         names = {c.id: c.msgtype for c in bag.reader.connections}
-        for connection, log, data in bag.reader.messages(start=segment.start, stop=segment.stop):
+        for connection, log, data in bag.messages(start=segment.start, stop=segment.stop):
             record = Record(connection.id, log, data)
             side = sides.get(connection.id)
             stamp = None if side is None else stamp_ns(data)
@@ -186,6 +189,8 @@ def _read(plan: Plan, segment: Segment, journal: Journal) -> Generator[Item, Non
                 backlog.append(Slot(job, side, False))
             while backlog and (isinstance(backlog[0], Record) or None not in backlog[0].job.records):
                 yield backlog.popleft()
+    if backlog or partners:
+        raise ValueError(f"{plan.path} is not what it was when its images were counted: start again")
 
 
 def _decode(job: PairJob, reader: Any, names: dict[int, str]) -> None:
@@ -193,8 +198,8 @@ def _decode(job: PairJob, reader: Any, names: dict[int, str]) -> None:
 
     try:
         job.messages = [reader.deserialize(record.data, names[record.connection]) for record in job.records if record]
-        raw = [compressed.decompress(m) if hasattr(m, "format") else m for m in job.messages]
-        left, right = (encodings.decode(image) for image in raw)
+        job.images = [compressed.decompress(m) if hasattr(m, "format") else m for m in job.messages]
+        left, right = (encodings.decode(image) for image in job.images)
         check_pair(left, right)
         job.views = left, right
     except (ValueError, AnyReaderError) as error:
@@ -215,8 +220,8 @@ def _serialize(job: PairJob, journal: Journal, types: Any, names: dict[int, str]
     if job.written is not None or job.views is None:
         return
     left, right = (
-        types.serialize_cdr(_clean(message, view, settings), names[record.connection])
-        for message, view, record in zip(job.messages, job.views, job.records)
+        types.serialize_cdr(_clean(message, encodings.encode(view, image), settings), names[record.connection])
+        for message, image, view, record in zip(job.messages, job.images, job.views, job.records)
         if record
     )
     journal.append(job.number, left, right)
@@ -232,13 +237,11 @@ def _write(slot: Slot, writer: SegmentWriter, settings: BagSettings) -> None:
         writer.write_clean(record.connection, record.log, written[slot.side])
 
 
-def _clean(message: Any, view: np.ndarray, settings: BagSettings) -> Any:
-    """The message of rosbags that answers `message`."""
+def _clean(message: Any, image: encodings.RawImage, settings: BagSettings) -> Any:
+    """The message of rosbags that answers `message`: this image, in its codec."""
     if hasattr(message, "format"):
-        image = encodings.encode(view, compressed.decompress(message))
         data = compressed.compress(image, compressed.codec_of(message), settings.jpeg_quality)
         return dataclasses.replace(message, data=np.frombuffer(data, np.uint8))
-    image = encodings.encode(view, message)
     return dataclasses.replace(
         message, encoding=image.encoding, step=image.step, data=image.data.reshape(-1).view("u1")
     )

@@ -42,16 +42,50 @@ class ImageBag:
             if not self.count([topic]):
                 raise ValueError(f"topic {topic} of {self.path} holds no messages")
 
+    def messages(
+        self, topics: list[str] | None = None, start: int | None = None, stop: int | None = None
+    ) -> Iterator[tuple[Any, int, bytes]]:
+        """Read messages.
+
+        Args:
+            topics: their topics; None for all.
+            start: first time in the log, ns; None for that of the recording.
+            stop: the time behind the last; likewise.
+
+        Yields:
+            Connection, time in the log in ns, and bytes.
+
+        Raises:
+            ValueError: the recording is damaged.
+        """
+        wanted = [c for c in self.reader.connections if topics is None or c.topic in topics]
+        try:
+            yield from self.reader.messages(wanted, start, stop)
+        except Exception as error:  # rosbags' own, and those of its storages and decompressors
+            raise ValueError(f"{self.path} is damaged: {error or type(error).__name__}") from error
+
     def images(self, topics: list[str]) -> Iterator[tuple[str, int, Any]]:
         """Topic, header stamp in ns, and message, in the order of the recording; see `decode`."""
-        connections = [c for c in self.reader.connections if c.topic in topics]
-        for connection, _, data in self.reader.messages(connections):
+        for connection, _, data in self.messages(topics):
             try:
                 message = self.reader.deserialize(data, connection.msgtype)
             except Exception as error:  # rosbags raises many kinds
                 raise ValueError(f"a message on {connection.topic} of {self.path} is damaged: {error}") from error
             stamp = message.header.stamp
             yield connection.topic, stamp.sec * 10**9 + stamp.nanosec, message
+
+
+def bag_root(path: Path) -> Path:
+    """The folder of a recording of which `path` may be a file; `path` itself where a file is the whole recording."""
+    return path.parent if path.is_file() and (path.parent / "metadata.yaml").is_file() else path
+
+
+def check_distinct(bags: list[Path]) -> None:
+    """Raise ValueError where a recording is named twice, by its folder or by files of it."""
+    if len({bag_root(bag).resolve() for bag in bags}) < len(bags):
+        raise ValueError(
+            f"every bag can be named once, by its folder or one of its files: got {', '.join(map(str, bags))}"
+        )
 
 
 @contextmanager
@@ -70,17 +104,16 @@ def open_bag(path: Path) -> Iterator[ImageBag]:
         ImportError: rosbags is not installed.
     """
     try:
-        from rosbags.highlevel import AnyReader, AnyReaderError
+        from rosbags.highlevel import AnyReader
         from rosbags.typesys import Stores, get_typestore
     except ImportError as error:
         raise ImportError("reading bags needs rosbags: pip install rosbags") from error
     if not path.exists():
         raise FileNotFoundError(f"no bag at {path}")
-    root = path.parent if path.is_file() and (path.parent / "metadata.yaml").is_file() else path
-    reader = AnyReader([root], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
+    reader = AnyReader([bag_root(path)], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
     try:
         reader.open()
-    except AnyReaderError as error:
+    except Exception as error:  # rosbags' own, and what its storages make of a damaged file
         raise ValueError(f"{path} is not a readable bag: {error}") from error
     try:
         yield ImageBag(reader, path)

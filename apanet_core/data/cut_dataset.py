@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from apanet_core.data.bag_images import ImageBag, decode, open_bag
+from apanet_core.data.bag_images import ImageBag, check_distinct, decode, open_bag
 from apanet_core.data.images import write_image
 
 SIDES = ("left", "right")
@@ -95,12 +95,12 @@ def cut_dataset(bags: list[Path], out: Path, settings: CutSettings) -> dict[str,
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is not empty: choose another out")
-    if len({bag.resolve() for bag in bags}) < len(bags):
-        raise ValueError(f"every bag can be named once: got {', '.join(map(str, bags))}")
-    clips, unpaired = [], dict.fromkeys(SIDES, 0)
+    check_distinct(bags)
+    clips, unpaired, repeated = [], dict.fromkeys(SIDES, 0), 0
     for path in bags:
         with open_bag(path) as bag:
             looks = _look(bag, settings)
+            repeated += bag.count([settings.left_topic, settings.right_topic]) - sum(map(len, looks.values()))
         pairs = pair_stamps(sorted(looks["left"]), sorted(looks["right"]), round(1e9 * settings.tolerance_s))
         if not pairs:
             left, right = (np.array(sorted(looks[side]), np.int64) for side in SIDES)
@@ -114,7 +114,7 @@ def cut_dataset(bags: list[Path], out: Path, settings: CutSettings) -> dict[str,
         for run in split_clips([left for left, _ in pairs], settings):
             clips.append(_choose(Clip(path, pairs[run]), looks, settings))
     validation = validation_clips(len(clips), settings.validation_share)
-    content = _describe(bags, settings, clips, validation, unpaired)
+    content = _describe(bags, settings, clips, validation, unpaired, repeated)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -251,7 +251,12 @@ def _wanted(
 
 
 def _describe(
-    bags: list[Path], settings: CutSettings, clips: list[Clip], validation: set[int], unpaired: dict[str, int]
+    bags: list[Path],
+    settings: CutSettings,
+    clips: list[Clip],
+    validation: set[int],
+    unpaired: dict[str, int],
+    repeated: int,
 ) -> dict[str, Any]:
     return {
         "bags": [str(bag) for bag in bags],
@@ -263,6 +268,7 @@ def _describe(
             "duplicates": sum(clip.duplicates for clip in clips),
             "left images without right": unpaired["left"],
             "right images without left": unpaired["right"],
+            "images with the stamp of an earlier one": repeated,
         },
         "clips": [
             {

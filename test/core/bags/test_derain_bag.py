@@ -146,6 +146,24 @@ def test_a_recording_that_was_played_twice_is_derained_twice(tmp_path):
     assert (report.derained, report.unpaired) == (6, (0, 0))
 
 
+def test_of_two_playings_only_what_was_recorded_together_pairs(tmp_path):
+    once = list(pairs(3))
+    again = [(topic, log + 1000 * MS, message) for topic, log, message in once]
+    once.remove(next(m for m in once if m[0] == LEFT))
+    report = derain(write_bag(tmp_path / "bag", once + again), tmp_path / "out")
+    assert (report.derained, report.unpaired) == (5, (0, 1))
+
+
+@pytest.mark.parametrize("topics", [(LEFT,), (LEFT, RIGHT)])
+def test_a_message_that_was_recorded_twice_costs_no_other(tmp_path, topics):
+    messages = list(pairs(6))
+    twice = [m for m in messages if m[0] in topics and m[2].header.stamp.nanosec == 200 * MS]
+    bag = write_bag(tmp_path / "bag", sorted(messages + twice, key=lambda m: m[1]))
+    report = derain(bag, tmp_path / "out")
+    assert (report.derained, sum(report.unpaired)) == (6, len(topics))
+    assert [m[:2] for m in read_bag(tmp_path / "out")] == [m[:2] for m in read_bag(bag)]
+
+
 def test_recordings_of_humble_without_type_definitions_keep_their_own_types(tmp_path):
     bag = write_bag(tmp_path / "bag", pairs(3), "SQLITE3", version=8)
     with sqlite3.connect(bag / "bag.db3") as database:
@@ -237,6 +255,69 @@ def test_several_recordings_and_workers_give_what_one_gives(tmp_path):
     for bag, out in zip(bags, outs):
         derain(bag, tmp_path / "one" / bag.name, settings)
         assert read_bag(out) == read_bag(tmp_path / "one" / bag.name)
+
+
+def refuse():
+    raise ValueError("unknown engine 'magic'")
+
+
+class Killed(Inverter):
+    """As the system does to a process for which there is no memory."""
+
+    def __call__(self, left, right):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [(refuse, ValueError, "unknown engine 'magic'"), (Killed, MemoryError, "a worker was killed.*use fewer workers")],
+)
+def test_a_worker_that_dies_ends_the_run(tmp_path, make, error, message):
+    bag = write_bag(tmp_path / "bag", pairs(4))
+    with pytest.raises(error, match=message):
+        derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, segment_pairs=2), make, workers=2)
+    assert derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, segment_pairs=2)).derained == 4
+
+
+def test_a_recording_that_fails_does_not_hold_up_the_others(tmp_path):
+    messages = list(pairs(2))
+    for _, _, message in messages:
+        if hasattr(message, "encoding"):
+            message.encoding = "yuv999"
+    bags = [write_bag(tmp_path / "bad", messages), write_bag(tmp_path / "good", pairs(2))]
+    outs = [tmp_path / "out" / bag.name for bag in bags]
+    with pytest.raises(ValueError, match="not one of the 2 pairs of .*bad could be derained"):
+        derain_bags(bags, outs, SETTINGS, Inverter, {"model": "inverter"})
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["good"]
+
+
+def test_files_of_one_recording_are_one_recording(tmp_path):
+    bag = write_bag(tmp_path / "bag", pairs(2))
+    file = next(bag.glob("*.mcap"))
+    with pytest.raises(ValueError, match="every bag can be named once, by its folder or one of its files"):
+        derain_bags([bag, file], [tmp_path / "a", tmp_path / "b"], SETTINGS, Inverter, {"model": "inverter"})
+    derain(bag, tmp_path / "out")
+    assert derain(file, tmp_path / "out").finished_before
+
+
+def test_clean_images_are_not_mixed_with_those_of_the_node(tmp_path):
+    messages = list(pairs(2))
+    node = [("/cam/derained/left/image_rect", log, m) for topic, log, m in messages if topic == LEFT]
+    bag = write_bag(tmp_path / "bag", messages + node)
+    with pytest.raises(ValueError, match="holds /cam/derained/left/image_rect already"):
+        derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, beside=True))
+    assert derain(bag, tmp_path / "out").derained == 2
+
+
+def test_a_damaged_recording_is_one_clear_line(tmp_path, capsys):
+    bag = write_bag(tmp_path / "bag", pairs(4), compression="MESSAGE")
+    file = next(bag.glob("*.mcap"))
+    content = bytearray(file.read_bytes())
+    content[len(content) // 50 : len(content) // 50 + 24] = bytes([255] * 24)  # the sizes of a message among them
+    file.write_bytes(content)
+    arguments = ["derain-bag", str(bag), str(tmp_path / "out"), "--left-topic", LEFT, "--right-topic", RIGHT]
+    assert main(arguments) == 2
+    assert f"{bag} is damaged: " in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_the_command_gives_what_the_derainer_gives(tmp_path, capsys):

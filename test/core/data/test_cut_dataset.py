@@ -97,6 +97,7 @@ def test_blurred_frames_and_those_of_a_camera_that_stands_are_dropped(tmp_path):
         "duplicates": 2,
         "left images without right": 0,
         "right images without left": 0,
+        "images with the stamp of an earlier one": 0,
     }
     kept = [cv2.imread(str(left))[..., ::-1] for left, _ in find_unpaired(tmp_path / "out")]
     np.testing.assert_array_equal(kept, [view(position) for position in (0, 2, 3, 4, 6)])
@@ -155,6 +156,14 @@ def test_long_clips_are_cut_and_validation_takes_whole_clips():
     assert len(validation_clips(2, 0.9)) == 1
 
 
+def test_images_that_repeat_a_stamp_are_counted(tmp_path):
+    again = [(topic, START, image(view(9), START)) for topic in (LEFT, RIGHT)]
+    bag = write_bag(tmp_path / "bag", [*pairs([0, 40]), *again])
+    content = cut_dataset([bag], tmp_path / "out", SETTINGS)
+    assert content["pairs"] == 2
+    assert content["dropped"]["images with the stamp of an earlier one"] == 2
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -180,6 +189,8 @@ def test_what_cannot_be_read_or_written_is_refused(tmp_path):
     bag = write_bag(tmp_path / "bag", pairs([0]))
     with pytest.raises(ValueError, match="every bag can be named once"):
         cut_dataset([bag, bag], tmp_path / "out", SETTINGS)
+    with pytest.raises(ValueError, match="every bag can be named once, by its folder or one of its files"):
+        cut_dataset([bag, next(bag.glob("*.mcap"))], tmp_path / "out", SETTINGS)
     short = image(view(0), START)
     short.data = short.data[:-1]
     broken = write_bag(tmp_path / "broken", [(LEFT, START, short), *list(pairs([100]))])
