@@ -10,6 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from apanet_core.data.images import by_stem
+
 DISPARITY_SUFFIXES = (".png", ".npy", ".pfm")
 
 
@@ -33,9 +35,15 @@ def read_disparity(path: str | Path) -> np.ndarray:
     if path.suffix.lower() not in DISPARITY_SUFFIXES:
         raise ValueError(f"disparity maps are {', '.join(DISPARITY_SUFFIXES)}: got {path}")
     if path.suffix.lower() == ".npy":
-        values = np.load(path, allow_pickle=False)
+        try:
+            values = np.load(path, allow_pickle=False)
+        except EOFError as error:
+            raise ValueError(f"{path} is empty or cut off") from error
     else:
         values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if path.suffix.lower() == ".pfm" and values is not None:
+        # the header's last number is the byte order, by its sign; OpenCV divides by its size as well
+        values = values * abs(float(path.read_bytes()[:128].split()[3]))
     if values is None or values.ndim != 2:
         found = "no readable image" if values is None else f"an array of shape {values.shape}"
         raise ValueError(f"a disparity map has one channel, (H, W): {path} is {found}")
@@ -47,6 +55,33 @@ def read_disparity(path: str | Path) -> np.ndarray:
             )
         return np.where(values > 0, values / np.float32(256), np.nan).astype(np.float32)
     return np.where(np.isfinite(values) & (values >= 0), values, np.nan).astype(np.float32)
+
+
+def find_disparities(folder: Path) -> dict[str, Path]:
+    """List the disparity maps of a folder.
+
+    Args:
+        folder: with files that `read_disparity` reads.
+
+    Returns:
+        Files by name without suffix.
+
+    Raises:
+        FileNotFoundError: no folder, or no map in it.
+        ValueError: two files of one name.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder of disparities at {folder}")
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in DISPARITY_SUFFIXES)
+    if not files:
+        raise FileNotFoundError(f"no disparity maps ({', '.join(DISPARITY_SUFFIXES)}) in {folder}")
+    return by_stem(files)
+
+
+def disparity_of(files: dict[str, Path], *names: str) -> Path | None:
+    """The map that has one of these names, or the part of one before an underscore; the longest where several do."""
+    stems = [stem for stem in files if any(name == stem or name.startswith(f"{stem}_") for name in names)]
+    return files[max(stems, key=len)] if stems else None
 
 
 def fill_unknown(disparity: np.ndarray) -> np.ndarray:

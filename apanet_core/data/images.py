@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+from apanet_core.atomic import write_bytes
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -16,6 +17,15 @@ def list_images(folder: str | Path) -> list[Path]:
     return sorted(
         p for p in Path(folder).iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")
     )
+
+
+def by_stem(paths: list[Path]) -> dict[str, Path]:
+    """Files of one folder by name without suffix; ValueError where two share one."""
+    stems = {path.stem: path for path in paths}
+    if len(stems) < len(paths):
+        twice = next(path for path in paths if stems[path.stem] != path)
+        raise ValueError(f"{twice.parent} holds two files named {twice.stem!r}: which one counts is not clear")
+    return stems
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -53,6 +63,4 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     done, encoded = cv2.imencode(path.suffix, image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not done:
         raise OSError(f"cannot encode an image of shape {image.shape} as {path.suffix}")
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(encoded.tobytes())
-    partial.replace(path)
+    write_bytes(path, encoded.tobytes())

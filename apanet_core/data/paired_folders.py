@@ -10,9 +10,7 @@ from torch.utils.data import Dataset
 
 from apanet_core.data.augment import Views, crop_pair, mirror_pair
 from apanet_core.data.images import read_image
-from apanet_core.data.layouts import LAYOUTS, VIEWS, find_pairs, find_unpaired
-
-__all__ = ["LAYOUTS", "VIEWS", "PairedFolders", "UnpairedFolders", "find_pairs", "find_unpaired"]
+from apanet_core.data.layouts import VIEWS, find_pairs, find_unpaired
 
 
 class PairedFolders(Dataset[dict[str, torch.Tensor]]):
@@ -47,7 +45,9 @@ class PairedFolders(Dataset[dict[str, torch.Tensor]]):
         scenes = {clean: number for number, clean in enumerate(dict.fromkeys(pair[2] for pair in pairs))}
         self.files = [pair for pair in pairs if (scenes[pair[2]] % 10 == 0) == held_out][:limit]
         if not self.files:
-            raise ValueError(f"{root} holds {len(pairs)} pairs: at least 2 are needed, one of them for validation")
+            raise ValueError(
+                f"{root} holds {len(scenes)} clean pair: at least 2 are needed, one of them for validation"
+            )
         self.crop_at_random = not held_out
         self.size = size
         self.samples = len(self.files) if samples is None else samples
@@ -70,13 +70,10 @@ class UnpairedFolders(Dataset[dict[str, torch.Tensor]]):
         size: (height, width) of a sample in px.
         samples: as for `PairedFolders`.
         seed: of the crops; a sample is a function of seed and index.
-        split: "train" or "val", where `root` is split.
     """
 
-    def __init__(
-        self, root: Path, size: tuple[int, int], samples: int | None = None, seed: int = 0, split: str = "train"
-    ) -> None:
-        self.files = find_unpaired(root, split)
+    def __init__(self, root: Path, size: tuple[int, int], samples: int | None = None, seed: int = 0) -> None:
+        self.files = find_unpaired(root)
         self.size = size
         self.samples = len(self.files) if samples is None else samples
         self.seed = seed
@@ -97,7 +94,10 @@ def _sample(files: dict[str, Path], size: tuple[int, int], rng: np.random.Genera
     sizes = {name: view.shape[:2] for name, view in views.items()}
     if len(set(sizes.values())) != 1:
         raise ValueError(f"the views of {files['rainy_left']} differ in size (height, width): {sizes}")
-    views = crop_pair(views, size, rng)
+    try:
+        views = crop_pair(views, size, rng)
+    except ValueError as error:
+        raise ValueError(f"{files['rainy_left']}: {error}") from error
     if rng is not None and rng.uniform() < 0.5:
         views = mirror_pair(views)
     return {name: torch.from_numpy(np.ascontiguousarray(v.transpose(2, 0, 1))) for name, v in views.items()}

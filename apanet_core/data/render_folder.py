@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from apanet_core.atomic import write_text
-from apanet_core.data.disparity import DISPARITY_SUFFIXES, fill_unknown, read_disparity, to_right_view
+from apanet_core.data.disparity import disparity_of, fill_unknown, find_disparities, read_disparity, to_right_view
 from apanet_core.data.images import read_image, write_image
 from apanet_core.data.layouts import find_clean
 from apanet_core.data.render_settings import RenderSettings
@@ -82,9 +82,9 @@ def render_folder(
 
 
 def _find(clean: Path, disparity: Path | None) -> list[CleanPair]:
-    files = {} if disparity is None else _disparities(disparity)
+    files = {} if disparity is None else find_disparities(disparity)
     pairs = [
-        CleanPair(name, left, right, files.get(left.stem) or files.get(name)) for name, left, right in find_clean(clean)
+        CleanPair(name, left, right, disparity_of(files, left.stem, name)) for name, left, right in find_clean(clean)
     ]
     if files and not any(pair.disparity for pair in pairs):
         raise FileNotFoundError(f"no disparity in {disparity} is named as a left image, such as {pairs[0].left.stem}")
@@ -98,15 +98,6 @@ def _check_names(names: list[str], variants: int) -> None:
         taken = next((f"{name}_{k}" for k in range(variants) if f"{name}_{k}" in known), None)
         if taken is not None:
             raise ValueError(f"a variant of {name} would be called {taken}, as another pair is: rename one of them")
-
-
-def _disparities(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise FileNotFoundError(f"no folder of disparities at {folder}")
-    files = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in DISPARITY_SUFFIXES}
-    if not files:
-        raise FileNotFoundError(f"no disparity maps ({', '.join(DISPARITY_SUFFIXES)}) in {folder}")
-    return files
 
 
 def _claim(out: Path, header: dict[str, Any]) -> None:

@@ -48,7 +48,8 @@ class PhotoPool:
         chosen = [p for i, p in enumerate(paths) if (i % held_out == 0) == validation]
         if not chosen:
             raise FileNotFoundError(
-                f"no photographs ({', '.join(IMAGE_SUFFIXES)}) under {', '.join(map(str, folders))}"
+                f"expected at least 2 photographs ({', '.join(IMAGE_SUFFIXES)}), one of them for validation, under "
+                f"{', '.join(map(str, folders))}: found {len(paths)}"
             )
         self.photos = [read_image(p) for p in chosen]
 

@@ -15,7 +15,7 @@ class Streaks:
     Args:
         density: share of pixels that start a streak.
         length_px: length of a streak.
-        width_px: width of a streak (standard deviation of its profile is a third of it).
+        width_px: width of a streak (standard deviation of its profile is half of it, at least 0.35 px).
         angle_deg: 0 falls straight down, positive leans right.
         strength: brightness added by a streak, on the scale [0, 1].
         fade: share of the length over which a streak fades out, half at each end; 0 cuts it off.

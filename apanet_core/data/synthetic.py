@@ -25,7 +25,7 @@ class SyntheticRain(Dataset[dict[str, torch.Tensor]]):
         length: number of samples; an index always gives the same sample.
         seed: another seed, other samples.
         validation: draw from the held-out photographs.
-        single_image: share of samples whose two views are one photograph (zero disparity).
+        single_image: share of samples whose two views are one rainy photograph (zero disparity).
     """
 
     def __init__(
@@ -50,7 +50,8 @@ class SyntheticRain(Dataset[dict[str, torch.Tensor]]):
         """rainy_left, rainy_right, clean_left, clean_right: (3, H, W) uint8 RGB."""
         rng = np.random.default_rng([self.seed, index])
         scene = random_scene(self.pool, self.size, rng)
-        if rng.uniform() < self.single_image:
+        single = rng.uniform() < self.single_image
+        if single:
             # one photograph in both views; the depth it is given only places the drops and the veil
             depth_m = np.exp(rng.uniform(np.log(5), np.log(100)))
             flat = np.full(self.size, scene.camera.disparity(depth_m), np.float32)
@@ -63,6 +64,8 @@ class SyntheticRain(Dataset[dict[str, torch.Tensor]]):
             "clean_left": scene.left,
             "clean_right": scene.right,
         }
+        if single:  # and one rain: in use, too, a single image is given as both views
+            views |= {"rainy_right": rainy.left, "clean_right": scene.left}
         return {name: torch.from_numpy(np.ascontiguousarray(v.transpose(2, 0, 1))) for name, v in views.items()}
 
 

@@ -15,7 +15,7 @@ from apanet_core.data.streaks import Streaks, add_streaks, random_streaks, strea
 
 VISIBLE_STREAK = 0.02  # of the scale [0, 1]: what a mask counts as a streak
 # Shares of the kinds of sample; dry pairs teach the network to leave a dry pair alone.
-KINDS = {"drops": 0.42, "streaks": 0.40, "both": 0.08, "dry": 0.10}
+KINDS = {"drops": 0.41, "streaks": 0.36, "both": 0.08, "dry": 0.15}
 
 
 @dataclass(frozen=True)

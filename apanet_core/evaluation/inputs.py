@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from apanet_core.data.disparity import DISPARITY_SUFFIXES, read_disparity
-from apanet_core.data.images import list_images, read_image
-from apanet_core.data.paired_folders import find_pairs
+from apanet_core.data.disparity import disparity_of, find_disparities, read_disparity
+from apanet_core.data.images import by_stem, list_images, read_image
+from apanet_core.data.layouts import find_pairs
 from apanet_core.runtime.derainer import SMALLEST_SIDE_PX, check_pair
 
 Views = tuple[np.ndarray, np.ndarray]
@@ -92,13 +92,7 @@ def find_samples(
     for name, folder in outputs.items():
         if not folder.is_dir():
             raise FileNotFoundError(f"outputs of {name}: no folder at {folder}")
-    if disparity is not None and not disparity.is_dir():
-        raise FileNotFoundError(f"no folder of disparities at {disparity}")
-    truths = (
-        {}
-        if disparity is None
-        else _by_stem([p for p in disparity.iterdir() if p.suffix.lower() in DISPARITY_SUFFIXES])
-    )
+    truths = {} if disparity is None else find_disparities(disparity)
     listings: dict[Path, dict[str, Path]] = {}
     samples: dict[str, Sample] = {}
     for rainy_left, rainy_right, clean_left, clean_right in find_pairs(data)[:limit]:
@@ -111,7 +105,7 @@ def find_samples(
             for side, rainy in zip(SIDES[: 1 + sample.is_stereo], sample.rainy):
                 here = folder / side
                 if here not in listings:
-                    listings[here] = _by_stem(list_images(here)) if here.is_dir() else {}
+                    listings[here] = by_stem(list_images(here)) if here.is_dir() else {}
                 found = listings[here].get(name) or listings[here].get(rainy.stem)
                 if found is None:
                     raise FileNotFoundError(f"outputs of {method}: no {here / name}.png (or other image type)")
@@ -119,12 +113,11 @@ def find_samples(
             sample.outputs[method] = (files[0], files[-1])
         truth = None
         if disparity is not None:
-            stems = [s for s in truths if any(n == s or n.startswith(f"{s}_") for n in (name, clean_left.stem))]
-            if not stems:
+            truth = disparity_of(truths, name, clean_left.stem)
+            if truth is None:
                 raise FileNotFoundError(
                     f"no true disparity for {name} in {disparity}: expected {name}.png, .npy or .pfm"
                 )
-            truth = truths[max(stems, key=len)]
         samples[name] = Sample(name, sample.rainy, sample.clean, sample.outputs, truth)
     if not samples:
         raise FileNotFoundError(f"no images in {data}")
@@ -168,14 +161,6 @@ def read_views(files: Files) -> Views:
     """Read a pair, once where both views are one file."""
     left = read_image(files[0])
     return left, left if files[0] == files[1] else read_image(files[1])
-
-
-def _by_stem(paths: list[Path]) -> dict[str, Path]:
-    stems = {path.stem: path for path in paths}
-    if len(stems) < len(paths):
-        twice = next(path for path in paths if stems[path.stem] != path)
-        raise ValueError(f"{twice.parent} holds two files named {twice.stem!r}: which one counts is not clear")
-    return stems
 
 
 def _same_size(path: Path, size: tuple[int, ...], expected: tuple[int, ...]) -> None:

@@ -12,6 +12,8 @@ def test_every_format_gives_the_same_map(tmp_path):
     np.save(tmp_path / "a.npy", np.where(np.isnan(DISPARITY), -1, DISPARITY).astype(np.float64))
     rows = np.where(np.isnan(DISPARITY), np.inf, DISPARITY)[::-1].astype("<f4")  # a PFM begins at the bottom
     (tmp_path / "a.pfm").write_bytes(b"Pf\n3 2\n-1.0\n" + rows.tobytes())
+    (tmp_path / "big.pfm").write_bytes(b"Pf\n3 2\n0.003922\n" + rows.astype(">f4").tobytes())
+    np.testing.assert_allclose(read_disparity(tmp_path / "big.pfm"), DISPARITY, rtol=1e-6)
     for suffix in ("png", "npy", "pfm"):
         read = read_disparity(tmp_path / f"a.{suffix}")
         assert read.dtype == np.float32
@@ -29,11 +31,13 @@ def test_what_is_no_disparity_map_is_refused(tmp_path):
     np.save(tmp_path / "pickle.npy", np.array([{}], dtype=object), allow_pickle=True)
     (tmp_path / "text.pfm").write_text("no image")
     (tmp_path / "a.tif").write_bytes(b"")
+    (tmp_path / "empty.npy").touch()
     for name, message in {
         "eight.png": "must have 16 bits",
         "colour.png": "one channel",
         "pickle.npy": "allow_pickle",
         "text.pfm": "no readable image",
+        "empty.npy": "empty.npy is empty or cut off",
         "a.tif": "disparity maps are .png",
     }.items():
         with pytest.raises(ValueError, match=message):

@@ -87,7 +87,7 @@ def test_validation_photographs_are_held_out(photos):
 
 
 def test_no_photographs_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no photographs"):
+    with pytest.raises(FileNotFoundError, match="expected at least 2 photographs"):
         PhotoPool([tmp_path])
 
 
@@ -107,3 +107,20 @@ def test_unknown_disparity_is_filled_from_the_background():
 def test_right_view_of_a_step_keeps_the_nearer_surface():
     left = np.array([[1, 1, 1, 4, 4, 4, 1, 1, 1, 1]], np.float32)  # columns 3..5 land on -1..1
     np.testing.assert_array_equal(to_right_view(left), [[4, 4, 1, 1, 1, 1, 1, 1, 1, 1]])
+
+
+def test_a_single_image_is_given_as_both_views_rain_included(photos):
+    samples = SyntheticRain([photos], (64, 96), 10, single_image=1.0)
+    rainy = 0
+    for index in range(len(samples)):
+        sample = samples[index]
+        assert (sample["rainy_left"] == sample["rainy_right"]).all()
+        assert (sample["clean_left"] == sample["clean_right"]).all()
+        rainy += bool((sample["rainy_left"] != sample["clean_left"]).any())
+    assert rainy > 5
+
+
+def test_one_photograph_is_too_few(tmp_path, photos):
+    (tmp_path / "one.png").write_bytes(next(photos.glob("*.png")).read_bytes())
+    with pytest.raises(FileNotFoundError, match="expected at least 2 photographs .* found 1"):
+        SyntheticRain([tmp_path], (64, 96), 10)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from apanet_core.cli import main
-from apanet_core.data.paired_folders import LAYOUTS
+from apanet_core.data.layouts import LAYOUTS
 from apanet_core.evaluation.evaluate import Settings, evaluate
 
 
@@ -107,7 +107,7 @@ def test_a_pair_without_known_truth_has_no_depth_numbers(data_set):
         (lambda root: None, ["--models", "[rainy=tiny]"], "'rainy' has a meaning of its own"),
         (lambda root: None, ["--limit", "0"], "limit must be at least 1: got 0"),
         (lambda root: None, ["--disparity", "nowhere"], "no folder of disparities at nowhere"),
-        (lambda root: None, ["--lpips", "nowhere.pth"], "no AlexNet weights for LPIPS at nowhere.pth"),
+        (lambda root: None, ["--lpips", "nowhere.pth"], "no weights at nowhere.pth"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(data_set, capsys, break_it, more, message):

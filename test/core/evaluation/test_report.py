@@ -193,7 +193,7 @@ def test_the_page_fits_its_window(report, chromium, width):
 
 
 def test_a_report_without_pictures_or_stereo(data_set, chromium, monkeypatch):
-    from apanet_core.data.paired_folders import LAYOUTS
+    from apanet_core.data.layouts import LAYOUTS
 
     monkeypatch.setitem(LAYOUTS, "single", ("rain/left", "rain/left", "norain/left", "norain/left"))
     monkeypatch.delitem(LAYOUTS, "StereoCityscapes")
