@@ -229,6 +229,7 @@ class DerainNode(LifecycleNode):
         outputs, worker, p = self._outputs, self._worker, self._current
         if outputs is None or worker is None:
             return
+        own = [self._infos[side].own(image) for side, image in zip(SIDES, (left, right))]  # before many more come
         answer = self._process_pair(left, right, p, self._enabled)
         if not worker.is_current():  # the node was deactivated meanwhile
             return
@@ -239,8 +240,8 @@ class DerainNode(LifecycleNode):
             if p.on_failure == "drop":
                 return
         messages, missing = [], []
-        for side, source, clean in zip(SIDES, (left, right), answer.clean or (None, None)):
-            info = self._infos[side].beside(source, answer.size)
+        for side, source, clean, info in zip(SIDES, (left, right), answer.clean or (None, None), own):
+            info = info or self._infos[side].beside(source, answer.size)
             if info is None:
                 missing.append(side)
             messages += outputs.messages(side, source, clean, info, p.jpeg_quality)

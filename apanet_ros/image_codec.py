@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -42,13 +41,22 @@ def checked_size(message: Any, max_megapixels: float) -> tuple[int, int]:
         )
     if is_compressed:
         compressed.check_complete(message)
-    elif message.encoding in encodings.ENCODINGS or not _has_cv_bridge():
+    elif message.encoding in encodings.ENCODINGS:
         encodings.view_of(message)
+    else:
+        _check_for_cv_bridge(message)
     return height, width
 
 
-def _has_cv_bridge() -> bool:
-    return find_spec("cv_bridge") is not None
+def _check_for_cv_bridge(message: Any) -> None:
+    """As `encodings.view_of` checks, for an encoding that only cv_bridge may read."""
+    try:
+        from cv_bridge import CvBridge
+
+        dtype, channels = CvBridge().encoding_to_dtype_with_channels(message.encoding)
+    except Exception as error:  # not installed, or its own for a name that it does not know
+        raise encodings.unsupported(message.encoding) from error
+    encodings.check_rows(message, message.height, message.width * channels * np.dtype(dtype).itemsize)
 
 
 def unpacked(message: Any) -> Any:

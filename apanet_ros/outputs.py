@@ -31,15 +31,17 @@ class StereoOutputs:
 
     def __init__(self, node: Any) -> None:
         self._node = node
-        self._publishers = {
-            (side, name): self._publisher(message_type, f"derained/{side}/{name}")
-            for side in SIDES
-            for name, message_type in (("image_rect", Image), ("camera_info", CameraInfo))
-        }
-        for side in SIDES:
-            topic = compressed_topic(node, f"derained/{side}/image_rect")
-            self._publishers[side, "compressed"] = self._publisher(CompressedImage, topic)
-        self._level = node.create_lifecycle_publisher(Float32, "~/rain_level", 10)
+        self._publishers: dict[tuple[str, str], Any] = {}
+        try:
+            self._level = self._publishers["", "level"] = node.create_lifecycle_publisher(Float32, "~/rain_level", 10)
+            for side in SIDES:
+                image = f"derained/{side}/image_rect"
+                self._publishers[side, "image_rect"] = self._publisher(Image, image)
+                self._publishers[side, "camera_info"] = self._publisher(CameraInfo, f"derained/{side}/camera_info")
+                self._publishers[side, "compressed"] = self._publisher(CompressedImage, compressed_topic(node, image))
+        except Exception:  # a QoS override that rclpy refuses; leave none of the others behind
+            self.close()
+            raise
 
     def has_listeners(self) -> bool:
         """Whether anybody subscribes to anything."""
@@ -47,7 +49,7 @@ class StereoOutputs:
 
     def publishers(self) -> list[Any]:
         """Those of rclpy."""
-        return [*self._publishers.values(), self._level]
+        return list(self._publishers.values())
 
     def messages(
         self, side: str, source: Any, clean: RawImage | None, info: Any, jpeg_quality: int

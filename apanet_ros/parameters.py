@@ -161,6 +161,11 @@ def read(node: Any) -> NodeParameters:
     """
     values = NodeParameters(**{name: node.get_parameter(name).value for name in _DECLARATIONS})
     check(vars(values))
+    if bool(values.warmup_width) != bool(values.warmup_height):
+        raise ValueError(
+            "warmup_width and warmup_height belong together, 0 and 0 for no warm-up: got "
+            f"{values.warmup_width} and {values.warmup_height}"
+        )
     return values
 
 

@@ -66,7 +66,7 @@ class PairMatcher:
         self.counts = PairingCounts([0, 0])
         self._waiting: tuple[dict[int, Any], dict[int, Any]] = ({}, {})  # stamp -> item, in the order of arrival
         self._periods: tuple[deque[int], deque[int]] = (deque(maxlen=PERIODS_KEPT), deque(maxlen=PERIODS_KEPT))
-        self._newest: list[int | None] = [None, None]
+        self._last: list[int | None] = [None, None]  # stamps
         self._late_in_a_row = [0, 0]
         self._last_pair: list[int] | None = None
 
@@ -91,20 +91,10 @@ class PairMatcher:
         self.counts.nearest_ns = None
         return pair
 
-    def reset(self) -> None:
-        """Forget what is waiting and what was seen of time."""
-        for side in (LEFT, RIGHT):
-            self.counts.unpaired += len(self._waiting[side])
-            self._waiting[side].clear()
-            self._periods[side].clear()
-            self._newest[side] = None
-            self._late_in_a_row[side] = 0
-        self._last_pair = None
-
     def _follow_time(self, side: int, stamp_ns: int) -> bool:
         """Keep track of the stream's time; False for a message that comes too late to be of use."""
-        newest = self._newest[side]
-        if newest is not None and newest - stamp_ns > TIME_JUMP_NS:
+        last = self._last[side]
+        if last is not None and last - stamp_ns > TIME_JUMP_NS:
             self._turn_back(side)
         if self._last_pair is not None and stamp_ns <= self._last_pair[side]:
             self._late_in_a_row[side] += 1
@@ -113,17 +103,15 @@ class PairMatcher:
                 return False
             self._turn_back(side)
         self._late_in_a_row[side] = 0
-        newest = self._newest[side]
-        if newest is not None and stamp_ns > newest:
-            self._periods[side].append(stamp_ns - newest)
-        if newest is None or stamp_ns > newest:
-            self._newest[side] = stamp_ns
+        last, self._last[side] = self._last[side], stamp_ns
+        if last is not None and stamp_ns > last:
+            self._periods[side].append(stamp_ns - last)
         return True
 
     def _turn_back(self, side: int) -> None:
         """Time was set back on `side`; what the other side holds is of the old time unless it went back first."""
         self.counts.time_jumps += 1
-        self._newest[side] = None
+        self._last[side] = None
         self.counts.unpaired += len(self._waiting[side])
         self._waiting[side].clear()
         self._late_in_a_row[side] = 0
@@ -189,6 +177,11 @@ class CameraInfoCache:
         """Remember a message."""
         self._recent.append(info)
 
+    def own(self, image: Any) -> Any | None:
+        """The CameraInfo with the stamp of `image`; None where it did not come, or long ago."""
+        recent = list(self._recent)  # the receiving thread may append meanwhile
+        return next((info for info in reversed(recent) if info.header.stamp == image.header.stamp), None)
+
     def beside(self, image: Any, size: tuple[int, int]) -> Any | None:
         """The CameraInfo to publish beside `image`: its own unchanged, else the newest that fits under its header.
 
@@ -199,11 +192,10 @@ class CameraInfoCache:
         Returns:
             A CameraInfo; None where none came yet for images of this size.
         """
-        recent = list(self._recent)  # the receiving thread may append meanwhile
-        for info in reversed(recent):
-            if info.header.stamp == image.header.stamp:
-                return info
-        newest = next((info for info in reversed(recent) if _image_size(info) in (size, (0, 0))), None)
+        own = self.own(image)
+        if own is not None:
+            return own
+        newest = next((info for info in reversed(list(self._recent)) if _image_size(info) in (size, (0, 0))), None)
         if newest is not None:
             newest = copy.copy(newest)
             newest.header = image.header

@@ -13,6 +13,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import ComposableNodeContainer, Node
 from launch_ros.descriptions import ComposableNode
 
+from apanet_ros.parameter_file import parameters_of
 from apanet_ros.transport import prefer_large_shared_memory
 from launch import LaunchContext, LaunchDescription
 
@@ -56,12 +57,10 @@ def as_the_node_has_it(name: str, given: dict[str, str]) -> bool:
     """A parameter that those behind the derain node must share: of the argument, else of params_file, else false."""
     if given[name]:
         return bool(yaml.safe_load(given[name]))
-    value = False
-    if given["params_file"]:
-        for node, section in yaml.safe_load(Path(given["params_file"]).expanduser().read_text()).items():
-            if node.endswith(("derain", "*")):
-                value = section["ros__parameters"].get(name, value)
-    return value
+    if not given["params_file"]:
+        return False
+    node = f"/{given['namespace'].strip('/')}".rstrip("/") + "/derain"
+    return bool(parameters_of(node, Path(given["params_file"]).expanduser()).get(name, False))
 
 
 def depth_container(namespace: str, given: dict[str, str]) -> Node:

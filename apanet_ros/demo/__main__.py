@@ -7,7 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from apanet_ros.demo.recording import DEMO_TOPICS, bag_root, motorcycle, open_stereo_bag, write_rainy_bag
+from apanet_core.data.bag_images import bag_root
+from apanet_ros.demo.recording import DEMO_TOPICS, motorcycle, open_stereo_bag, write_rainy_bag
 from apanet_ros.demo.replay import replay
 from apanet_ros.demo.report import draw, format_table, measure, read_pairs
 

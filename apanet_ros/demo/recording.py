@@ -12,6 +12,8 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 from tqdm import tqdm
 
+from apanet_core.bags.plan import camera_info_beside
+from apanet_core.data.bag_images import bag_root
 from apanet_core.data.camera import StereoCamera
 from apanet_core.data.disparity import fill_unknown, to_right_view
 from apanet_core.data.rain import Rain, render_rain
@@ -61,7 +63,7 @@ def write_rainy_bag(path: Path, truth: Truth, frames: int, rate_hz: float) -> No
     with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         connections = {}
         for topic in DEMO_TOPICS.values():
-            info_topic = info_beside(topic)
+            info_topic = camera_info_beside(topic)
             connections[topic] = writer.add_connection(topic, IMAGE, typestore=TYPES)
             connections[info_topic] = writer.add_connection(info_topic, INFO, typestore=TYPES)
         for index in tqdm(range(frames), desc="render rain", unit="pair"):
@@ -70,7 +72,8 @@ def write_rainy_bag(path: Path, truth: Truth, frames: int, rate_hz: float) -> No
             stamp = FIRST_STAMP_S * 1_000_000_000 + round(index * 1e9 / rate_hz)
             for side, view in zip(SIDES, (rainy.left, rainy.right)):
                 topic, header = DEMO_TOPICS[side], _header(stamp, f"{side}_camera_optical_frame")
-                for name, message in ((topic, _image(view, header)), (info_beside(topic), _info(view, header, side))):
+                messages = {topic: _image(view, header), camera_info_beside(topic): _info(view, header, side)}
+                for name, message in messages.items():
                     connection = connections[name]
                     writer.write(connection, stamp, TYPES.serialize_cdr(message, connection.msgtype))
 
@@ -108,18 +111,9 @@ def open_stereo_bag(path: Path, left: str, right: str) -> StereoBag:
     except AnyReaderError as error:
         raise ValueError(f"{path} is not a readable bag: {error}") from error
     images = {"left": left, "right": right}
-    infos = {side: info_beside(topic) for side, topic in images.items() if types.get(info_beside(topic)) == INFO}
+    beside = {side: camera_info_beside(topic) for side, topic in images.items()}
+    infos = {side: topic for side, topic in beside.items() if types.get(topic) == INFO}
     return StereoBag(path, images, infos, min(counts), (message.height, message.width))
-
-
-def bag_root(path: Path) -> Path:
-    """The folder of a bag, also when one of its files was named and metadata.yaml lies beside it."""
-    return path.parent if path.is_file() and (path.parent / "metadata.yaml").is_file() else path
-
-
-def info_beside(image_topic: str) -> str:
-    """The CameraInfo topic that belongs to an image topic by convention."""
-    return f"{image_topic.rpartition('/')[0]}/camera_info"
 
 
 def _header(stamp_ns: int, frame_id: str) -> Any:

@@ -21,7 +21,8 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from sensor_msgs.msg import CameraInfo, Image
 from tqdm import tqdm
 
-from apanet_ros.demo.recording import IMAGE, INFO, SIDES, TYPES, StereoBag, bag_root
+from apanet_core.data.bag_images import bag_root
+from apanet_ros.demo.recording import IMAGE, INFO, SIDES, TYPES, StereoBag
 from apanet_ros.stereo_sync import stamp_ns
 from apanet_ros.transport import prefer_large_shared_memory
 

@@ -14,11 +14,12 @@ import torch
 from rosbags.highlevel import AnyReader
 from tqdm import tqdm
 
+from apanet_core.data.bag_images import bag_root
 from apanet_core.data.images import write_image
 from apanet_core.evaluation.depth import colour_disparity, sgbm_disparity, wrong_share
 from apanet_core.evaluation.metrics import psnr, ssim
 from apanet_core.runtime.encodings import decode
-from apanet_ros.demo.recording import SIDES, TYPES, StereoBag, Truth, bag_root
+from apanet_ros.demo.recording import SIDES, TYPES, StereoBag, Truth
 from apanet_ros.demo.replay import Replay
 from apanet_ros.stereo_sync import stamp_ns
 

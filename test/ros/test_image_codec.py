@@ -97,6 +97,24 @@ def test_an_encoding_of_its_own_goes_through_cv_bridge_where_that_is_installed(m
         unpacked(message)
 
 
+def test_with_cv_bridge_installed_a_broken_image_is_refused_all_the_same(monkeypatch):
+    class CvBridge:
+        def encoding_to_dtype_with_channels(self, encoding):
+            return {"32FC1": ("float32", 1)}[encoding]
+
+    monkeypatch.setitem(sys.modules, "cv_bridge", SimpleNamespace(CvBridge=CvBridge))
+    whole = {"height": 4, "width": 6, "encoding": "32FC1", "step": 24, "data": bytes(96)}
+    assert checked_size(Image(**whole), 16.0) == (4, 6)
+    for change, reason in (
+        ({"encoding": "yuv999"}, "'yuv999' is not supported: publish one of rgb8"),
+        ({"width": 0}, "0x4 px has no pixels"),
+        ({"step": 23}, "step is 23 bytes, but a row of 6 px 32FC1 takes 24"),
+        ({"data": bytes(95)}, "data holds 95 bytes: height 4 x step 24 needs 96"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            checked_size(Image(**whole | change), 16.0)
+
+
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(monkeypatch):
     for suffix in (".png", ".jpg"):
         bomb = CompressedImage(

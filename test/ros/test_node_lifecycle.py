@@ -133,6 +133,18 @@ def test_a_subscription_that_cannot_be_made_is_said_and_leaves_none_behind(start
     rig.close()
 
 
+def test_an_output_that_cannot_be_made_leaves_none_behind(start):
+    override = "qos_overrides./derained/right/image_rect.publisher.depth:=-3"
+    node = start("-p", "autostart:=false", "-p", "engine:=torch", "-p", override)
+    rig = Rig()
+    for _ in range(2):
+        assert not change(rig, Transition.TRANSITION_CONFIGURE)
+        assert state_of(rig) == State.PRIMARY_STATE_UNCONFIGURED
+    wait_for(lambda: not rig.node.count_publishers("/derained/left/image_rect"))
+    assert node.process.poll() is None
+    rig.close()
+
+
 def test_topics_can_be_remapped_and_put_into_a_namespace(start):
     start("-r", "__ns:=/robot", "-p", "engine:=torch", "-r", "left/image_rect:=/cam/left/image_rect")
     rig = Rig(namespace="/robot")
@@ -149,6 +161,7 @@ def test_topics_can_be_remapped_and_put_into_a_namespace(start):
     [
         (["-p", "engine:=magic"], "unknown engine 'magic': choose one of auto, torch, openvino, onnxruntime"),
         (["-p", "tolerance_s:=99.0"], "tolerance_s"),
+        (["-p", "warmup_width:=640"], "warmup_width and warmup_height belong together"),
         (["-p", "input_reliability:=foo"], "input_reliability must be one of auto, reliable, best_effort: got 'foo'"),
         (["-r", "__ns:=bad name"], "error"),
         (["-p", "model:=/nowhere.safetensors"], "no checkpoint at /nowhere.safetensors"),

@@ -6,8 +6,9 @@ from conftest import SIDES, NodeProcess, Rig, image_message, smooth_scene, stamp
 from rosbags.highlevel import AnyReader
 from rosgraph_msgs.msg import Clock
 
+from apanet_core.bags.plan import camera_info_beside
 from apanet_core.cli import main
-from apanet_ros.demo.recording import DEMO_TOPICS, TYPES, info_beside, write_rainy_bag
+from apanet_ros.demo.recording import DEMO_TOPICS, TYPES, write_rainy_bag
 
 MS = 10**6
 
@@ -56,7 +57,7 @@ def play_once(rig, recorded, shift_ns=0):
         rig.clock.publish(now)
         counts = {side: len(rig.images[side]) for side in SIDES}
         for side in SIDES:
-            rig.info_pub[side].publish(recorded[info_beside(DEMO_TOPICS[side]), stamp])
+            rig.info_pub[side].publish(recorded[camera_info_beside(DEMO_TOPICS[side]), stamp])
             rig.image_pub[side].publish(recorded[DEMO_TOPICS[side], stamp])
         for side in SIDES:
             wait_for(lambda s=side, count=counts[side]: len(rig.images[s]) > count)
@@ -67,7 +68,7 @@ def play_once(rig, recorded, shift_ns=0):
 def test_online_and_offline_outputs_are_equal(bag, play, tmp_path):
     arguments = ["--left_topic", DEMO_TOPICS["left"], "--right_topic", DEMO_TOPICS["right"]]
     assert main(["derain-bag", str(bag), str(tmp_path / "clean"), *arguments]) == 0
-    topics = [*DEMO_TOPICS.values(), *(info_beside(topic) for topic in DEMO_TOPICS.values())]
+    topics = [*DEMO_TOPICS.values(), *(camera_info_beside(topic) for topic in DEMO_TOPICS.values())]
     recorded, offline = messages_of(bag, topics), messages_of(tmp_path / "clean", topics)
     stamps = play_once(play, recorded)
     assert len(stamps) == 12
@@ -80,13 +81,13 @@ def test_online_and_offline_outputs_are_equal(bag, play, tmp_path):
             assert (image.header.frame_id, image.encoding) == (clean.header.frame_id, clean.encoding)
             np.testing.assert_array_equal(np.frombuffer(image.data, np.uint8), clean.data)
             assert not np.array_equal(clean.data, rainy.data)
-            camera = TYPES.deserialize_cdr(recorded[info_beside(DEMO_TOPICS[side]), stamp], types["info"])
+            camera = TYPES.deserialize_cdr(recorded[camera_info_beside(DEMO_TOPICS[side]), stamp], types["info"])
             assert np.array_equal(info.p, camera.p)
             assert stamp_of(info) == stamp
 
 
 def test_a_bag_that_loops_in_simulated_time_is_followed(bag, play):
-    recorded = messages_of(bag, [*DEMO_TOPICS.values(), *(info_beside(topic) for topic in DEMO_TOPICS.values())])
+    recorded = messages_of(bag, [*DEMO_TOPICS.values(), *(camera_info_beside(topic) for topic in DEMO_TOPICS.values())])
     loops = 4
     for _ in range(loops):
         stamps = play_once(play, recorded)  # as fast as the node answers, not at the 10 Hz of the recording

@@ -3,7 +3,7 @@ from conftest import image_message, info_message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apanet_ros.stereo_sync import LEFT, RIGHT, CameraInfoCache, PairMatcher, StereoSynchronizer
+from apanet_ros.stereo_sync import LEFT, PERIODS_TO_TRUST, RIGHT, CameraInfoCache, PairMatcher, StereoSynchronizer
 
 MS = 1_000_000
 PERIOD = 33 * MS
@@ -114,6 +114,12 @@ def test_one_stamp_from_the_future_does_not_block():
     assert len(feed(PairMatcher(), events)) == 6
 
 
+def test_a_stamp_a_little_ahead_does_not_make_the_period_look_short():
+    events = [e for n in range(60) for e in stream(LEFT, [n]) + stream(RIGHT, [n], 4 * MS)]
+    events[40] = (LEFT, events[40][1] + 195 * MS, "ahead")
+    assert len(feed(PairMatcher(10 * MS), events)) == 60 - PERIODS_TO_TRUST - 1  # the first ones, and that one
+
+
 def test_a_silent_side_is_bounded_and_counted():
     matcher = PairMatcher(depth=5)
     assert feed(matcher, stream(LEFT, range(100))) == []
@@ -169,6 +175,8 @@ def test_camera_info_is_found_by_stamp_else_the_newest():
     assert cache.beside(images[0], (48, 64)) is first
     restamped = cache.beside(images[1], (48, 64))
     assert (restamped.header, restamped.p.tolist()) == (images[1].header, second.p.tolist())
+    assert cache.own(images[0]) is first
+    assert cache.own(images[1]) is None
     assert second == info_message(2)  # the cached one is as it was
     assert cache.beside(images[1], (96, 128)) is None  # the camera changed its size, and this is of the old one
     binned = info_message(3, size=(192, 256))
