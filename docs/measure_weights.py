@@ -52,13 +52,13 @@ def measure(models: str = "[tiny]", stereo: list[Path] = [], singles: list[Path]
         singles: folders of rainy photographs and their clean partners.
     """
     with tempfile.TemporaryDirectory() as folder:
-        for pairs in stereo:
+        for number, pairs in enumerate(stereo):
             for words, options in KINDS.items():
-                data = Path(folder) / f"{pairs.name}-{words.partition(' ')[0]}"
+                data = Path(folder) / f"{number}-{words.partition(' ')[0]}"
                 quietly("render-rain", str(pairs), "--out", str(data), *options)
                 print(row(f"{pairs.name}: {words}", data, data / "evaluation", models, depth=True), flush=True)
-        for photos in singles:
-            print(row(photos.name, photos, Path(folder) / photos.name, models, depth=False), flush=True)
+        for number, photos in enumerate(singles):
+            print(row(photos.name, photos, Path(folder) / f"single-{number}", models, depth=False), flush=True)
 
 
 if __name__ == "__main__":
