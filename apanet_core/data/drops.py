@@ -31,6 +31,8 @@ class Rain:
         aperture_px: diameter of the blur of a point infinitely far behind a focus at 1 m; 0 for a pinhole.
         brightness: scales the light that drops add; 1 is the model of Garg & Nayar.
         veil: whether distant drops veil the scene.
+        veil_brightness: scales the light of the veil, which is taken from the images; theirs may be a dark part of what
+            the camera sees.
     """
 
     rate_mm_h: float
@@ -41,16 +43,17 @@ class Rain:
     aperture_px: float = 1.5
     brightness: float = 1.0
     veil: bool = True
+    veil_brightness: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.rate_mm_h >= 0 or not self.exposure_s > 0:
             raise ValueError(
                 f"rain needs a rate >= 0 mm/h and an exposure > 0 s: got {self.rate_mm_h}, {self.exposure_s}"
             )
-        if not (self.focus_m > 0 and self.aperture_px >= 0 and self.brightness >= 0):
+        if not (self.focus_m > 0 and min(self.aperture_px, self.brightness, self.veil_brightness) >= 0):
             raise ValueError(
-                "rain needs focus_m > 0, aperture_px >= 0 and brightness >= 0: got "
-                f"{self.focus_m}, {self.aperture_px}, {self.brightness}"
+                "rain needs focus_m > 0, aperture_px, brightness and veil_brightness >= 0: got "
+                f"{self.focus_m}, {self.aperture_px}, {self.brightness}, {self.veil_brightness}"
             )
 
     @property

@@ -56,7 +56,7 @@ def render_rain(
     field, sky = average_light(left, right)
     # a drop is a fish-eye lens: it shows the average of what is around it
     drop_colour = (rain.brightness * (0.94 * field + 0.06 * sky) / DROP_CROSSING_S).astype(np.float32)
-    veil_colour = (0.5 * (field + sky)).astype(np.float32)
+    veil_colour = (rain.veil_brightness * 0.5 * (field + sky)).astype(np.float32)
     views, masks = [], []
     for view, disparity, is_right in ((left, left_disparity, False), (right, right_disparity, True)):
         covered = streak_time(drops, camera, rain, disparity, is_right)

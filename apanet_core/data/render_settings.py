@@ -71,8 +71,8 @@ class RenderSettings:
         return Weather(
             None if self.kind == "streaks" else self.rain,
             () if self.kind == "drops" else tuple(random_streaks(rng)),
-            WetLens(self.lens_drops) if self.lens_drops else None,
-            self.sensor,
+            lens=WetLens(self.lens_drops) if self.lens_drops else None,
+            sensor=self.sensor,
         )
 
     def taken_for_granted(self) -> list[str]:

@@ -39,9 +39,21 @@ def streak_layer(size: tuple[int, int], streaks: Streaks, rng: np.random.Generat
     return streaks.strength * np.clip(layer[reach:-reach, reach:-reach], 0, 1.5)
 
 
-def add_streaks(image: np.ndarray, layers: list[np.ndarray]) -> np.ndarray:
-    """Add streak layers (H, W) to an (H, W, 3) uint8 image, clipped at white."""
-    total = np.sum(layers, axis=0)[..., None]
+def add_streaks(image: np.ndarray, layers: list[np.ndarray], screen: float = 0.0) -> np.ndarray:
+    """Lay streaks over an image.
+
+    Args:
+        image: (H, W, 3) uint8.
+        layers: (H, W) each.
+        screen: 0 adds the layers and clips at white, 1 blends them as an image editor's "screen" does, where bright
+            places gain less; between, a share of that.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    total = np.sum(layers, axis=0, dtype=np.float32)[..., None]
+    if screen:
+        total = np.minimum(total, 1) * (1 - np.float32(screen / 255) * image)
     return np.clip(np.rint(image + 255 * total), 0, 255).astype(np.uint8)
 
 
@@ -63,6 +75,27 @@ def random_streaks(rng: np.random.Generator) -> list[Streaks]:
                 angle_deg=angle + rng.normal(0, rng.choice([2, 15])),
                 strength=rng.uniform(0.08, 0.25 + 0.55 * heavy),
                 fade=fade,
+            )
+        )
+    return layers
+
+
+def random_soft_streaks(rng: np.random.Generator) -> list[Streaks]:
+    """Draw what image editors and noise generators make of rain: fine streaks that touch each other, or wide bands."""
+    angle = rng.uniform(-45, 45)
+    layers = []
+    for _ in range(rng.integers(1, 4)):
+        wide = rng.uniform() < 0.3
+        length = float(np.exp(rng.uniform(np.log(60), np.log(160)) if wide else rng.uniform(np.log(8), np.log(60))))
+        width = float(np.exp(rng.uniform(np.log(3), np.log(12)) if wide else rng.uniform(np.log(0.6), np.log(2))))
+        layers.append(
+            Streaks(
+                density=rng.uniform(0.3, 1.5) / (length * width),
+                length_px=length,
+                width_px=width,
+                angle_deg=angle + rng.normal(0, 4),
+                strength=rng.uniform(0.04, 0.2 if wide else 0.35),
+                fade=rng.uniform(0.3, 1),
             )
         )
     return layers

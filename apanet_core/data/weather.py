@@ -11,8 +11,9 @@ from apanet_core.data.lens import WetLens, wet_lens
 from apanet_core.data.rain import RainyPair, render_rain
 from apanet_core.data.scenes import Scene
 from apanet_core.data.sensor import Sensor, expose
-from apanet_core.data.streaks import Streaks, add_streaks, random_streaks, streak_layer
+from apanet_core.data.streaks import Streaks, add_streaks, random_soft_streaks, random_streaks, streak_layer
 
+SOFT_STREAKS = 0.3  # share of the streaks
 VISIBLE_STREAK = 0.02  # of the scale [0, 1]: what a mask counts as a streak
 # Shares of the kinds of sample; dry pairs teach the network to leave a dry pair alone.
 KINDS = {"drops": 0.41, "streaks": 0.36, "both": 0.08, "dry": 0.15}
@@ -25,12 +26,14 @@ class Weather:
     Attributes:
         rain: drops in the air, seen by both cameras.
         streaks: 2-D layers as the public benchmarks have them, drawn in each view for itself.
+        screen: how `add_streaks` blends them.
         lens: drops on the glass.
         sensor: noise and compression.
     """
 
     rain: Rain | None = None
     streaks: tuple[Streaks, ...] = ()
+    screen: float = 0.0
     lens: WetLens | None = None
     sensor: Sensor = field(default_factory=Sensor)
 
@@ -55,7 +58,7 @@ def let_it_rain(scene: Scene, weather: Weather, rng: np.random.Generator) -> Rai
     for side in range(2):
         if weather.streaks:
             layers = [streak_layer(views[side].shape[:2], streaks, rng) for streaks in weather.streaks]
-            views[side] = add_streaks(views[side], layers)
+            views[side] = add_streaks(views[side], layers, weather.screen)
             masks[side] = masks[side] | (np.sum(layers, axis=0) > VISIBLE_STREAK)
         if weather.lens is not None:
             views[side], covered = wet_lens(views[side], weather.lens, scene.camera.focal_px, rng)
@@ -71,9 +74,11 @@ def random_weather(rng: np.random.Generator) -> Weather:
         return Weather()
     rain = random_shower(rng) if kind in ("drops", "both") else None
     wet = rain is not None and rng.uniform() < 0.1
+    draw_streaks = random_soft_streaks if rng.uniform() < SOFT_STREAKS else random_streaks
     return Weather(
         rain,
-        tuple(random_streaks(rng)) if kind in ("streaks", "both") else (),
+        tuple(draw_streaks(rng)) if kind in ("streaks", "both") else (),
+        float(rng.choice([0.0, 1.0, rng.uniform()], p=[0.6, 0.2, 0.2])),
         WetLens(drops=rng.uniform(1, 8), blur=rng.uniform(0.2, 0.8)) if wet else None,
         Sensor(
             noise=rng.uniform(0, 2) if rain is not None and rng.uniform() < 0.5 else 0.0,
@@ -91,6 +96,7 @@ def random_shower(rng: np.random.Generator) -> Rain:
         camera_mps=float(rng.choice([0.0, rng.uniform(0, 20)])),
         focus_m=float(np.exp(rng.uniform(np.log(2), np.log(30)))),
         aperture_px=rng.uniform(0, 3),
-        brightness=rng.uniform(0.3, 1.1),
+        brightness=rng.uniform(0.3, 1.3),
         veil=bool(rng.uniform() < 0.7),
+        veil_brightness=float(np.exp(rng.normal(0, 0.3))),
     )

@@ -20,7 +20,7 @@ def scene(darkest=0):
     return Scene(left, right, np.full(SIZE, 9, np.float32), np.full(SIZE, 9, np.float32), CAMERA)
 
 
-@pytest.mark.parametrize("weather", [Weather(), Weather(Rain(0), (), WetLens(0), Sensor())])
+@pytest.mark.parametrize("weather", [Weather(), Weather(Rain(0), (), 1.0, WetLens(0), Sensor())])
 def test_dry_weather_is_the_identity(weather):
     clean = scene()
     pair = let_it_rain(clean, weather, np.random.default_rng(0))
@@ -29,7 +29,7 @@ def test_dry_weather_is_the_identity(weather):
     assert not (pair.left_mask | pair.right_mask).any()
 
 
-ALL = Weather(Rain(30), (Streaks(0.001, 20, 1.0, 10, 0.4),), WetLens(3), Sensor(2.0, 0.0, 90))
+ALL = Weather(Rain(30), (Streaks(0.001, 20, 1.0, 10, 0.4),), 0.5, WetLens(3), Sensor(2.0, 0.0, 90))
 
 
 def test_one_seed_one_image_and_the_clean_pair_is_left_alone():
@@ -44,7 +44,7 @@ def test_one_seed_one_image_and_the_clean_pair_is_left_alone():
 def test_masks_cover_what_changed():
     """Without veil, noise and compression, a pixel outside the mask keeps its value but for the faintest streaks."""
     clean = scene(darkest=100)
-    weather = Weather(Rain(30, veil=False), (Streaks(0.001, 20, 1.0, 10, 0.4),), WetLens(2))
+    weather = Weather(Rain(30, veil=False), (Streaks(0.001, 20, 1.0, 10, 0.4),), lens=WetLens(2))
     pair = let_it_rain(clean, weather, np.random.default_rng(3))
     for rainy, view, mask in ((pair.left, clean.left, pair.left_mask), (pair.right, clean.right, pair.right_mask)):
         change = np.abs(rainy.astype(int) - view).max(axis=2)
