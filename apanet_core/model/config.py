@@ -26,8 +26,8 @@ class ModelConfig:
             the paper has 1e9, which switches the branch off.
         max_disparity: largest disparity in px at input resolution that APAM may match; None for the whole scan line.
         parallax_mask: keep APAM to matches of disparity >= 0, as published; False is an ablation.
-        coring: what leaves the derainer as bytes is shrunk towards the input where the network changes it by about this
-            many grey levels (of 255) or fewer, so that a dry pair stays as it is: docs/decisions/013. 0 for nowhere.
+        coring: what leaves the derainer as bytes is shrunk towards the input where the network changes it by about half
+            this many grey levels (of 255) or fewer, in dry pairs by more: docs/decisions/013. 0 for nowhere.
     """
 
     stem_stride: int = 1
@@ -154,7 +154,7 @@ PRESETS: dict[str, ModelConfig] = {
         external_attention_levels=(3, 4),
         parallax_levels=(3, 4),
         max_disparity=192,
-        coring=8.0,
+        coring=4.0,
     ),
 }
 

@@ -15,6 +15,7 @@ from torch import nn
 from apanet_core.model.checkpoint import CONFIG_KEY
 from apanet_core.model.network import APANet
 from apanet_core.model.parallax_attention import ParallaxAttention, masked_attention, scanline_attention
+from apanet_core.runtime.coring import cored
 from apanet_core.runtime.quiet_openvino import import_openvino
 
 ONNX_OPSET = 18
@@ -30,17 +31,15 @@ class Uint8Derainer(nn.Module):
 
     def forward(self, left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """left, right: (H, W, 3) uint8 -> the same."""
-        views = [x.permute(2, 0, 1)[None].float() / 255 for x in (left, right)]
-        derained_left, derained_right = map(self._cored, views, self.network(*views))
-        return _to_bytes(derained_left), _to_bytes(derained_right)
+        views = _to_float(left), _to_float(right)
+        derained = self.network(*views)
+        if self.network.config.coring:
+            derained = cored(views, derained, self.network.config.coring / 255)
+        return _to_bytes(derained[0]), _to_bytes(derained[1])
 
-    def _cored(self, rainy: torch.Tensor, derained: torch.Tensor) -> torch.Tensor:
-        """Shrink changes of about `coring` grey levels and fewer towards none; of larger ones little is lost."""
-        if not self.network.config.coring:
-            return derained
-        change = derained.clamp(-1, 2) - rainy  # an overflow stays a number
-        square = change.square()
-        return rainy + change * (square / (square + (self.network.config.coring / 255) ** 2))
+
+def _to_float(view: torch.Tensor) -> torch.Tensor:
+    return view.permute(2, 0, 1)[None].float() / 255
 
 
 def _to_bytes(image: torch.Tensor) -> torch.Tensor:
