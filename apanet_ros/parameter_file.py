@@ -15,7 +15,7 @@ def parameters_of(node: str, path: Path) -> dict[str, Any]:
     Args:
         node: full name, such as /stereo/derain.
         path: YAML of node names and their ``ros__parameters``; names may be nested, ``*`` stands for one part of a name
-            and ``**`` for any.
+            and ``**`` for any number, none included.
 
     Returns:
         Values by name; the last section that fits wins.
@@ -27,8 +27,8 @@ def _found(node: str, sections: dict[str, Any], above: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, section in sections.items():
         if key == "ros__parameters":
-            pattern = re.escape(above).replace(r"\*\*", ".*").replace(r"\*", "[^/]+")
-            found |= section if re.fullmatch(pattern, node) else {}
+            pattern = re.escape(above).replace(r"/\*\*", "(/[^/]+)*").replace(r"/\*", "/[^/]+")
+            found |= (section or {}) if re.fullmatch(pattern, node) else {}
         elif isinstance(section, dict):
-            found |= _found(node, section, f"{above}/{key.strip('/')}")
+            found |= _found(node, section, f"{above}/{str(key).strip('/')}")
     return found

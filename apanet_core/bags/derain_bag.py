@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -117,13 +118,13 @@ def derain_bags(
         with _progress(total, total - left) as on_pair:
             _run(open_, settings, make_derainer, workers, on_pair)
         problems = []
-        for job in jobs:  # one that failed does not hold up those behind it
+        for job in jobs:  # one without a clean pair does not hold up those behind it
             try:
                 reports[job.out] = _finish(job)
             except ValueError as error:
-                problems.append(error)
+                problems.append(str(error))
         if problems:
-            raise problems[0]
+            raise ValueError("; ".join(problems))
     return [reports[out] for out in outs]
 
 
@@ -167,18 +168,24 @@ def _run(
 
     counter = threading.Thread(target=count, daemon=True)
     counter.start()
+    others = multiprocessing.active_children()
     pool = ProcessPoolExecutor(min(workers, len(tasks)), context, _start_worker, (settings, make_derainer, ticks))
     try:
         for done in as_completed([pool.submit(_work, task) for task in tasks]):
             done.result()
-    except BrokenProcessPool as error:
-        raise MemoryError(
-            "a worker was killed, for lack of memory most likely: use fewer workers; what is done is kept"
-        ) from error
+    except BaseException as error:  # an interrupt too ends the workers at once; their journals keep what is done
+        for worker in multiprocessing.active_children():
+            if worker not in others:
+                worker.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise MemoryError(
+                "a worker was killed, for lack of memory most likely: use fewer workers; what is done is kept"
+            ) from error
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
-        ticks.put(False)
-        counter.join()
+    ticks.put(False)  # not after an error: a worker that was killed may have held the queue's lock
+    counter.join()
 
 
 _worker: tuple[BagSettings, WarmDerainer, Any] | Exception
@@ -186,10 +193,19 @@ _worker: tuple[BagSettings, WarmDerainer, Any] | Exception
 
 def _start_worker(settings: BagSettings, make_derainer: MakeDerainer, ticks: Any) -> None:
     global _worker
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         _worker = settings, WarmDerainer(make_derainer()), ticks
     except Exception as error:  # noqa: BLE001 (for `_work` to raise: an initializer's own is lost)
         _worker = error
+
+
+def _end_with_parent() -> None:
+    """Leave no worker behind a run that was killed: the next run works in the same place."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _work(task: tuple[Job, Segment]) -> None:

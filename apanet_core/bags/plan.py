@@ -183,9 +183,16 @@ def pair_halves(left: list[Half], right: list[Half], tolerance_ns: int) -> list[
     pairs = [
         (Half(log_a, a), Half(log_b, b))
         for a, b in pair_stamps(sorted(logs[0]), sorted(logs[1]), tolerance_ns)
-        for log_a, log_b in pair_stamps(sorted(logs[0][a]), sorted(logs[1][b]), MAX_LAG_NS)
+        for log_a, log_b in _together(sorted(logs[0][a]), sorted(logs[1][b]))
     ]
     return sorted(pairs, key=_first)
+
+
+def _together(left: list[int], right: list[int]) -> list[tuple[int, int]]:
+    """Pair times in the log: in their order where both views came equally often, else the nearest."""
+    if len(left) == len(right) and all(abs(a - b) <= MAX_LAG_NS for a, b in zip(left, right)):
+        return list(zip(left, right))
+    return pair_stamps(left, right, MAX_LAG_NS)
 
 
 def cut(pairs: list[Pair], per_segment: int) -> Iterator[Segment]:

@@ -61,6 +61,8 @@ class ImageBag:
         wanted = [c for c in self.reader.connections if topics is None or c.topic in topics]
         try:
             yield from self.reader.messages(wanted, start, stop)
+        except (MemoryError, OSError):
+            raise
         except Exception as error:  # rosbags' own, and those of its storages and decompressors
             raise ValueError(f"{self.path} is damaged: {error or type(error).__name__}") from error
 
@@ -110,9 +112,11 @@ def open_bag(path: Path) -> Iterator[ImageBag]:
         raise ImportError("reading bags needs rosbags: pip install rosbags") from error
     if not path.exists():
         raise FileNotFoundError(f"no bag at {path}")
-    reader = AnyReader([bag_root(path)], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
     try:
+        reader = AnyReader([bag_root(path)], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
         reader.open()
+    except (MemoryError, OSError):
+        raise
     except Exception as error:  # rosbags' own, and what its storages make of a damaged file
         raise ValueError(f"{path} is not a readable bag: {error}") from error
     try:

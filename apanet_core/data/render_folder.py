@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from apanet_core.atomic import write_text
-from apanet_core.data.disparity import disparity_of, fill_unknown, find_disparities, read_disparity, to_right_view
+from apanet_core.data.disparity import fill_unknown, find_disparities, read_disparity, to_right_view
 from apanet_core.data.images import read_image, write_image
 from apanet_core.data.layouts import find_clean
 from apanet_core.data.render_settings import RenderSettings
@@ -84,7 +84,7 @@ def render_folder(
 def _find(clean: Path, disparity: Path | None) -> list[CleanPair]:
     files = {} if disparity is None else find_disparities(disparity)
     pairs = [
-        CleanPair(name, left, right, disparity_of(files, left.stem, name)) for name, left, right in find_clean(clean)
+        CleanPair(name, left, right, files.get(left.stem) or files.get(name)) for name, left, right in find_clean(clean)
     ]
     if files and not any(pair.disparity for pair in pairs):
         raise FileNotFoundError(f"no disparity in {disparity} is named as a left image, such as {pairs[0].left.stem}")

@@ -51,7 +51,7 @@ def add_streaks(image: np.ndarray, layers: list[np.ndarray], screen: float = 0.0
     Returns:
         (H, W, 3) uint8.
     """
-    total = np.sum(layers, axis=0, dtype=np.float32)[..., None]
+    total = np.sum(layers, axis=0)[..., None]
     if screen:
         total = np.minimum(total, 1) * (1 - np.float32(screen / 255) * image)
     return np.clip(np.rint(image + 255 * total), 0, 255).astype(np.uint8)

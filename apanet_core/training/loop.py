@@ -121,6 +121,8 @@ def _resume(fabric: Fabric, config: TrainConfig, state: dict[str, Any]) -> None:
     try:
         found = fabric.load(last, {k: v for k, v in state.items() if k not in stored}, weights_only=True)
         was = json.loads(found["recipe"])
+    except (MemoryError, OSError):
+        raise
     except Exception as error:  # torch.load raises anything on a damaged file
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(
@@ -180,11 +182,11 @@ def _next(batches: Iterator[Batch]) -> Batch:
     """The next batch; an error keeps its own words, to which a worker of the loader adds a traceback."""
     try:
         return next(batches)
-    except Exception as error:
-        if not str(error).startswith("Caught "):
+    except (ValueError, OSError) as error:
+        told, found, reason = str(error).rpartition(f"\n{type(error).__name__}: ")
+        if not (found and told.startswith("Caught ")):
             raise
-        _, _, reason = str(error).rstrip().splitlines()[-1].partition(": ")
-        raise ValueError(reason) from error
+        raise type(error)(reason.rstrip()) from error
 
 
 def _loader(fabric: Fabric, config: TrainConfig, phase: Phase, number: int, skipped: int) -> DataLoader[Batch]:

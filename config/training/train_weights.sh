@@ -10,7 +10,7 @@ if [[ $# -lt 3 || $# -gt 4 || ($1 != tiny && $1 != small) ]]; then
     sed -n '2,7p' "$0" >&2
     exit 2
 fi
-root=$(dirname "$0")
+root=$(cd "$(dirname "$0")" && pwd)
 name=$1 photos=$2 stereo=$3 start=${4:-$root/../../apanet_core/weights}
 # On the Intel Xeon of the last set single precision was faster than bfloat16, and compiling brought nothing.
 speed=(--precision 32-true --compile false)

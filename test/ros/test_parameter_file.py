@@ -8,6 +8,10 @@ FILES = {
     "/stereo/derain: {ros__parameters: {tolerance_s: 0.02}}": {"tolerance_s": 0.02},
     "/*/derain: {ros__parameters: {tolerance_s: 0.02}}": {"tolerance_s": 0.02},
     "stereo: {derain: {ros__parameters: {approximate_sync: true}}}": {"approximate_sync": True},
+    "/**/derain: {ros__parameters: {lazy: true}}": {"lazy": True},
+    "/**/stereo/derain: {ros__parameters: {lazy: true}}": {"lazy": True},
+    "/**: {stereo: {derain: {ros__parameters: {lazy: true}}}}": {"lazy": True},
+    "/**: {ros__parameters: }": {},
     "derain: {ros__parameters: {approximate_sync: true}}": {},  # a node without a namespace
     "/rear/derain: {ros__parameters: {approximate_sync: true}}": {},
     "/**: {ros__parameters: {lazy: true, model: small}}\n/stereo/derain: {ros__parameters: {lazy: false}}": {

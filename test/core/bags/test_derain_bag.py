@@ -3,6 +3,9 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -154,6 +157,12 @@ def test_of_two_playings_only_what_was_recorded_together_pairs(tmp_path):
     assert (report.derained, report.unpaired) == (5, (0, 1))
 
 
+def test_images_that_were_recorded_twice_are_both_derained(tmp_path):
+    messages = [(topic, log + late, message) for topic, log, message in pairs(2) for late in (0, 1)]
+    report = derain(write_bag(tmp_path / "bag", messages), tmp_path / "out")
+    assert (report.derained, report.unpaired) == (4, (0, 0))
+
+
 @pytest.mark.parametrize("topics", [(LEFT,), (LEFT, RIGHT)])
 def test_a_message_that_was_recorded_twice_costs_no_other(tmp_path, topics):
     messages = list(pairs(6))
@@ -277,6 +286,48 @@ def test_a_worker_that_dies_ends_the_run(tmp_path, make, error, message):
     with pytest.raises(error, match=message):
         derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, segment_pairs=2), make, workers=2)
     assert derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, segment_pairs=2)).derained == 4
+
+
+class Asleep(Inverter):
+    """Takes longer over a pair than the test waits."""
+
+    def __call__(self, left, right):
+        time.sleep(300)
+
+
+def children_of(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_running(pid):
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGKILL])
+def test_workers_end_with_the_run(tmp_path, signal_number):
+    bag = write_bag(tmp_path / "bag", pairs(8))
+    script = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_derain_bag import SETTINGS, Asleep, dataclasses, derain, Path
+derain(Path({str(bag)!r}), Path({str(tmp_path / "out")!r}), dataclasses.replace(SETTINGS, segment_pairs=2), Asleep, 2)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL) as run:
+        busy = [partial_of(tmp_path / "out") / "work" / f"out_{number}" for number in (0, 1)]
+        assert wait_for(lambda: all(path.exists() for path in busy))
+        workers = children_of(run.pid)
+        assert len(workers) >= 2
+        run.send_signal(signal_number)
+        assert wait_for(lambda: run.poll() is not None)
+    assert wait_for(lambda: not any(is_running(worker) for worker in workers))
+
+
+def wait_for(happened, seconds=60):
+    end = time.monotonic() + seconds
+    while not happened() and time.monotonic() < end:
+        time.sleep(0.05)
+    return happened()
 
 
 def test_a_recording_that_fails_does_not_hold_up_the_others(tmp_path):
