@@ -143,7 +143,7 @@ PRESETS: dict[str, ModelConfig] = {
         external_attention_levels=(2, 3),
         parallax_levels=(2, 3),
         max_disparity=192,
-        coring=4.0,
+        coring=3.0,
     ),
     # For a larger CPU or an embedded GPU: the same idea from half resolution on.
     "small": ModelConfig(
@@ -154,7 +154,7 @@ PRESETS: dict[str, ModelConfig] = {
         external_attention_levels=(3, 4),
         parallax_levels=(3, 4),
         max_disparity=192,
-        coring=4.0,
+        coring=5.0,
     ),
 }
 

@@ -11,6 +11,7 @@ from apanet_core import StereoDerainer
 from apanet_core.data.streaks import Streaks, add_streaks, streak_layer
 from apanet_core.evaluation.depth import sgbm_disparity, wrong_share
 from apanet_core.model.checkpoint import bundled_models, load_model
+from apanet_core.model.config import PRESETS
 from apanet_core.runtime.export import Uint8Derainer
 
 
@@ -26,6 +27,11 @@ def derainer(request):
 
 def psnr(image, reference):
     return -10 * np.log10(np.mean((image.astype(float) - reference) ** 2) / 255**2)
+
+
+@pytest.mark.parametrize("name", bundled_models())
+def test_bundled_weights_are_of_their_preset(name):
+    assert load_model(name).config == PRESETS[name]
 
 
 def test_a_dry_pair_comes_out_as_it_went_in(derainer, clean):
