@@ -154,7 +154,7 @@ PRESETS: dict[str, ModelConfig] = {
         external_attention_levels=(3, 4),
         parallax_levels=(3, 4),
         max_disparity=192,
-        coring=5.0,
+        coring=4.0,
     ),
 }
 
