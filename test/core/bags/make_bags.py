@@ -6,11 +6,15 @@ from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
+from apanet_core.bags.derain_bag import derain_bags
+from apanet_core.bags.plan import BagSettings
+
 TYPES = get_typestore(Stores.ROS2_HUMBLE)
 TYPES.register(get_types_from_msg("string text\nuint8[] more\n", "my_msgs/msg/Own"))
 T = TYPES.types
 IMAGE, COMPRESSED, OWN = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage", "my_msgs/msg/Own"
 LEFT, RIGHT = "/cam/left/image_rect", "/cam/right/image_rect"
+SETTINGS = BagSettings(LEFT, RIGHT)
 MS = 1_000_000
 START = 1_700_000_000 * 1000 * MS
 
@@ -30,6 +34,10 @@ class Inverter:
 
     def close(self):
         pass
+
+
+def derain(bag, out, settings=SETTINGS, make=Inverter, workers=1):
+    return derain_bags([bag], [out], settings, make, {"model": "inverter"}, workers)[0]
 
 
 def view(seed, size=(24, 32)):

@@ -3,9 +3,6 @@ import os
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -18,10 +15,12 @@ from make_bags import (
     LEFT,
     MS,
     RIGHT,
+    SETTINGS,
     START,
     TYPES,
     Inverter,
     compressed,
+    derain,
     image,
     images,
     pairs,
@@ -37,12 +36,6 @@ from apanet_core.bags.journal import Journal
 from apanet_core.bags.partial import locked, partial_of
 from apanet_core.bags.plan import BagSettings
 from apanet_core.cli import main
-
-SETTINGS = BagSettings(LEFT, RIGHT)
-
-
-def derain(bag, out, settings=SETTINGS, make=Inverter, workers=1):
-    return derain_bags([bag], [out], settings, make, {"model": "inverter"}, workers)[0]
 
 
 def others(path, topics=(LEFT, RIGHT)):
@@ -253,81 +246,6 @@ def test_another_recipe_does_not_go_on_in_the_same_place(tmp_path):
     assert derain(bag, tmp_path / "out").finished_before
     with pytest.raises(FileExistsError, match="is there already"):
         derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, jpeg_quality=5))
-
-
-def test_several_recordings_and_workers_give_what_one_gives(tmp_path):
-    bags = [write_bag(tmp_path / name, pairs(count)) for name, count in (("a", 5), ("b", 3))]
-    settings = dataclasses.replace(SETTINGS, segment_pairs=2)
-    outs = [tmp_path / "out" / name for name in ("a.clean", "b.clean")]
-    reports = derain_bags(bags, outs, settings, Inverter, {"model": "inverter"}, workers=2)
-    assert [report.derained for report in reports] == [5, 3]
-    for bag, out in zip(bags, outs):
-        derain(bag, tmp_path / "one" / bag.name, settings)
-        assert read_bag(out) == read_bag(tmp_path / "one" / bag.name)
-
-
-def refuse():
-    raise ValueError("unknown engine 'magic'")
-
-
-class Killed(Inverter):
-    """As the system does to a process for which there is no memory."""
-
-    def __call__(self, left, right):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-@pytest.mark.parametrize(
-    ("make", "error", "message"),
-    [(refuse, ValueError, "unknown engine 'magic'"), (Killed, MemoryError, "a worker was killed.*use fewer workers")],
-)
-def test_a_worker_that_dies_ends_the_run(tmp_path, make, error, message):
-    bag = write_bag(tmp_path / "bag", pairs(4))
-    with pytest.raises(error, match=message):
-        derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, segment_pairs=2), make, workers=2)
-    assert derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, segment_pairs=2)).derained == 4
-
-
-class Asleep(Inverter):
-    """Takes longer over a pair than the test waits."""
-
-    def __call__(self, left, right):
-        time.sleep(300)
-
-
-def children_of(pid):
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def is_running(pid):
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
-
-
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGKILL])
-def test_workers_end_with_the_run(tmp_path, signal_number):
-    bag = write_bag(tmp_path / "bag", pairs(8))
-    script = f"""
-import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from test_derain_bag import SETTINGS, Asleep, dataclasses, derain, Path
-derain(Path({str(bag)!r}), Path({str(tmp_path / "out")!r}), dataclasses.replace(SETTINGS, segment_pairs=2), Asleep, 2)
-"""
-    with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL) as run:
-        busy = [partial_of(tmp_path / "out") / "work" / f"out_{number}" for number in (0, 1)]
-        assert wait_for(lambda: all(path.exists() for path in busy))
-        workers = children_of(run.pid)
-        assert len(workers) >= 2
-        run.send_signal(signal_number)
-        assert wait_for(lambda: run.poll() is not None)
-    assert wait_for(lambda: not any(is_running(worker) for worker in workers))
-
-
-def wait_for(happened, seconds=60):
-    end = time.monotonic() + seconds
-    while not happened() and time.monotonic() < end:
-        time.sleep(0.05)
-    return happened()
 
 
 def test_a_recording_that_fails_does_not_hold_up_the_others(tmp_path):
