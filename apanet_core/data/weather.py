@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from apanet_core.data.streaks import Streaks, add_streaks, random_soft_streaks, 
 SOFT_STREAKS = 0.3  # share of the streaks
 VISIBLE_STREAK = 0.02  # of the scale [0, 1]: what a mask counts as a streak
 # Shares of the kinds of sample; dry pairs teach the network to leave a dry pair alone.
-KINDS = {"drops": 0.41, "streaks": 0.36, "both": 0.08, "dry": 0.15}
+KINDS = {"drops": 0.39, "streaks": 0.34, "both": 0.07, "dry": 0.20}
+TORRENTS = 0.2  # share of the streaks that are up to 2.5 times as strong: more white than scene
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,11 @@ def random_weather(rng: np.random.Generator) -> Weather:
     rain = random_shower(rng) if kind in ("drops", "both") else None
     wet = rain is not None and rng.uniform() < 0.1
     draw_streaks = random_soft_streaks if rng.uniform() < SOFT_STREAKS else random_streaks
+    boost = rng.uniform(1, 2.5) if rng.uniform() < TORRENTS else 1.0
+    streaks = draw_streaks(rng) if kind in ("streaks", "both") else []
     return Weather(
         rain,
-        tuple(draw_streaks(rng)) if kind in ("streaks", "both") else (),
+        tuple(replace(layer, strength=boost * layer.strength) for layer in streaks),
         float(rng.choice([0.0, 1.0, rng.uniform()], p=[0.6, 0.2, 0.2])),
         WetLens(drops=rng.uniform(1, 8), blur=rng.uniform(0.2, 0.8)) if wet else None,
         Sensor(

@@ -110,10 +110,12 @@ def test_training_weather_has_its_shares_of_every_kind():
     drawn = [random_weather(np.random.default_rng(seed)) for seed in range(1000)]
     dry = [w for w in drawn if w == Weather()]
     falling = [w for w in drawn if w.rain is not None]
-    assert 0.12 < len(dry) / 1000 < 0.18
-    assert 0.43 < len(falling) / 1000 < 0.55
+    assert 0.17 < len(dry) / 1000 < 0.23
+    assert 0.40 < len(falling) / 1000 < 0.52
     assert 0.05 < np.mean([w.lens is not None for w in falling]) < 0.15
     assert all(w.rain is not None or w.streaks for w in drawn if w != Weather())
+    strongest = [max(layer.strength for layer in w.streaks) for w in drawn if w.streaks]
+    assert 0.02 < np.mean(np.array(strongest) > 0.8) < 0.15, "torrents are the only ones above the draws of streaks.py"
 
 
 def test_impossible_weather_is_refused():
