@@ -17,8 +17,8 @@ speed=(--precision 32-true --compile false)
 
 # 1. supervised, on rendered rain of every family; small is the teacher's start as well
 supervise() {
-    local options=(--steps 3600 --learning_rate 8e-4 --seed 21)
-    if [[ $1 == tiny ]]; then options=(--steps 4000 --learning_rate 5e-4 --seed 20); fi
+    local options=(--steps 3200 --learning_rate 8e-4 --seed 31)
+    if [[ $1 == tiny ]]; then options=(--steps 3900 --learning_rate 5e-4 --seed 30); fi
     apanet train "$root/$1.yaml" --out "runs/$1" --data.photos "$photos" --init "$start/$1.safetensors" --warmup_steps 100 \
         --data.single_image 0.2 --validate_every 1000000 "${options[@]}" "${speed[@]}"
 }
@@ -44,6 +44,8 @@ for side in left right; do
 done
 
 # 4. Single-to-Stereo distillation
+steps=450
+if [[ $name == tiny ]]; then steps=480; fi
 apanet distill "$root/bundled.yaml" --out "runs/${name}_distilled" --model "$name" --data.photos "$photos" \
-    --init "runs/$name/best.safetensors" --steps 150 --learning_rate 1e-4 --validate_every 150 "${speed[@]}"
+    --init "runs/$name/best.safetensors" --steps "$steps" --learning_rate 2e-4 --validate_every 1000000 "${speed[@]}"
 echo "the weights of $name: runs/${name}_distilled/best.safetensors"
