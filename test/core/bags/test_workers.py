@@ -70,18 +70,22 @@ def is_running(pid):
 def test_workers_end_with_the_run(tmp_path, signal_number):
     bag = write_bag(tmp_path / "bag", pairs(8))
     script = f"""
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite that runs in the background has it ignored
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from test_workers import SETTINGS, Asleep, Path, dataclasses, derain
 derain(Path({str(bag)!r}), Path({str(tmp_path / "out")!r}), dataclasses.replace(SETTINGS, segment_pairs=2), Asleep, 2)
 """
     with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL) as run:
-        busy = [partial_of(tmp_path / "out") / "work" / f"out_{number}" for number in (0, 1)]
-        assert wait_for(lambda: all(path.exists() for path in busy))
-        workers = children_of(run.pid)
-        assert len(workers) >= 2
-        run.send_signal(signal_number)
-        assert wait_for(lambda: run.poll() is not None)
+        try:
+            busy = [partial_of(tmp_path / "out") / "work" / f"out_{number}" for number in (0, 1)]
+            assert wait_for(lambda: all(path.exists() for path in busy))
+            workers = children_of(run.pid)
+            assert len(workers) >= 2
+            run.send_signal(signal_number)
+            assert wait_for(lambda: run.poll() is not None)
+        finally:
+            run.kill()  # so that a failure is no hang
     assert wait_for(lambda: not any(is_running(worker) for worker in workers))
 
 
