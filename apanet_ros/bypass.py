@@ -41,8 +41,8 @@ class BypassSettings:
     """
 
     enabled: bool = False
-    dry_threshold: float = 0.6
-    wet_threshold: float = 0.9
+    dry_threshold: float = 0.3
+    wet_threshold: float = 0.5
     dry_pairs: int = 10
     recheck_s: float = 2.0
 
