@@ -11,6 +11,7 @@ from rclpy.parameter import Parameter
 
 from apanet_ros.bypass import BypassSettings
 
+_DRY = BypassSettings()
 # name: (default, description, lowest and highest value or None)
 _DECLARATIONS: dict[str, tuple[Any, str, tuple[float, float] | None]] = {
     "model": ("tiny", "Bundled preset, or path of a .safetensors checkpoint.", None),
@@ -37,11 +38,19 @@ _DECLARATIONS: dict[str, tuple[Any, str, tuple[float, float] | None]] = {
     "input_reliability": ("auto", "auto, reliable or best_effort; auto follows the publishers.", None),
     "image_transport": ("raw", "raw or compressed: the kind of input images.", None),
     "jpeg_quality": (95, "Of derained/*/image_rect/compressed where the input did not come as PNG.", (1, 100)),
-    "bypass_when_dry": (False, "Pass pairs through untouched, at no cost, while there is no rain.", None),
-    "dry_threshold": (0.3, "Rain level (mean change in grey levels) below which a pair is dry.", (0.0, 255.0)),
-    "wet_threshold": (0.5, "Rain level above which the bypass ends; at least dry_threshold.", (0.0, 255.0)),
-    "dry_pairs": (10, "Dry pairs in a row that begin the bypass.", (1, 10000)),
-    "recheck_s": (2.0, "While bypassing, run the network on one pair in so many seconds.", (0.0, 3600.0)),
+    "bypass_when_dry": (_DRY.enabled, "Pass pairs through untouched, at no cost, while there is no rain.", None),
+    "dry_threshold": (
+        _DRY.dry_threshold,
+        "Rain level (mean change in grey levels) below which a pair is dry.",
+        (0.0, 255.0),
+    ),
+    "wet_threshold": (
+        _DRY.wet_threshold,
+        "Rain level above which the bypass ends; at least dry_threshold.",
+        (0.0, 255.0),
+    ),
+    "dry_pairs": (_DRY.dry_pairs, "Dry pairs in a row that begin the bypass.", (1, 10000)),
+    "recheck_s": (_DRY.recheck_s, "While bypassing, run the network on one pair in so many seconds.", (0.0, 3600.0)),
     "on_failure": ("passthrough", "passthrough or drop: what to do with a pair that the network fails on.", None),
     "network_timeout_s": (
         30.0,
