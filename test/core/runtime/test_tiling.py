@@ -5,13 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from skimage.data import stereo_motorcycle
 
 from apanet_core import StereoDerainer
-from apanet_core.data.streaks import Streaks, add_streaks, streak_layer
 from apanet_core.runtime.tiling import band_tops, derain_in_bands
-
-STREAKS = Streaks(density=0.003, length_px=25, width_px=1.5, angle_deg=10, strength=0.4)
 
 
 @given(tile=st.integers(2, 50), extra=st.integers(1, 200), share=st.floats(0, 0.5))
@@ -50,10 +46,7 @@ def test_bands_are_blended_without_a_seam():
     assert np.diff(rows).max() < 15
 
 
-def test_a_derainer_with_tiles_is_close_to_one_without():
-    clean = [cv2.resize(view, (370, 250), interpolation=cv2.INTER_AREA) for view in stereo_motorcycle()[:2]]
-    rng = np.random.default_rng(0)
-    rainy = tuple(add_streaks(view, [streak_layer(view.shape[:2], STREAKS, rng)]) for view in clean)
+def test_a_derainer_with_tiles_is_close_to_one_without(rainy, clean):
     whole = StereoDerainer("tiny", engine="torch")(*rainy)
     tiled = StereoDerainer("tiny", engine="torch", tile=128)(*rainy)
     for view in range(2):
