@@ -1,9 +1,5 @@
 import dataclasses
-import os
-import shutil
-import signal
 import sqlite3
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -30,12 +26,17 @@ from make_bags import (
 )
 from rosbags.highlevel import AnyReader
 
-from apanet_core.bags import derain_bag as module
 from apanet_core.bags.derain_bag import derain_bags
-from apanet_core.bags.journal import Journal
-from apanet_core.bags.partial import locked, partial_of
 from apanet_core.bags.plan import BagSettings
 from apanet_core.cli import main
+
+
+def unreadable():
+    messages = list(pairs(2))
+    for _, _, message in messages:
+        if hasattr(message, "encoding"):
+            message.encoding = "yuv999"
+    return messages
 
 
 def others(path, topics=(LEFT, RIGHT)):
@@ -183,77 +184,8 @@ def test_recordings_of_humble_without_type_definitions_keep_their_own_types(tmp_
     assert "version: 8" in (tmp_path / "out/metadata.yaml").read_text()  # Humble cannot read 9
 
 
-CRASH_POINTS = [
-    *((Journal, "append"), (Path, "replace"), (Path, "rename"), (Path, "unlink"), (Path, "mkdir")),
-    *((shutil, "rmtree"), (module, "write_text"), (module, "_finish")),
-]
-
-
-def killed_at(call, bag, out, settings):
-    """Derain in a child process that is killed at the `call`-th of the crash points; whether it was killed."""
-    child = os.fork()
-    if child == 0:
-        count = 0
-
-        def crashing(function):
-            def wrapped(*args, **kwargs):
-                nonlocal count
-                count += 1
-                if count == call:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return function(*args, **kwargs)
-
-            return wrapped
-
-        try:
-            for owner, name in CRASH_POINTS:
-                setattr(owner, name, crashing(getattr(owner, name)))
-            derain(bag, out, settings)
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-
-
-@pytest.mark.parametrize("plugin", ["MCAP", "SQLITE3"])
-def test_killed_at_any_moment_it_goes_on_and_never_leaves_half_an_output(tmp_path, plugin):
-    bag = write_bag(tmp_path / "bag", pairs(4), plugin)
-    settings = dataclasses.replace(SETTINGS, segment_pairs=2)
-    derain(bag, tmp_path / "whole", settings)
-    whole, spared = read_bag(tmp_path / "whole"), set()
-    call = 1
-    while killed_at(call, bag, out := tmp_path / f"out.v{call}_clean", settings):
-        if out.exists():
-            assert read_bag(out) == whole
-        counted = Inverter()
-        report = derain(bag, out, settings, lambda c=counted: c)
-        spared.add(4 - counted.pairs)
-        assert report.finished_before or report.derained == 4
-        assert read_bag(out) == whole
-        assert not partial_of(out).exists()
-        call += 1
-    assert call > 20
-    assert spared == {0, 1, 2, 3, 4}  # whatever was clean already was not cleaned again
-
-
-def test_another_recipe_does_not_go_on_in_the_same_place(tmp_path):
-    bag = write_bag(tmp_path / "bag", pairs(4))
-    assert killed_at(9, bag, tmp_path / "out", SETTINGS)
-    with locked([partial_of(tmp_path / "out")]), pytest.raises(FileExistsError, match="another run is at work"):
-        derain(bag, tmp_path / "out")
-    with pytest.raises(FileExistsError, match="begun with another recording or other options"):
-        derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, beside=True))
-    derain(bag, tmp_path / "out")
-    assert derain(bag, tmp_path / "out").finished_before
-    with pytest.raises(FileExistsError, match="is there already"):
-        derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, jpeg_quality=5))
-
-
 def test_a_recording_that_fails_does_not_hold_up_the_others(tmp_path):
-    messages = list(pairs(2))
-    for _, _, message in messages:
-        if hasattr(message, "encoding"):
-            message.encoding = "yuv999"
-    bags = [write_bag(tmp_path / "bad", messages), write_bag(tmp_path / "good", pairs(2))]
+    bags = [write_bag(tmp_path / "bad", unreadable()), write_bag(tmp_path / "good", pairs(2))]
     outs = [tmp_path / "out" / bag.name for bag in bags]
     with pytest.raises(ValueError, match="not one of the 2 pairs of .*bad could be derained"):
         derain_bags(bags, outs, SETTINGS, Inverter, {"model": "inverter"})
@@ -322,12 +254,8 @@ def test_impossible_requests_are_one_clear_line(tmp_path, capsys, arguments, mes
 
 
 def test_if_nothing_can_be_derained_there_is_no_output(tmp_path):
-    messages = list(pairs(2))
-    for _, _, message in messages:
-        if hasattr(message, "encoding"):
-            message.encoding = "yuv999"
     with pytest.raises(ValueError, match="not one of the 2 pairs of .* could be derained: encoding 'yuv999'"):
-        derain(write_bag(tmp_path / "bag", messages), tmp_path / "out")
+        derain(write_bag(tmp_path / "bag", unreadable()), tmp_path / "out")
     assert [p.name for p in tmp_path.iterdir()] == ["bag"]
 
 

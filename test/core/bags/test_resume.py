@@ -1,0 +1,80 @@
+"""`derain-bag` after a kill at any moment: it goes on where it was, or says why it cannot."""
+
+import dataclasses
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rosbags.rosbag2", reason="needs rosbags")
+from make_bags import SETTINGS, Inverter, derain, pairs, read_bag, write_bag
+
+from apanet_core.bags import derain_bag as module
+from apanet_core.bags.journal import Journal
+from apanet_core.bags.partial import locked, partial_of
+
+CRASH_POINTS = [
+    *((Journal, "append"), (Path, "replace"), (Path, "rename"), (Path, "unlink"), (Path, "mkdir")),
+    *((shutil, "rmtree"), (module, "write_text"), (module, "_finish")),
+]
+
+
+def killed_at(call, bag, out, settings):
+    """Derain in a child process that is killed at the `call`-th of the crash points; whether it was killed."""
+    child = os.fork()
+    if child == 0:
+        count = 0
+
+        def crashing(function):
+            def wrapped(*args, **kwargs):
+                nonlocal count
+                count += 1
+                if count == call:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return function(*args, **kwargs)
+
+            return wrapped
+
+        try:
+            for owner, name in CRASH_POINTS:
+                setattr(owner, name, crashing(getattr(owner, name)))
+            derain(bag, out, settings)
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("plugin", ["MCAP", "SQLITE3"])
+def test_killed_at_any_moment_it_goes_on_and_never_leaves_half_an_output(tmp_path, plugin):
+    bag = write_bag(tmp_path / "bag", pairs(4), plugin)
+    settings = dataclasses.replace(SETTINGS, segment_pairs=2)
+    derain(bag, tmp_path / "whole", settings)
+    whole, spared = read_bag(tmp_path / "whole"), set()
+    call = 1
+    while killed_at(call, bag, out := tmp_path / f"out.v{call}_clean", settings):
+        if out.exists():
+            assert read_bag(out) == whole
+        counted = Inverter()
+        report = derain(bag, out, settings, lambda c=counted: c)
+        spared.add(4 - counted.pairs)
+        assert report.finished_before or report.derained == 4
+        assert read_bag(out) == whole
+        assert not partial_of(out).exists()
+        call += 1
+    assert call > 20
+    assert spared == {0, 1, 2, 3, 4}  # whatever was clean already was not cleaned again
+
+
+def test_another_recipe_does_not_go_on_in_the_same_place(tmp_path):
+    bag = write_bag(tmp_path / "bag", pairs(4))
+    assert killed_at(9, bag, tmp_path / "out", SETTINGS)
+    with locked([partial_of(tmp_path / "out")]), pytest.raises(FileExistsError, match="another run is at work"):
+        derain(bag, tmp_path / "out")
+    with pytest.raises(FileExistsError, match="begun with another recording or other options"):
+        derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, beside=True))
+    derain(bag, tmp_path / "out")
+    assert derain(bag, tmp_path / "out").finished_before
+    with pytest.raises(FileExistsError, match="is there already"):
+        derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, jpeg_quality=5))
