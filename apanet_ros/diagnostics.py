@@ -9,7 +9,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from apanet_ros.qos_report import QosWatch
+from apanet_ros.qos_report import NO_PUBLISHER_EVENTS, QosWatch
 from apanet_ros.statistics import NodeStatistics
 from apanet_ros.stereo_sync import PairingCounts
 
@@ -55,7 +55,9 @@ class Reporter:
 
     def __init__(self, node: Any, counts: PairingCounts, stats: NodeStatistics, model: dict[str, str]) -> None:
         self._node, self._counts, self._stats, self._model = node, counts, stats, model
-        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._publisher = node.create_publisher(
+            DiagnosticArray, "/diagnostics", 10, event_callbacks=NO_PUBLISHER_EVENTS
+        )
         self._rates = Rates()
         self._qos = QosWatch(node)
         self._failed_before = stats.failed, stats.network_failed

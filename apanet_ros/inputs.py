@@ -10,6 +10,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSPolicyKind, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from apanet_ros.qos_report import NO_SUBSCRIPTION_EVENTS
 from apanet_ros.stereo_sync import CameraInfoCache, StereoSynchronizer
 from apanet_ros.wire import read_image
 
@@ -194,7 +195,13 @@ class StereoInputs:
         )
         options = QoSOverridingOptions([QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH])
         subscriber = Subscriber(
-            self._node, message_type, topic, qos_profile=profile, qos_overriding_options=options, raw=raw
+            self._node,
+            message_type,
+            topic,
+            qos_profile=profile,
+            qos_overriding_options=options,
+            event_callbacks=NO_SUBSCRIPTION_EVENTS,
+            raw=raw,
         )
         self._subscribers.append(subscriber)
         return subscriber

@@ -13,6 +13,7 @@ from apanet_core.runtime import encodings
 from apanet_core.runtime.encodings import RawImage, keeps_encoding
 from apanet_ros.image_codec import compressed_message, unpacked
 from apanet_ros.inputs import SIDES, compressed_topic
+from apanet_ros.qos_report import NO_PUBLISHER_EVENTS
 from apanet_ros.wire import WireImage, write_image
 
 
@@ -33,7 +34,9 @@ class StereoOutputs:
         self._node = node
         self._publishers: dict[tuple[str, str], Any] = {}
         try:
-            self._level = self._publishers["", "level"] = node.create_lifecycle_publisher(Float32, "~/rain_level", 10)
+            self._level = self._publishers["", "level"] = node.create_lifecycle_publisher(
+                Float32, "~/rain_level", 10, event_callbacks=NO_PUBLISHER_EVENTS
+            )
             for side in SIDES:
                 image = f"derained/{side}/image_rect"
                 self._publishers[side, "image_rect"] = self._publisher(Image, image)
@@ -92,5 +95,9 @@ class StereoOutputs:
     def _publisher(self, message_type: type, topic: str) -> Any:
         options = QoSOverridingOptions.with_default_policies()
         return self._node.create_lifecycle_publisher(
-            message_type, topic, QoSProfile(depth=5), qos_overriding_options=options
+            message_type,
+            topic,
+            QoSProfile(depth=5),
+            qos_overriding_options=options,
+            event_callbacks=NO_PUBLISHER_EVENTS,
         )

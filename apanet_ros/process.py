@@ -90,11 +90,12 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
         latest.start()
         if node is not None:
             node.on_shutdown(None)
+        if executor is not None:
+            executor.shutdown()  # before the node: it lets go of what it listens to, which must be there for that
+            executor = None  # it may hold the node's handle too
+        if node is not None:
             node.destroy_node()
             vars(node).clear()  # a thread that hangs may hold the node, and in it what keeps the DDS participant
-        if executor is not None:
-            executor.shutdown()
-            executor = None  # it may hold the node's handle too
         rclpy.try_shutdown()
     if set(threading.enumerate()) - {threading.main_thread(), latest}:
         leave(code)

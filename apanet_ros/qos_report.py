@@ -7,6 +7,16 @@ from typing import Any
 
 from rclpy.qos import DurabilityPolicy, LivelinessPolicy, ReliabilityPolicy
 
+try:
+    from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
+
+# What is dropped while the node runs must have none of rclpy's own event handlers: its events executor calls them once
+# more after their endpoint is gone, which ends the process (ros2/rclpy issue 1644). `QosWatch` says more than they do.
+NO_PUBLISHER_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
+NO_SUBSCRIPTION_EVENTS = SubscriptionEventCallbacks(use_default_callbacks=False)
+
 _NO_LIMIT_S = 1e9
 _WEAK_AND_STRONG = (
     ("reliability", ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE),

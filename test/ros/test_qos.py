@@ -1,13 +1,18 @@
 """Publishers and subscribers that cannot talk to the node: the log and the diagnostics say which and why."""
 
+import time
+
 import pytest
 import rclpy
 from conftest import Rig, wait_for
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.duration import Duration
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
+
+from apanet_ros.derain_node import DerainNode
 
 
 def wait_until_said(rig, node, text):
@@ -77,3 +82,25 @@ def test_a_publisher_of_another_type(rig, node):
     other.destroy_node()
     rclpy.shutdown(context=context)
     wait_until_well(rig)
+
+
+def test_cameras_that_come_and_go_with_another_reliability(rig, node):
+    for number in range(20):
+        reliability = (ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE)[number % 2]
+        others = Rig(reliability=reliability, listen=False)
+        time.sleep(0.03 * (number % 5))  # so that the node is anywhere between seeing them and subscribing again
+        others.close()
+    wait_until_well(rig)
+    rig.exchange()
+
+
+def test_endpoints_that_the_node_drops_while_it_runs_have_no_event_handlers(ros):
+    """With them, rclpy's events executor ends the process now and then (ros2/rclpy issue 1644)."""
+    node = DerainNode(parameter_overrides=[Parameter("lazy", value=False), Parameter("engine", value="torch")])
+    of_the_node_itself = set(node.waitables)
+    assert node.autostart()
+    heard = {subscription.topic_name for subscription in node.subscriptions}
+    assert {"/left/image_rect", "/right/camera_info"} <= heard
+    assert set(node.waitables) == of_the_node_itself
+    node.on_shutdown(None)
+    node.destroy_node()
