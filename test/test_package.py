@@ -136,7 +136,7 @@ def test_the_foxglove_layout_plots_what_the_node_says():
 
     published = []
     node = SimpleNamespace(
-        create_publisher=lambda *_: SimpleNamespace(publish=published.append),
+        create_publisher=lambda *_, **__: SimpleNamespace(publish=published.append),
         get_fully_qualified_name=lambda: "/stereo/derain",
         get_clock=Clock,
     )
