@@ -22,6 +22,7 @@ except ImportError:
     from rclpy.executors import SingleThreadedExecutor as Executor
 
 END_WITHIN_S = 1.2  # whatever hangs on the way out
+FAILURES_IN_A_ROW = 100  # of rclpy; after so many nothing will come right any more
 
 # glibc's numbers for mallopt, and sizes under which images stay on the heap
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -46,11 +47,12 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
     """Run a node until it is told to stop; the process is to end then, and does so within `END_WITHIN_S`.
 
     Args:
-        make_node: builds the node; it has `autostart()`, `on_shutdown(state)` and `stopping`, which is set to tell it.
+        make_node: builds the node; it has `autostart()`, `on_shutdown(state)`, `callback_failed(name, error)` and
+            `stopping`, which is set to tell it.
         args: command line, ROS arguments included; that of the process when None.
 
     Returns:
-        0 after a clean end, 1 when the node could not start.
+        0 after a clean end, 1 when the node could not start or rclpy fails for good.
     """
 
     stop = threading.Event()
@@ -74,8 +76,8 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
         executor.add_node(node)
         if not node.autostart() and not stop.is_set():
             code = 1
-        while code == 0 and not stop.is_set():
-            executor.spin_once(timeout_sec=0.2)
+        if code == 0:
+            spin(executor, node, stop)
     except ExternalShutdownException:
         pass
     except Exception as error:  # noqa: BLE001 (wrong ROS arguments come in many types)
@@ -100,6 +102,22 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
     if set(threading.enumerate()) - {threading.main_thread(), latest}:
         leave(code)
     return code
+
+
+def spin(executor: Any, node: Any, stop: threading.Event) -> None:
+    """Serve the node until `stop` is set, whatever rclpy itself raises, such as on a request that nobody can read."""
+    failures = 0
+    while not stop.is_set():
+        try:
+            executor.spin_once(timeout_sec=0.2)
+            failures = 0
+        except ExternalShutdownException:
+            raise
+        except Exception as error:
+            failures += 1
+            if failures == FAILURES_IN_A_ROW:
+                raise
+            node.callback_failed("rclpy", error)
 
 
 def leave(code: int) -> None:
