@@ -21,6 +21,7 @@ TIME_JUMP_NS = 500_000_000  # a stamp that falls back further means that time it
 LATE_IN_A_ROW = 3  # so many messages in a row from the past mean the same, for a bag shorter than that
 PERIODS_KEPT = 100  # of each stream; both views may drop frames for so long before their period seems longer than it is
 PERIODS_TO_TRUST = 3  # so many periods must have been seen before the shortest is taken for the cameras'
+ODD_PERIODS = 20  # one period in so many may be shorter than the cameras', where a frame was stamped late
 
 
 @dataclass
@@ -49,7 +50,8 @@ class PairMatcher:
 
     A pair is made as soon as its second item arrives. With a tolerance, an item takes the nearest of the other stream,
     and only when the difference is below half the shortest period seen in either stream, so that no frame in between
-    can be nearer; until three periods have been seen, only equal stamps pair. A stream that drops every other frame
+    can be nearer; until three periods have been seen, only equal stamps pair. The shortest of a twentieth are left out:
+    one frame that was stamped late would else keep the next hundred from pairing. A stream that drops every other frame
     from the start can still look slower than it is: a tolerance below half the cameras' period is safe always. Pairs
     come out in the order of their stamps.
 
@@ -124,7 +126,7 @@ class PairMatcher:
             return None
         nearest = min(candidates, key=lambda other: abs(other - stamp_ns))
         difference = abs(nearest - stamp_ns)
-        periods = [min(p) for p in self._periods if len(p) >= PERIODS_TO_TRUST]
+        periods = [sorted(p)[len(p) // ODD_PERIODS] for p in self._periods if len(p) >= PERIODS_TO_TRUST]
         if difference <= self.tolerance_ns and periods and 2 * difference < min(periods):
             return nearest
         self.counts.nearest_ns = difference
@@ -176,6 +178,10 @@ class CameraInfoCache:
     def add(self, info: Any) -> None:
         """Remember a message."""
         self._recent.append(info)
+
+    def clear(self) -> None:
+        """Forget them all."""
+        self._recent.clear()
 
     def own(self, image: Any) -> Any | None:
         """The CameraInfo with the stamp of `image`; None where it did not come, or long ago."""
