@@ -95,6 +95,8 @@ class Listener:
         self._on_pair(left, right)
 
     def _listen(self, p: NodeParameters) -> None:
+        for infos in self._infos.values():
+            infos.clear()  # the cameras may have been calibrated anew meanwhile
         self.inputs = StereoInputs(
             self._node,
             self._paired,

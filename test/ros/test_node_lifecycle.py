@@ -114,6 +114,39 @@ def test_camera_info_that_was_latched_long_ago_still_comes(start):
     rig.close()
 
 
+def test_camera_info_of_before_is_not_used_again_after_a_pause(start):
+    """The cameras may have been calibrated anew meanwhile."""
+    start("-p", "engine:=torch")
+    rig = Rig()
+    rig.wait_until_heard()
+    rig.exchange()
+    assert change(rig, Transition.TRANSITION_DEACTIVATE)
+    assert change(rig, Transition.TRANSITION_ACTIVATE)
+    rig.wait_until_heard()
+    rig.wait_for_pair(rig.send(info=False))
+    assert not any(rig.infos.values())
+    stamp = rig.send()
+    rig.wait_for_pair(stamp)
+    assert all(stamp_of(wait_for(lambda s=side: rig.infos[s])[0]) == stamp for side in SIDES)
+    rig.close()
+
+
+def test_a_request_that_nobody_can_read_does_not_end_the_node(start):
+    node = start("-p", "engine:=torch")
+    rig = Rig()
+    rig.wait_until_heard()
+    unreadable = Parameter(name="tolerance_s", value=ParameterValue(type=99))  # rclpy raises in its own callback
+    client = rig.node.create_client(SetParameters, "/derain/set_parameters")
+    assert client.wait_for_service(60)
+    client.call_async(SetParameters.Request(parameters=[unreadable]))
+    wait_for(lambda: "rclpy failed" in node.text() or node.process.poll() is not None)
+    assert set_parameter(rig, "tolerance_s", 0.002).successful
+    rig.wait_for_pair(rig.send())
+    rig.close()
+    code, _ = node.end()
+    assert code == 0, node.text()
+
+
 def test_an_output_that_is_remapped_takes_its_compressed_topic_along(start):
     start("-p", "engine:=torch", "-r", "derained/left/image_rect:=/out/left")
     rig = Rig()

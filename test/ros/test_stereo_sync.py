@@ -120,6 +120,15 @@ def test_a_stamp_a_little_ahead_does_not_make_the_period_look_short():
     assert len(feed(PairMatcher(10 * MS), events)) == 60 - PERIODS_TO_TRUST - 1  # the first ones, and that one
 
 
+def test_a_frame_stamped_late_costs_few_pairs():
+    """It stands 3 ms before the next one; half of that would keep all from pairing for as long as it is remembered."""
+    events = [e for n in range(200) for e in stream(LEFT, [n]) + stream(RIGHT, [n], 4 * MS)]
+    events[2 * 60] = (LEFT, 61 * PERIOD - 3 * MS, "late")
+    events.sort(key=lambda event: event[1])
+    pairs = feed(PairMatcher(10 * MS), events)
+    assert pairs == [(n, n) for n in range(PERIODS_TO_TRUST, 200) if n != 60]
+
+
 def test_a_silent_side_is_bounded_and_counted():
     matcher = PairMatcher(depth=5)
     assert feed(matcher, stream(LEFT, range(100))) == []
