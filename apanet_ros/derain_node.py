@@ -16,6 +16,7 @@ from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import SetBool
 
 from apanet_ros import parameters
+from apanet_ros.camera_info import CameraInfoCache, problem_with
 from apanet_ros.diagnostics import Reporter
 from apanet_ros.guards import LOG_EVERY_S, guarded, logged, refuse_impossible_transitions
 from apanet_ros.image_codec import checked_size
@@ -26,7 +27,7 @@ from apanet_ros.outputs import StereoOutputs
 from apanet_ros.pair_processing import PairProcessor
 from apanet_ros.process import run
 from apanet_ros.statistics import NodeStatistics
-from apanet_ros.stereo_sync import CameraInfoCache, PairingCounts
+from apanet_ros.stereo_sync import PairingCounts
 from apanet_ros.wire import WireImage
 from apanet_ros.worker import NewestWorker
 
@@ -61,6 +62,7 @@ class DerainNode(LifecycleNode):
         self._stats = NodeStatistics()
         self._counts = PairingCounts([0, 0])
         self._infos = {side: CameraInfoCache() for side in SIDES}
+        self._info_problem = ""  # of the last pair
         self._listener = Listener(self, self._on_pair, self._check, self._on_refused, self._infos, self._counts)
         self._reporter: Reporter | None = None
         self._service: Any = None
@@ -216,7 +218,7 @@ class DerainNode(LifecycleNode):
             return
         self._reporter.publish(
             state,
-            self._listener.why_nothing_pairs(),
+            self._listener.why_nothing_pairs() or (self._info_problem if inputs else ""),
             self._derainer.hangs_for() if self._derainer else None,
             inputs.subscriptions() if inputs else [],
             self._outputs.publishers() if self._outputs else [],
@@ -239,21 +241,17 @@ class DerainNode(LifecycleNode):
             self.get_logger().error(f"pair {what}: {answer.failure}", throttle_duration_sec=LOG_EVERY_S)
             if p.on_failure == "drop":
                 return
-        messages, missing = [], []
+        messages, infos = [], {}
         for side, source, clean, info in zip(SIDES, (left, right), answer.clean or (None, None), own):
-            info = info or self._infos[side].beside(source, answer.size)
-            if info is None:
-                missing.append(side)
-            messages += outputs.messages(side, source, clean, info, p.jpeg_quality)
+            infos[side] = info or self._infos[side].beside(source, answer.size)
+            messages += outputs.messages(side, source, clean, infos[side], p.jpeg_quality)
         if not worker.is_current():  # encoding takes its time
             return
         for publisher, message in messages:
             publisher.publish(message)
-        if missing:
-            views = " and ".join(missing)
-            self.get_logger().warning(
-                f"no CameraInfo of that size for the {views} view yet", throttle_duration_sec=LOG_EVERY_S
-            )
+        self._info_problem = problem_with(infos, answer.size)
+        if self._info_problem:
+            self.get_logger().warning(self._info_problem, throttle_duration_sec=LOG_EVERY_S)
         if answer.level is not None:
             outputs.publish_level(answer.level)
         self._stats.add_published(time.monotonic() - arrived, answer.bypassed, answer.level)

@@ -74,7 +74,7 @@ class Reporter:
 
         Args:
             state: whether the node derains, passes through or sleeps.
-            problem: why no pairs come; empty when nothing is wrong with that.
+            problem: why no pairs come, or come without their CameraInfo; empty when nothing is wrong with that.
             hangs_s: for how long the network has been at one pair that should be done; None while all is well.
             subscriptions: the node's.
             publishers: the node's.

@@ -10,8 +10,9 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSPolicyKind, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from apanet_ros.camera_info import CameraInfoCache
 from apanet_ros.qos_report import NO_SUBSCRIPTION_EVENTS
-from apanet_ros.stereo_sync import CameraInfoCache, StereoSynchronizer
+from apanet_ros.stereo_sync import StereoSynchronizer
 from apanet_ros.wire import read_image
 
 try:

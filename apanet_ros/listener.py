@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from apanet_ros.camera_info import CameraInfoCache
 from apanet_ros.guards import LOG_EVERY_S
 from apanet_ros.inputs import StereoInputs
 from apanet_ros.parameters import NodeParameters
-from apanet_ros.stereo_sync import CameraInfoCache, PairingCounts
+from apanet_ros.stereo_sync import PairingCounts
 
 SLEEP_AFTER_S = 2.0
 

@@ -6,7 +6,6 @@ bag has looped, and pair the wrong frames after a drop when their slop is above 
 
 from __future__ import annotations
 
-import copy
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +30,7 @@ class PairingCounts:
     Attributes:
         received: messages per view.
         paired: pairs made.
-        unpaired: messages given up because their partner never came.
+        unpaired: messages given up because their partner never came, or came after a duplicate of theirs.
         late: messages older than a pair already made.
         time_jumps: how often time went backwards.
         nearest_ns: stamp difference of the last message to the nearest of the other view, where that was no pair.
@@ -80,7 +79,8 @@ class PairMatcher:
         waiting, other = self._waiting[side], self._waiting[1 - side]
         partner = self._nearest(other, stamp_ns)
         if partner is None:
-            waiting.pop(stamp_ns, None)  # a duplicate replaces the first
+            if waiting.pop(stamp_ns, None) is not None:  # a duplicate replaces the first
+                self.counts.unpaired += 1
             waiting[stamp_ns] = item
             while len(waiting) > self.depth:
                 del waiting[next(iter(waiting))]
@@ -167,51 +167,6 @@ class StereoSynchronizer(SimpleFilter):  # type: ignore[misc]
         pair = self.matcher.add(side, stamp_ns(message), message)
         if pair is not None:
             self.signalMessage(*pair)
-
-
-class CameraInfoCache:
-    """The CameraInfo messages of one view, to find the one that belongs to an image."""
-
-    def __init__(self, depth: int = 60) -> None:
-        self._recent: deque[Any] = deque(maxlen=depth)
-
-    def add(self, info: Any) -> None:
-        """Remember a message."""
-        self._recent.append(info)
-
-    def clear(self) -> None:
-        """Forget them all."""
-        self._recent.clear()
-
-    def own(self, image: Any) -> Any | None:
-        """The CameraInfo with the stamp of `image`; None where it did not come, or long ago."""
-        recent = list(self._recent)  # the receiving thread may append meanwhile
-        return next((info for info in reversed(recent) if info.header.stamp == image.header.stamp), None)
-
-    def beside(self, image: Any, size: tuple[int, int]) -> Any | None:
-        """The CameraInfo to publish beside `image`: its own unchanged, else the newest that fits under its header.
-
-        Args:
-            image: the message.
-            size: its height and width in px.
-
-        Returns:
-            A CameraInfo; None where none came yet for images of this size.
-        """
-        own = self.own(image)
-        if own is not None:
-            return own
-        newest = next((info for info in reversed(list(self._recent)) if _image_size(info) in (size, (0, 0))), None)
-        if newest is not None:
-            newest = copy.copy(newest)
-            newest.header = image.header
-        return newest
-
-
-def _image_size(info: Any) -> tuple[int, int]:
-    """Height and width of the images that a CameraInfo describes, after region of interest and binning; 0: not said."""
-    height, width = info.roi.height or info.height, info.roi.width or info.width
-    return height // max(info.binning_y, 1), width // max(info.binning_x, 1)
 
 
 def stamp_ns(message: Any) -> int:

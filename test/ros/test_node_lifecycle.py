@@ -125,6 +125,7 @@ def test_camera_info_of_before_is_not_used_again_after_a_pause(start):
     rig.wait_until_heard()
     rig.wait_for_pair(rig.send(info=False))
     assert not any(rig.infos.values())
+    wait_for(lambda: any("no CameraInfo" in d.status[0].message for d in list(rig.diagnostics)))
     stamp = rig.send()
     rig.wait_for_pair(stamp)
     assert all(stamp_of(wait_for(lambda s=side: rig.infos[s])[0]) == stamp for side in SIDES)

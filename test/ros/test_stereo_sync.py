@@ -3,7 +3,8 @@ from conftest import image_message, info_message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apanet_ros.stereo_sync import LEFT, PERIODS_TO_TRUST, RIGHT, CameraInfoCache, PairMatcher, StereoSynchronizer
+from apanet_ros.camera_info import CameraInfoCache, problem_with
+from apanet_ros.stereo_sync import LEFT, PERIODS_TO_TRUST, RIGHT, PairMatcher, StereoSynchronizer
 
 MS = 1_000_000
 PERIOD = 33 * MS
@@ -72,8 +73,7 @@ def test_any_garbage_keeps_the_rules(events, tolerance):
     waiting = sum(len(w) for w in matcher._waiting)
     assert waiting <= 10
     assert sum(counts.received) == len(events)
-    replaced = len(events) - 2 * counts.paired - counts.unpaired - counts.late - waiting
-    assert replaced >= 0  # duplicates that took the place of the first
+    assert len(events) == 2 * counts.paired + counts.unpaired + counts.late + waiting
 
 
 def test_a_drop_does_not_shift_the_pairs_that_follow():
@@ -192,3 +192,12 @@ def test_camera_info_is_found_by_stamp_else_the_newest():
     binned.binning_x = binned.binning_y = 2
     cache.add(binned)
     assert cache.beside(images[1], (96, 128)).width == 256
+
+
+def test_what_is_wrong_with_the_camera_info_is_told():
+    fits, large = info_message(1), info_message(1, size=(480, 640))
+    assert problem_with({"left": fits, "right": fits}, (48, 64)) == ""
+    assert problem_with({"left": None, "right": fits}, (48, 64)) == "no CameraInfo of that size for the left view yet"
+    assert problem_with({"left": None, "right": None}, (48, 64)).endswith("for the left and right view yet")
+    wrong = "the CameraInfo of the right view is for 640x480, its images are 64x48"
+    assert problem_with({"left": fits, "right": large}, (48, 64)) == wrong

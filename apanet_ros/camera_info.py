@@ -1,0 +1,72 @@
+"""The CameraInfo that belongs to an image."""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from typing import Any
+
+
+class CameraInfoCache:
+    """The CameraInfo messages of one view, to find the one that belongs to an image."""
+
+    def __init__(self, depth: int = 60) -> None:
+        self._recent: deque[Any] = deque(maxlen=depth)
+
+    def add(self, info: Any) -> None:
+        """Remember a message."""
+        self._recent.append(info)
+
+    def clear(self) -> None:
+        """Forget them all."""
+        self._recent.clear()
+
+    def own(self, image: Any) -> Any | None:
+        """The CameraInfo with the stamp of `image`; None where it did not come, or long ago."""
+        recent = list(self._recent)  # the receiving thread may append meanwhile
+        return next((info for info in reversed(recent) if info.header.stamp == image.header.stamp), None)
+
+    def beside(self, image: Any, size: tuple[int, int]) -> Any | None:
+        """The CameraInfo to publish beside `image`: its own unchanged, else the newest that fits under its header.
+
+        Args:
+            image: the message.
+            size: its height and width in px.
+
+        Returns:
+            A CameraInfo; None where none came yet for images of this size.
+        """
+        own = self.own(image)
+        if own is not None:
+            return own
+        newest = next((info for info in reversed(list(self._recent)) if image_size(info) in (size, (0, 0))), None)
+        if newest is not None:
+            newest = copy.copy(newest)
+            newest.header = image.header
+        return newest
+
+
+def image_size(info: Any) -> tuple[int, int]:
+    """Height and width of the images that a CameraInfo describes, after region of interest and binning; 0: not said."""
+    height, width = info.roi.height or info.height, info.roi.width or info.width
+    return height // max(info.binning_y, 1), width // max(info.binning_x, 1)
+
+
+def problem_with(infos: dict[str, Any], size: tuple[int, int]) -> str:
+    """What depth downstream will lack beside a pair, for the log.
+
+    Args:
+        infos: by side, what is published beside its image; None where nothing is.
+        size: height and width of the images in px.
+
+    Returns:
+        The reason; empty when all is well.
+    """
+    missing = " and ".join(side for side, info in infos.items() if info is None)
+    if missing:
+        return f"no CameraInfo of that size for the {missing} view yet"
+    for side, info in infos.items():
+        height, width = image_size(info)
+        if (height, width) not in (size, (0, 0)):
+            return f"the CameraInfo of the {side} view is for {width}x{height}, its images are {size[1]}x{size[0]}"
+    return ""
