@@ -50,8 +50,8 @@ class BypassSettings:
         if self.dry_threshold > self.wet_threshold:
             raise ValueError(
                 "dry_threshold must not be above wet_threshold, or the node would switch with every pair: got "
-                f"{self.dry_threshold} and {self.wet_threshold}; where they are set one by one, "
-                "raise wet_threshold first, lower dry_threshold first"
+                f"{self.dry_threshold} and {self.wet_threshold}; to set one at a time, "
+                "raise wet_threshold or lower dry_threshold first"
             )
 
 

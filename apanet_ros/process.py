@@ -117,7 +117,8 @@ def spin(executor: Any, node: Any, stop: threading.Event) -> None:
             failures += 1
             if failures == FAILURES_IN_A_ROW:
                 raise
-            node.callback_failed("rclpy", error)
+            if not stop.is_set():
+                node.callback_failed("rclpy", error)
 
 
 def leave(code: int) -> None:
