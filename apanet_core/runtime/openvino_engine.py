@@ -14,7 +14,6 @@ from apanet_core.runtime.export import onnx_model
 from apanet_core.runtime.quiet_openvino import import_openvino
 
 SAME_SIZE_IN_A_ROW = 3
-AGAIN_IN_A_ROW = 30  # of a size that was compiled for before: sizes that take turns are not worth it each time
 KERNELS_KEPT = 200  # by default 5000, which are those of hundreds of sizes and a gigabyte
 
 
@@ -43,27 +42,28 @@ class OpenVINOEngine:
         self._running = threading.Lock()  # a request runs one pair at a time
         self._compiling: threading.Thread | None = None
         self._in_a_row: tuple[tuple[int, ...], int] = ((), 0)
-        self._compiled: set[tuple[int, ...]] = set()  # sizes compiled for so far
+        self._expected: set[tuple[int, ...]] = set()  # sizes compiled for so far
         self._model: Any = self._core.read_model(onnx_model(network))
         self._any_size = self._compile(self._model)
-        self._one_size: tuple[tuple[int, ...], Any] = ((), None)
+        self._one_size: tuple[tuple[int, ...], Any] | None = None
 
     def __call__(self, left: np.ndarray, right: np.ndarray) -> Pair:
         with self._running:
-            self._expect(left.shape)
-            shape, request = self._one_size
-            if shape != left.shape:
+            one_size = self._one_size
+            if one_size is not None and one_size[0] == left.shape:
+                request = one_size[1]
+            else:
                 request = self._any_size
+                self._expect(left.shape)
             result = request.infer([np.ascontiguousarray(left), np.ascontiguousarray(right)], share_inputs=True)
             return result[0].copy(), result[1].copy()
 
     def _expect(self, shape: tuple[int, ...]) -> None:
-        """Compile for `shape` in the background once it came often enough in a row."""
+        """Compile for `shape` in the background once it came several times in a row, and only once."""
         self._in_a_row = (shape, self._in_a_row[1] + 1) if self._in_a_row[0] == shape else (shape, 1)
         idle = self._compiling is None or not self._compiling.is_alive()
-        needed = AGAIN_IN_A_ROW if shape in self._compiled else SAME_SIZE_IN_A_ROW
-        if idle and shape != self._one_size[0] and self._in_a_row[1] >= needed:
-            self._compiled.add(shape)
+        if idle and self._in_a_row[1] >= SAME_SIZE_IN_A_ROW and shape not in self._expected:
+            self._expected.add(shape)
             self._compiling = threading.Thread(target=self.prepare, args=shape[:2])
             self._compiling.start()
 
@@ -72,14 +72,14 @@ class OpenVINOEngine:
         model = self._model.clone()
         model.reshape({0: list(shape), 1: list(shape)})
         request = self._compile(model)
-        self._compiled.add(shape)
+        self._expected.add(shape)
         self._one_size = (shape, request)
 
     def close(self) -> None:
         if self._compiling is not None:
             self._compiling.join()
         with self._running:  # a pair that is under way is finished
-            self._one_size, self._any_size, self._model = ((), None), None, None
+            self._one_size = self._any_size = self._model = None
 
     def _compile(self, model: Any) -> Any:
         options = {

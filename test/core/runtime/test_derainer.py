@@ -12,7 +12,6 @@ from apanet_core.model.network import APANet
 from apanet_core.runtime.engine import EngineOptions
 from apanet_core.runtime.engines import make_engine
 from apanet_core.runtime.onnxruntime_engine import tensorrt_providers
-from apanet_core.runtime.openvino_engine import AGAIN_IN_A_ROW, SAME_SIZE_IN_A_ROW
 
 CPU_ENGINES = ("torch", "openvino", "onnxruntime")
 
@@ -64,20 +63,6 @@ def test_openvino_gives_the_same_before_and_after_it_knows_the_size(derainers):
     derainer.warm_up(50, 70)
     for a, b in zip(first, derainer(*pair)):
         assert np.abs(a.astype(int) - b).max() <= 1
-
-
-def test_openvino_compiles_again_for_a_size_that_comes_back():
-    derainer, sizes = StereoDerainer("tiny", engine="openvino"), ((32, 48), (48, 64))
-
-    def compiled_for_after(size, pairs):
-        for _ in range(pairs):
-            derainer(*random_pair(*size))
-        derainer.engine._compiling.join()
-        return derainer.engine._one_size[0][:2]
-
-    assert [compiled_for_after(size, SAME_SIZE_IN_A_ROW) for size in sizes] == list(sizes)
-    assert compiled_for_after(sizes[0], AGAIN_IN_A_ROW - 1) == sizes[1]  # sizes that take turns
-    assert compiled_for_after(sizes[0], 1) == sizes[0]
 
 
 def test_results_do_not_change_when_the_next_pair_comes(derainers):
