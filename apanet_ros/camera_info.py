@@ -39,7 +39,7 @@ class CameraInfoCache:
         own = self.own(image)
         if own is not None:
             return own
-        newest = next((info for info in reversed(list(self._recent)) if image_size(info) in (size, (0, 0))), None)
+        newest = next((info for info in reversed(list(self._recent)) if fits(info, size)), None)
         if newest is not None:
             newest = copy.copy(newest)
             newest.header = image.header
@@ -50,6 +50,11 @@ def image_size(info: Any) -> tuple[int, int]:
     """Height and width of the images that a CameraInfo describes, after region of interest and binning; 0: not said."""
     height, width = info.roi.height or info.height, info.roi.width or info.width
     return height // max(info.binning_y, 1), width // max(info.binning_x, 1)
+
+
+def fits(info: Any, size: tuple[int, int]) -> bool:
+    """Whether a CameraInfo may belong to images of this height and width in px."""
+    return image_size(info) in (size, (0, 0))
 
 
 def problem_with(infos: dict[str, Any], size: tuple[int, int]) -> str:
@@ -66,7 +71,7 @@ def problem_with(infos: dict[str, Any], size: tuple[int, int]) -> str:
     if missing:
         return f"no CameraInfo of that size for the {missing} view yet"
     for side, info in infos.items():
-        height, width = image_size(info)
-        if (height, width) not in (size, (0, 0)):
+        if not fits(info, size):
+            height, width = image_size(info)
             return f"the CameraInfo of the {side} view is for {width}x{height}, its images are {size[1]}x{size[0]}"
     return ""
