@@ -9,7 +9,7 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 .PHONY: demo test check benchmark format clean
 
 demo: $(VENV)/installed
-	ROS_DOMAIN_ID=$${ROS_DOMAIN_ID:-77} $(RUN)/python -m apanet_ros.demo \
+	ROS_DOMAIN_ID=$${ROS_DOMAIN_ID:-77} $(RUN)/python -m tools.demo \
 	    $(if $(BAG),--bag '$(BAG)') $(if $(LEFT),--left '$(LEFT)') $(if $(RIGHT),--right '$(RIGHT)')
 
 test: $(VENV)/installed
@@ -22,7 +22,7 @@ check: $(VENV)/installed
 	$(RUN)/pydoclint apanet_core apanet_ros
 
 benchmark: $(VENV)/installed
-	ROS_DOMAIN_ID=$${ROS_DOMAIN_ID:-76} $(RUN)/python -m apanet_ros.benchmark
+	ROS_DOMAIN_ID=$${ROS_DOMAIN_ID:-76} $(RUN)/python -m tools.node_benchmark
 	$(RUN)/apanet benchmark --models '[tiny,small]'
 	$(RUN)/apanet benchmark --models '[paper]' --engines '[torch]' --sizes '[1248x376]' --repeats 3
 	$(RUN)/apanet benchmark --models '[paper]' --engines '[torch]' --sizes '[1248x376]' --repeats 3 --max_disparity 192

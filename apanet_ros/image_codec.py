@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from sensor_msgs.msg import CompressedImage
 
-from apanet_core.runtime import compressed, encodings
-from apanet_core.runtime.encodings import RawImage
+from apanet_core.images import codecs, encodings
+from apanet_core.images.encodings import RawImage
 
 BYTES_PER_PX = 8  # of 16 bits and four channels, the most there is; rows may have padding, within reason
 
@@ -28,7 +28,7 @@ def checked_size(message: Any, max_megapixels: float) -> tuple[int, int]:
         ValueError: a size above the limit, fields and data that do not fit together, or an encoding that nothing reads.
     """
     is_compressed = isinstance(message, CompressedImage)
-    height, width = compressed.size_of(message) if is_compressed else (message.height, message.width)
+    height, width = codecs.size_of(message) if is_compressed else (message.height, message.width)
     if height * width > 1e6 * max_megapixels:
         raise ValueError(
             f"expected at most {max_megapixels:g} megapixels, got {width}x{height}, which is "
@@ -40,7 +40,7 @@ def checked_size(message: Any, max_megapixels: float) -> tuple[int, int]:
             f"{len(message.data) / 1e6:.1f} MB for {width}x{height} px: publish rows with less padding"
         )
     if is_compressed:
-        compressed.check_complete(message)
+        codecs.check_complete(message)
     elif message.encoding in encodings.ENCODINGS:
         encodings.view_of(message)
     else:
@@ -65,7 +65,7 @@ def unpacked(message: Any) -> Any:
     `decode` and `encode` take both; an encoding that nothing here reads is named by `decode`.
     """
     if isinstance(message, CompressedImage):
-        return compressed.decompress(message)
+        return codecs.decompress(message)
     return message if message.encoding in encodings.ENCODINGS else _through_cv_bridge(message)
 
 
@@ -85,7 +85,7 @@ def compressed_message(image: RawImage, source: Any, jpeg_quality: int) -> Compr
     """A CompressedImage of these pixels.
 
     Args:
-        image: as `apanet_core.runtime.encodings.encode` returns it.
+        image: as `apanet_core.images.encodings.encode` returns it.
         source: the Image or CompressedImage that it answers; codec and format are those of a compressed one.
         jpeg_quality: 1 to 100.
 
@@ -93,10 +93,10 @@ def compressed_message(image: RawImage, source: Any, jpeg_quality: int) -> Compr
         The message, with the header of `source`.
     """
     if isinstance(source, CompressedImage):
-        codec, name = compressed.codec_of(source), source.format
+        codec, name = codecs.codec_of(source), source.format
     else:
-        codec, name = compressed.codec_and_format(image)
+        codec, name = codecs.codec_and_format(image)
     message = CompressedImage(header=source.header, format=name)
     # rclpy checks every element of anything but an array, which takes seconds
-    message.data = array("B", compressed.compress(image, codec, jpeg_quality))
+    message.data = array("B", codecs.compress(image, codec, jpeg_quality))
     return message

@@ -9,8 +9,8 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Float32
 
-from apanet_core.runtime import encodings
-from apanet_core.runtime.encodings import RawImage, keeps_encoding
+from apanet_core.images import encodings
+from apanet_core.images.encodings import RawImage, keeps_encoding
 from apanet_ros.image_codec import compressed_message, unpacked
 from apanet_ros.inputs import SIDES, compressed_topic
 from apanet_ros.qos_report import NO_PUBLISHER_EVENTS

@@ -10,9 +10,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from apanet_core.runtime import encodings
-from apanet_core.runtime.encodings import RawImage
-from apanet_core.runtime.sizes import check_sizes
+from apanet_core.images import encodings
+from apanet_core.images.encodings import RawImage
+from apanet_core.images.sizes import check_sizes
 from apanet_ros.bypass import SAMPLED_ROWS, DryBypass, rain_level
 from apanet_ros.image_codec import checked_size, unpacked
 from apanet_ros.parameters import NodeParameters

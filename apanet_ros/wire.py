@@ -16,7 +16,7 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from apanet_core.runtime.encodings import RawImage
+from apanet_core.images.encodings import RawImage
 
 # Plain CDR of both versions, by its two bytes of encapsulation; an Image has no field that they align differently.
 _BYTE_ORDER = {b"\x00\x01": "<", b"\x00\x00": ">", b"\x00\x07": "<", b"\x00\x06": ">"}

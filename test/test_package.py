@@ -23,7 +23,15 @@ ROSDEP = {
     "tqdm": "python3-tqdm",
     "yaml": "python3-yaml",
 }
-NO_ROSDEP_KEY = {"safetensors", "jsonargparse", "onnx", "onnxruntime", "openvino", "rosbags"}  # pip, in the README
+NO_ROSDEP_KEY = {
+    "torchmetrics",
+    "safetensors",
+    "jsonargparse",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "rosbags",
+}  # pip, in the README
 ROS_PACKAGES = {
     *("rclpy", "message_filters", "builtin_interfaces", "diagnostic_msgs", "lifecycle_msgs", "rcl_interfaces"),
     *("sensor_msgs", "std_msgs", "std_srvs", "launch", "launch_ros", "ament_index_python", "cv_bridge"),
@@ -32,17 +40,17 @@ ROS_PACKAGES = {
 
 def imports_of(folder):
     for path in sorted((ROOT / folder).rglob("*.py")):
-        if "demo" not in path.parts:
-            for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.Import):
-                    yield from (alias.name.split(".")[0] for alias in node.names)
-                elif isinstance(node, ast.ImportFrom) and node.module:
-                    yield node.module.split(".")[0]
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                yield from (alias.name.split(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                yield node.module.split(".")[0]
 
 
 def test_every_import_is_a_declared_dependency():
     declared = {e.text for e in ElementTree.parse(ROOT / "package.xml").getroot().findall("exec_depend")}
-    used = set(imports_of("apanet_ros")) | set(imports_of("launch")) | set(imports_of("apanet_core/runtime"))
+    folders = ("apanet_ros", "launch", "apanet_core/engines", "apanet_core/images")
+    used = {name for folder in folders for name in imports_of(folder)}
     others = used - sys.stdlib_module_names - NO_ROSDEP_KEY - {"apanet_core", "apanet_ros"}
     assert {name if name in ROS_PACKAGES else ROSDEP[name] for name in others} <= declared
 

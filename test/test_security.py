@@ -16,11 +16,11 @@ FORBIDDEN = {
     *("eval", "exec", "__import__", "ctypes", "webbrowser"),
 }
 JUSTIFIED = {
-    ("apanet_ros/benchmark/__main__.py", "subprocess"): "the benchmark starts nodes, with lists of arguments",
-    ("apanet_ros/benchmark/__main__.py", "subprocess.Popen"): "the same",
-    ("apanet_ros/demo/replay.py", "subprocess"): "the demo starts the node, with a list of arguments",
-    ("apanet_ros/demo/replay.py", "subprocess.Popen"): "the same",
-    ("apanet_ros/demo/replay.py", "subprocess.TimeoutExpired"): "the same",
+    ("tools/node_benchmark/__main__.py", "subprocess"): "the benchmark starts nodes, with lists of arguments",
+    ("tools/node_benchmark/__main__.py", "subprocess.Popen"): "the same",
+    ("tools/demo/replay.py", "subprocess"): "the demo starts the node, with a list of arguments",
+    ("tools/demo/replay.py", "subprocess.Popen"): "the same",
+    ("tools/demo/replay.py", "subprocess.TimeoutExpired"): "the same",
     ("apanet_ros/process.py", "ctypes"): "two settings of malloc in the C library that is loaded anyway",
     ("apanet_ros/process.py", "ctypes.CDLL"): "the same",
 }
@@ -65,7 +65,8 @@ def open_loaders_in(source):
 
 
 def modules():
-    return [path for folder in ("apanet_core", "apanet_ros", "launch") for path in (ROOT / folder).rglob("*.py")]
+    folders = ("apanet_core", "apanet_ros", "launch", "tools/demo", "tools/node_benchmark")
+    return [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
 
 
 def test_nothing_forbidden_is_used_but_what_is_justified():

@@ -22,9 +22,9 @@ from apanet_core.bags.journal import journal_of
 from apanet_core.bags.output import custom_data, merge_metadata
 from apanet_core.bags.partial import begun, files_of, locked, partial_of
 from apanet_core.bags.plan import BagSettings, Plan, Segment, make_plan
+from apanet_core.bags.read import bag_root, check_distinct, open_bag
 from apanet_core.bags.segment import SegmentResult, WarmDerainer, derain_segment
-from apanet_core.data.bag_images import bag_root, check_distinct, open_bag
-from apanet_core.runtime.derainer import StereoDerainer
+from apanet_core.derainer import StereoDerainer
 
 KEY = "apanet_derain_bag"  # in custom_data of the output: what it was made of, and how
 MakeDerainer = Callable[[], StereoDerainer]

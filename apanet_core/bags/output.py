@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from apanet_core.bags.plan import SIDES, Plan, beside_topic, camera_info_beside, storage_of
-from apanet_core.data.bag_images import ImageBag
+from apanet_core.bags.read import ImageBag
 
 _UNKNOWN = "RIHS01_unknown"
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from apanet_core.data.bag_images import ImageBag
-from apanet_core.data.cut_dataset import pair_stamps
+from apanet_core.bags.cut_dataset import pair_stamps
+from apanet_core.bags.read import ImageBag
 
 SIDES = ("left", "right")
 MAX_LAG_NS = 5 * 10**9  # halves of a pair that were recorded further apart do not pair: they would have to be kept

@@ -16,9 +16,9 @@ from apanet_core.bags.journal import Buffer, Journal, journal_of
 from apanet_core.bags.output import SegmentWriter
 from apanet_core.bags.plan import BagSettings, Plan, Segment, stamp_ns
 from apanet_core.bags.prefetch import prefetch
-from apanet_core.data.bag_images import open_bag
-from apanet_core.runtime import compressed, encodings
-from apanet_core.runtime.derainer import StereoDerainer, check_pair
+from apanet_core.bags.read import open_bag
+from apanet_core.derainer import StereoDerainer, check_pair
+from apanet_core.images import codecs, encodings
 
 Views = tuple[np.ndarray, np.ndarray]
 
@@ -198,7 +198,7 @@ def _decode(job: PairJob, reader: Any, names: dict[int, str]) -> None:
 
     try:
         job.messages = [reader.deserialize(record.data, names[record.connection]) for record in job.records if record]
-        job.images = [compressed.decompress(m) if hasattr(m, "format") else m for m in job.messages]
+        job.images = [codecs.decompress(m) if hasattr(m, "format") else m for m in job.messages]
         left, right = (encodings.decode(image) for image in job.images)
         check_pair(left, right)
         job.views = left, right
@@ -240,7 +240,7 @@ def _write(slot: Slot, writer: SegmentWriter, settings: BagSettings) -> None:
 def _clean(message: Any, image: encodings.RawImage, settings: BagSettings) -> Any:
     """The message of rosbags that answers `message`: this image, in its codec."""
     if hasattr(message, "format"):
-        data = compressed.compress(image, compressed.codec_of(message), settings.jpeg_quality)
+        data = codecs.compress(image, codecs.codec_of(message), settings.jpeg_quality)
         return dataclasses.replace(message, data=np.frombuffer(data, np.uint8))
     return dataclasses.replace(
         message, encoding=image.encoding, step=image.step, data=image.data.reshape(-1).view("u1")

@@ -48,8 +48,8 @@ def derain_bag(
     """
     from apanet_core.bags.derain_bag import derain_bags
     from apanet_core.bags.plan import BagSettings
+    from apanet_core.derainer import StereoDerainer
     from apanet_core.model.checkpoint import find_checkpoint
-    from apanet_core.runtime.derainer import StereoDerainer
 
     settings = BagSettings(left_topic, right_topic, tolerance_s, beside, jpeg_quality, segment_pairs)
     weights = find_checkpoint(model)

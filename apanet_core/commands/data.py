@@ -53,10 +53,10 @@ def render_rain(
         seed: another seed, other rain.
         workers: processes.
     """
-    from apanet_core.data.drops import Rain
     from apanet_core.data.render_folder import describe, render_folder
-    from apanet_core.data.render_settings import RenderSettings
-    from apanet_core.data.sensor import Sensor
+    from apanet_core.rain.drops import Rain
+    from apanet_core.rain.render_settings import RenderSettings
+    from apanet_core.rain.sensor import Sensor
 
     rain = Rain(rate, exposure_s, (wind_mps, 0.0), camera_mps, aperture_px=aperture_px, veil=veil)
     sensor = Sensor(noise, gain_spread, jpeg_quality)
@@ -92,8 +92,8 @@ def cut_dataset(
         duplicate_below: drop pairs that differ less than this from the last one kept, in mean grey levels.
         validation_share: share of the clips that go to val.
     """
-    from apanet_core.data.cut_dataset import CutSettings
-    from apanet_core.data.cut_dataset import cut_dataset as run
+    from apanet_core.bags.cut_dataset import CutSettings
+    from apanet_core.bags.cut_dataset import cut_dataset as run
 
     settings = CutSettings(
         left_topic, right_topic, tolerance_s, clip_s, gap_s, blur_below, duplicate_below, validation_share

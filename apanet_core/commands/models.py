@@ -32,8 +32,9 @@ def derain(
         tile: rows to derain at a time, where memory is short; 0 takes whole images.
         tile_overlap: rows that neighbouring tiles share and blend.
     """
-    from apanet_core.runtime.derainer import StereoDerainer
-    from apanet_core.runtime.files import derain_files, match_pairs
+    from apanet_core.commands.derain_files import derain_files
+    from apanet_core.derainer import StereoDerainer
+    from apanet_core.images.pair_files import match_pairs
 
     match_pairs(left, right)  # before the model is loaded, which takes seconds
     derainer = StereoDerainer(model, engine, device, precision, max_disparity, tile, tile_overlap)
@@ -70,9 +71,9 @@ def benchmark(
         seconds: most time per row.
         json: file to write the rows to as well.
     """
-    from apanet_core.runtime.benchmark import Case, format_results, write_json
-    from apanet_core.runtime.benchmark import benchmark as run
-    from apanet_core.runtime.engines import ENGINES
+    from apanet_core.benchmark import Case, format_results, write_json
+    from apanet_core.benchmark import benchmark as run
+    from apanet_core.engines.choose import ENGINES
 
     if against is not None and (against != "dense" or "torch" not in engines):
         raise ValueError(f"against must be dense, with the engine torch: got {against!r}, {', '.join(engines)}")
@@ -109,8 +110,8 @@ def export(output: Path, model: str = "tiny", format: str | None = None, height:
         height: image height in px, for torch-export, whose size is fixed.
         width: image width in px, likewise.
     """
+    from apanet_core.engines.export import export as write
     from apanet_core.model.checkpoint import load_model
-    from apanet_core.runtime.export import export as write
 
     write(load_model(model), output, format, (height, width))
     print(f"wrote {output}")
@@ -134,10 +135,10 @@ def import_checkpoint(published: Path, output: Path) -> None:
 
 def info() -> None:
     """List the presets, their sizes, the cards of the bundled weights and what they were trained on."""
+    from apanet_core.benchmark import count_gmac
     from apanet_core.model.checkpoint import bundled_models
     from apanet_core.model.config import PRESETS
     from apanet_core.model.network import APANet
-    from apanet_core.runtime.benchmark import count_gmac
 
     bundled = bundled_models()
     print("preset    parameters  GMAC of 128x128  receptive field  max_disparity  weights")

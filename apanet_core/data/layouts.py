@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from apanet_core.data.images import list_images
+from apanet_core.images.files import list_images
 
 VIEWS = ("rainy_left", "rainy_right", "clean_left", "clean_right")
 # Folder of each view, in the order of VIEWS, by layout; sets of single photographs have one folder for both views.

@@ -9,8 +9,8 @@ import torch
 from torch.utils.data import Dataset
 
 from apanet_core.data.augment import Views, crop_pair, mirror_pair
-from apanet_core.data.images import read_image
 from apanet_core.data.layouts import VIEWS, find_pairs, find_unpaired
+from apanet_core.images.files import read_image
 
 
 class PairedFolders(Dataset[dict[str, torch.Tensor]]):

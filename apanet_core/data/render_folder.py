@@ -19,14 +19,14 @@ import numpy as np
 from tqdm import tqdm
 
 from apanet_core.atomic import write_text
-from apanet_core.data.disparity import fill_unknown, find_disparities, read_disparity, to_right_view
-from apanet_core.data.images import read_image, write_image
 from apanet_core.data.layouts import find_clean
-from apanet_core.data.render_settings import RenderSettings
-from apanet_core.data.scenes import Scene
-from apanet_core.data.sensor import unequal_gains
-from apanet_core.data.weather import let_it_rain
-from apanet_core.evaluation.depth import sgbm_disparity
+from apanet_core.images.files import read_image, write_image
+from apanet_core.rain.render_settings import RenderSettings
+from apanet_core.rain.scenes import Scene
+from apanet_core.rain.sensor import unequal_gains
+from apanet_core.rain.weather import let_it_rain
+from apanet_core.stereo.disparity import fill_unknown, find_disparities, read_disparity, to_right_view
+from apanet_core.stereo.sgbm import sgbm_disparity
 
 RAINY, CLEAN, MASKS = ("rain_left", "rain_right"), ("gt_left", "gt_right"), ("mask_left", "mask_right")
 PARAMETERS = "rain.json"

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from apanet_core.data.scenes import PhotoPool, Scene, random_scene
-from apanet_core.data.sensor import Sensor, unequal_gains
-from apanet_core.data.weather import let_it_rain, random_weather
+from apanet_core.rain.scenes import PhotoPool, Scene, random_scene
+from apanet_core.rain.sensor import Sensor, unequal_gains
+from apanet_core.rain.weather import let_it_rain, random_weather
 
 GAIN_SPREAD = 0.02  # of the cameras of one pair, in every other sample
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from apanet_core.data.disparity import fill_unknown, to_right_view
+from apanet_core.stereo.disparity import fill_unknown, to_right_view
 
 HIDDEN_PX = 1.0  # a pixel is hidden when the right view shows something nearer by more than this
 

@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from apanet_core import __version__
 from apanet_core.atomic import write_text
-from apanet_core.data.disparity import read_disparity
+from apanet_core.derainer import StereoDerainer
 from apanet_core.evaluation.consistency import view_difference
-from apanet_core.evaluation.depth import end_point_error, sgbm_disparity, wrong_share
+from apanet_core.evaluation.depth import end_point_error, wrong_share
 from apanet_core.evaluation.inputs import (
     CLEAN,
     RAINY,
@@ -29,10 +29,11 @@ from apanet_core.evaluation.inputs import (
     read_views,
 )
 from apanet_core.evaluation.lpips import LPIPS, SMALLEST_SIDE_PX
-from apanet_core.evaluation.metrics import brightness_shift, luma, psnr, ssim
 from apanet_core.evaluation.report import draw_picture, report_html
 from apanet_core.evaluation.tables import Row, best_methods, columns, csv_text, markdown, summarise
-from apanet_core.runtime.derainer import StereoDerainer
+from apanet_core.images.metrics import brightness_shift, luma, psnr, ssim
+from apanet_core.stereo.disparity import read_disparity
+from apanet_core.stereo.sgbm import sgbm_disparity
 
 Method = Callable[[Sample], Views]
 

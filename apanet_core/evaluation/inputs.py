@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from apanet_core.data.disparity import disparity_of, find_disparities, read_disparity
-from apanet_core.data.images import by_stem, list_images, read_image
 from apanet_core.data.layouts import find_pairs
-from apanet_core.runtime.derainer import SMALLEST_SIDE_PX, check_pair
+from apanet_core.derainer import SMALLEST_SIDE_PX, check_pair
+from apanet_core.images.files import by_stem, list_images, read_image
+from apanet_core.stereo.disparity import disparity_of, find_disparities, read_disparity
 
 Views = tuple[np.ndarray, np.ndarray]
 Files = tuple[Path, Path]

@@ -17,11 +17,11 @@ from lightning_fabric.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from apanet_core.data.datasets import training_set, validation_set
-from apanet_core.evaluation.metrics import psnr
+from apanet_core.images.metrics import psnr
 from apanet_core.model.checkpoint import load_model, load_tensors, save_checkpoint
 from apanet_core.model.network import APANet
 from apanet_core.training.config import Phase, TrainConfig
+from apanet_core.training.datasets import training_set, validation_set
 from apanet_core.training.objectives import Batch, Objective, build_objective, to_float
 from apanet_core.training.sampling import EpochSampler
 

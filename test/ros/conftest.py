@@ -217,7 +217,7 @@ def change(rig, transition, node="/derain"):
 
 def smooth_scene():
     """A clean pair of 192x96 px, all of it 20 px of disparity away."""
-    from apanet_ros.demo.recording import Truth  # needs rosbags, which not every test does
+    from tools.demo.recording import Truth  # needs rosbags, which not every test does
 
     small = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
     wide = cv2.resize(small, (212, 96), interpolation=cv2.INTER_CUBIC)

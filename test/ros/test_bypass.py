@@ -8,7 +8,7 @@ from conftest import image_message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apanet_core.runtime.encodings import decode
+from apanet_core.images.encodings import decode
 from apanet_ros.bypass import BypassSettings, DryBypass, rain_level
 from apanet_ros.pair_processing import PairProcessor
 

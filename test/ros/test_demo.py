@@ -8,8 +8,8 @@ import cv2
 import pytest
 from conftest import own_domain, smooth_scene
 
-from apanet_ros.demo.recording import DEMO_TOPICS, open_stereo_bag, write_rainy_bag
-from apanet_ros.demo.report import PICTURE_WIDTH_PX
+from tools.demo.recording import DEMO_TOPICS, open_stereo_bag, write_rainy_bag
+from tools.demo.report import PICTURE_WIDTH_PX
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def bag(tmp_path_factory):
 
 def demo(*arguments):
     environment = os.environ | {"ROS_DOMAIN_ID": own_domain()}
-    command = [sys.executable, "-m", "apanet_ros.demo", *map(str, arguments)]
+    command = [sys.executable, "-m", "tools.demo", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
 
 

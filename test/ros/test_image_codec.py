@@ -7,8 +7,8 @@ import pytest
 from conftest import SYMMETRIC, image_message
 from sensor_msgs.msg import CompressedImage, Image
 
-from apanet_core.runtime import encodings
-from apanet_core.runtime.encodings import decode, encode, view_of
+from apanet_core.images import encodings
+from apanet_core.images.encodings import decode, encode, view_of
 from apanet_ros.image_codec import checked_size, unpacked
 
 

@@ -9,7 +9,7 @@ from conftest import own_domain
 
 
 def test_prints_a_row_for_every_size_and_way():
-    command = [sys.executable, "-m", "apanet_ros.benchmark", "--sizes", "64x48", "320x240", "--pairs", "3"]
+    command = [sys.executable, "-m", "tools.node_benchmark", "--sizes", "64x48", "320x240", "--pairs", "3"]
     environment = os.environ | {"ROS_DOMAIN_ID": own_domain()}
     done = subprocess.run(command, capture_output=True, text=True, timeout=150, env=environment)
     assert done.returncode == 0, done.stderr
@@ -20,7 +20,7 @@ def test_prints_a_row_for_every_size_and_way():
 
 
 def test_a_size_that_is_none_is_refused():
-    command = [sys.executable, "-m", "apanet_ros.benchmark", "--sizes", "big"]
+    command = [sys.executable, "-m", "tools.node_benchmark", "--sizes", "big"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "expected WIDTHxHEIGHT" in done.stderr

@@ -9,7 +9,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
 
 from apanet_core import StereoDerainer
-from apanet_core.runtime.encodings import decode
+from apanet_core.images.encodings import decode
 
 
 @pytest.fixture(scope="module")

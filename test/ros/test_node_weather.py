@@ -13,7 +13,7 @@ from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Float32
 
 from apanet_core import StereoDerainer
-from apanet_core.runtime.encodings import decode
+from apanet_core.images.encodings import decode
 from apanet_ros.derain_node import DerainNode
 from apanet_ros.image_codec import unpacked
 

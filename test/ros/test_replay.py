@@ -8,7 +8,7 @@ from rosgraph_msgs.msg import Clock
 
 from apanet_core.bags.plan import camera_info_beside
 from apanet_core.cli import main
-from apanet_ros.demo.recording import DEMO_TOPICS, TYPES, write_rainy_bag
+from tools.demo.recording import DEMO_TOPICS, TYPES, write_rainy_bag
 
 MS = 10**6
 

@@ -9,7 +9,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import Image
 
-from apanet_core.runtime.encodings import decode, encode
+from apanet_core.images.encodings import decode, encode
 from apanet_ros.wire import WireImage, read_image, write_image
 
 FIELDS = ("height", "width", "encoding", "is_bigendian", "step")

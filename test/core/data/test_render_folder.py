@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from apanet_core.cli import main
-from apanet_core.data.drops import Rain
 from apanet_core.data.layouts import find_clean, find_pairs
 from apanet_core.data.paired_folders import PairedFolders
 from apanet_core.data.render_folder import render_folder
-from apanet_core.data.render_settings import RenderSettings
-from apanet_core.data.sensor import Sensor
 from apanet_core.evaluation.inputs import find_samples
+from apanet_core.rain.drops import Rain
+from apanet_core.rain.render_settings import RenderSettings
+from apanet_core.rain.sensor import Sensor
 
 SIZE = (64, 160)
 SETTINGS = RenderSettings(rain=Rain(30), lens_drops=2, sensor=Sensor(1.0))

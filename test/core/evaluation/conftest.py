@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from apanet_core.data.images import write_image
+from apanet_core.images.files import write_image
 
 SIZE = (48, 112)
 NAMES = ["a", "b<i onclick=alert(1)>&amp;\"'", "c d"]

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from apanet_core.data.images import read_image, write_image
 from apanet_core.evaluation.inputs import check_samples, find_samples, named
+from apanet_core.images.files import read_image, write_image
 
 
 def test_names_of_methods():

@@ -8,9 +8,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from apanet_core.data.images import read_image, write_image
 from apanet_core.evaluation.evaluate import Settings, evaluate
 from apanet_core.evaluation.report import PICTURES_BYTES, draw_picture
+from apanet_core.images.files import read_image, write_image
 
 HOSTILE = "<img src=x onerror=alert(2)></script><script>window.attacked = true</script>{{DATA}}{{STYLE}}"
 

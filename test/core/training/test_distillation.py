@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from apanet_core.cli import main
-from apanet_core.data.images import write_image
+from apanet_core.images.files import write_image
 from apanet_core.model.checkpoint import load_model, save_checkpoint
 from apanet_core.model.network import APANet
 from apanet_core.training.config import DistillationConfig

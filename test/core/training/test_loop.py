@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from apanet_core.data.images import write_image
+from apanet_core.images.files import write_image
 from apanet_core.model.checkpoint import load_model
 from apanet_core.training.config import DataConfig, Phase, TrainConfig
 from apanet_core.training.loop import learning_rate, train
@@ -51,7 +51,7 @@ def test_a_run_that_was_cut_off_continues_as_if_it_had_not_been(config, tmp_path
 
 
 def test_training_lowers_the_loss_and_keeps_a_loadable_best(config, tmp_path, monkeypatch):
-    monkeypatch.setattr("apanet_core.data.weather.KINDS", {"streaks": 1.0})
+    monkeypatch.setattr("apanet_core.rain.weather.KINDS", {"streaks": 1.0})
     run = config(tmp_path, steps=150, learning_rate=3e-3, ema=0.9, validate_every=50)
     best = train(run)
     events = list(tmp_path.glob("events.out.tfevents.*"))

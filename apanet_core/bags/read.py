@@ -1,0 +1,140 @@
+"""Images out of ROS bags (MCAP or sqlite3), without ROS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from apanet_core.images import encodings
+from apanet_core.images.codecs import decompress
+
+IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+
+
+class ImageBag:
+    """An open bag.
+
+    Args:
+        reader: of rosbags, open.
+        path: what the user called it.
+    """
+
+    def __init__(self, reader: Any, path: Path) -> None:
+        self.reader = reader
+        self.path = path
+
+    def count(self, topics: list[str]) -> int:
+        """How many messages `topics` hold."""
+        return sum(c.msgcount for c in self.reader.connections if c.topic in topics)
+
+    def check_topics(self, topics: list[str]) -> None:
+        """Raise ValueError, with a list of what there is, unless every topic has images."""
+        types = {c.topic: c.msgtype for c in self.reader.connections}
+        for topic in topics:
+            if types.get(topic) not in IMAGE_TYPES:
+                what = f"is a {types[topic]}, not an image" if topic in types else "is not there"
+                images = ", ".join(sorted(t for t, kind in types.items() if kind in IMAGE_TYPES)) or "none"
+                raise ValueError(f"topic {topic} {what}; image topics of {self.path}: {images}")
+            if not self.count([topic]):
+                raise ValueError(f"topic {topic} of {self.path} holds no messages")
+
+    def messages(
+        self, topics: list[str] | None = None, start: int | None = None, stop: int | None = None
+    ) -> Iterator[tuple[Any, int, bytes]]:
+        """Read messages.
+
+        Args:
+            topics: their topics; None for all.
+            start: first time in the log, ns; None for that of the recording.
+            stop: the time behind the last; likewise.
+
+        Yields:
+            Connection, time in the log in ns, and bytes.
+
+        Raises:
+            ValueError: the recording is damaged.
+        """
+        wanted = [c for c in self.reader.connections if topics is None or c.topic in topics]
+        try:
+            yield from self.reader.messages(wanted, start, stop)
+        except (MemoryError, OSError):
+            raise
+        except Exception as error:  # rosbags' own, and those of its storages and decompressors
+            raise ValueError(f"{self.path} is damaged: {error or type(error).__name__}") from error
+
+    def images(self, topics: list[str]) -> Iterator[tuple[str, int, Any]]:
+        """Topic, header stamp in ns, and message, in the order of the recording; see `decode`."""
+        for connection, _, data in self.messages(topics):
+            try:
+                message = self.reader.deserialize(data, connection.msgtype)
+            except Exception as error:  # rosbags raises many kinds
+                raise ValueError(f"a message on {connection.topic} of {self.path} is damaged: {error}") from error
+            stamp = message.header.stamp
+            yield connection.topic, stamp.sec * 10**9 + stamp.nanosec, message
+
+
+def bag_root(path: Path) -> Path:
+    """The folder of a recording of which `path` may be a file; `path` itself where a file is the whole recording."""
+    return path.parent if path.is_file() and (path.parent / "metadata.yaml").is_file() else path
+
+
+def check_distinct(bags: list[Path]) -> None:
+    """Raise ValueError where a recording is named twice, by its folder or by files of it."""
+    if len({bag_root(bag).resolve() for bag in bags}) < len(bags):
+        raise ValueError(
+            f"every bag can be named once, by its folder or one of its files: got {', '.join(map(str, bags))}"
+        )
+
+
+@contextmanager
+def open_bag(path: Path) -> Iterator[ImageBag]:
+    """Open a recording.
+
+    Args:
+        path: folder of the bag, or one of its files.
+
+    Yields:
+        The bag, open as long as the context.
+
+    Raises:
+        FileNotFoundError: nothing there.
+        ValueError: not a bag.
+        ImportError: rosbags is not installed.
+    """
+    try:
+        from rosbags.highlevel import AnyReader
+        from rosbags.typesys import Stores, get_typestore
+    except ImportError as error:
+        raise ImportError("reading bags needs rosbags: pip install rosbags") from error
+    if not path.exists():
+        raise FileNotFoundError(f"no bag at {path}")
+    try:
+        reader = AnyReader([bag_root(path)], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
+        reader.open()
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:  # rosbags' own, and what its storages make of a damaged file
+        raise ValueError(f"{path} is not a readable bag: {error}") from error
+    try:
+        yield ImageBag(reader, path)
+    finally:
+        reader.close()
+
+
+def decode(message: Any) -> np.ndarray:
+    """Image or CompressedImage message -> (H, W, 3) uint8 RGB.
+
+    Args:
+        message: as `ImageBag.images` gives it.
+
+    Returns:
+        The pixels; grey becomes three equal channels.
+
+    Raises:
+        ValueError: an encoding that cannot be read, or sizes that do not fit together.
+    """
+    return encodings.decode(decompress(message) if hasattr(message, "format") else message)

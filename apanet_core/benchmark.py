@@ -1,0 +1,225 @@
+"""Speed and memory of models and engines, side by side in one run."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import multiprocessing
+import platform
+import resource
+import statistics
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from apanet_core.engines.choose import make_engine
+from apanet_core.engines.engine import Engine
+from apanet_core.engines.memory import check_memory
+from apanet_core.model.checkpoint import bundled_models, load_model
+from apanet_core.model.config import preset
+from apanet_core.model.network import APANet
+from apanet_core.model.parallax_attention import ParallaxAttention, band_mask
+
+
+@dataclass(frozen=True)
+class Case:
+    """What one row measures.
+
+    `max_disparity` 0 keeps the cap of the model; `compiled` is torch.compile; `dense` replaces APAM by the form that
+    builds its H x W x W map.
+    """
+
+    model: str
+    engine: str
+    device: str
+    precision: str
+    height: int
+    width: int
+    max_disparity: int = 0
+    compiled: bool = False
+    dense: bool = False
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"{self.model}{'+dense' * self.dense}, {self.engine}, {self.width}x{self.height}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One row.
+
+    Attributes:
+        model: preset, or path of a checkpoint; "+dense" with the dense map.
+        engine: what ran it.
+        device: where, in words.
+        precision: of the computation.
+        size: WIDTHxHEIGHT in px.
+        median_ms: of one pair, uint8 images in and out.
+        p95_ms: 95th percentile.
+        pairs_per_s: 1000 / median_ms.
+        gmac: billions of multiply-accumulates of one pair, counted by torch.
+        gmac_per_s: gmac x pairs_per_s.
+        peak_gib: most memory the process held (CPU), or torch allocated (CUDA).
+    """
+
+    model: str
+    engine: str
+    device: str
+    precision: str
+    size: str
+    median_ms: float
+    p95_ms: float
+    pairs_per_s: float
+    gmac: float
+    gmac_per_s: float
+    peak_gib: float
+
+
+def benchmark(cases: list[Case], repeats: int, seconds: float) -> list[Result]:
+    """Measure every case in a process of its own, so that its peak memory is its own.
+
+    Args:
+        cases: what to measure.
+        repeats: most timed runs of a case.
+        seconds: a case stops after its first run beyond this.
+
+    Returns:
+        A result per case that can run here; why another cannot is printed.
+
+    Raises:
+        ValueError: none of the cases can run.
+    """
+    context = multiprocessing.get_context("spawn")
+    results = []
+    for case in tqdm(cases, desc="benchmark", unit="case"):
+        try:
+            with ProcessPoolExecutor(1, mp_context=context) as process:
+                results.append(process.submit(measure, case, repeats, seconds).result())
+        except BrokenProcessPool:
+            tqdm.write(f"{case.name} was killed, for lack of memory most likely", file=sys.stderr)
+        except (ValueError, ImportError, MemoryError, OSError) as error:
+            tqdm.write(f"{case.name}: {error}", file=sys.stderr)
+    if not results:
+        raise ValueError("nothing could be measured: see the lines above")
+    return results
+
+
+def measure(case: Case, repeats: int, seconds: float) -> Result:
+    """Time one case in this process: warm-up, then `repeats` runs of one random pair."""
+    torch.manual_seed(0)
+    network = _network(case)
+    if case.dense:
+        for module in network.modules():
+            if isinstance(module, ParallaxAttention):
+                module.attention = dense_attention
+    gmac = count_gmac(network, case.height, case.width)
+    engine = make_engine(network, case.engine, case.device, case.precision, case.compiled)
+    check_memory(network.config, engine, case.height, case.width, dense=case.dense)
+    rng = np.random.default_rng(0)
+    left, right = (rng.integers(0, 256, (case.height, case.width, 3), dtype=np.uint8) for _ in range(2))
+    engine.prepare(case.height, case.width)
+    engine(left, right)
+    times: list[float] = []
+    while len(times) < repeats and sum(times) < seconds:
+        times.append(_seconds(engine, left, right))
+    median = statistics.median(times)
+    on_gpu = engine.device != "CPU"
+    on_cpu = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = torch.cuda.max_memory_allocated(engine.memory) if on_gpu else on_cpu
+    return Result(
+        model=case.model
+        + (f" cap {case.max_disparity}" if case.max_disparity else "")
+        + ("+dense" if case.dense else ""),
+        engine=engine.name + (" compiled" if case.compiled else ""),
+        device=engine.device,
+        precision=engine.precision,
+        size=f"{case.width}x{case.height}",
+        median_ms=1000 * median,
+        p95_ms=1000 * sorted(times)[math.ceil(0.95 * len(times)) - 1],
+        pairs_per_s=1 / median,
+        gmac=gmac,
+        gmac_per_s=gmac / median,
+        peak_gib=peak / 2**30,
+    )
+
+
+def _network(case: Case) -> APANet:
+    if case.model.endswith(".safetensors") or case.model in bundled_models():
+        return load_model(case.model, case.max_disparity)
+    return APANet(preset(case.model).capped(case.max_disparity)).eval()  # speed needs no weights
+
+
+def _seconds(engine: Engine, left: np.ndarray, right: np.ndarray) -> float:
+    """Time one pair, host arrays in and out; on CUDA by the device's own clock."""
+    if engine.device == "CPU" or not torch.cuda.is_available():
+        start = time.perf_counter()
+        engine(left, right)
+        return time.perf_counter() - start
+    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+    first.record()
+    engine(left, right)
+    last.record()
+    torch.cuda.synchronize()
+    return first.elapsed_time(last) / 1000
+
+
+def dense_attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, reach: int | None, to_the_right: bool = False
+) -> torch.Tensor:
+    """`scanline_attention` as the formula has it, through a map of H x W x W weights: the reference to beat."""
+    logits = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
+    mask = band_mask(query.shape[2], reach, query.device)
+    return F.softmax(logits.masked_fill(~(mask.T if to_the_right else mask), -torch.inf), dim=-1) @ value
+
+
+def count_gmac(network: APANet, height: int, width: int) -> float:
+    """Billions of multiply-accumulates of one pair, without running it."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    shape_only = copy.deepcopy(network).to("meta")
+    view = torch.empty(1, 3, height, width, device="meta")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        shape_only(view, view)
+    return counter.get_total_flops() / 2e9
+
+
+def format_results(results: list[Result]) -> str:
+    """A Markdown table, with the machine and the ratio of every `+dense` row to the row it is the reference of."""
+    names = [field.name for field in fields(Result)]
+    lines = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
+    for result in results:
+        values = [f"{v:.3g}" if isinstance(v, float) and v < 100 else f"{v:.0f}" if isinstance(v, float) else v
+                  for v in asdict(result).values()]  # fmt: skip
+        lines.append(f"| {' | '.join(values)} |")
+    own = {(r.model, r.engine, r.size, r.precision): r for r in results}
+    for dense in (r for r in results if r.model.endswith("+dense")):
+        ours = own[dense.model.removesuffix("+dense"), dense.engine, dense.size, dense.precision]
+        speed, memory = dense.median_ms / ours.median_ms, dense.peak_gib / ours.peak_gib
+        lines.append(
+            f"\n{ours.model} {ours.size}: dense takes {speed:.2f} times as long, {memory:.2f} times the memory"
+        )
+    return "\n".join([*lines, "", machine()])
+
+
+def machine() -> str:
+    """The machine in words."""
+    cpu = platform.processor()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        cpu = next((line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line), cpu)
+    return f"{cpu}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def write_json(results: list[Result], path: Path) -> None:
+    """Write the rows and the machine."""
+    path.write_text(json.dumps({"machine": machine(), "results": [asdict(r) for r in results]}, indent=2) + "\n")

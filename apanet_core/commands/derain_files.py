@@ -1,0 +1,47 @@
+"""Derain image files: one pair, or two folders matched by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tqdm import tqdm
+
+from apanet_core.derainer import StereoDerainer, check_pair
+from apanet_core.images.files import read_image, write_image
+from apanet_core.images.pair_files import match_pairs
+
+
+def derain_files(left: Path, right: Path, output: Path, derainer: StereoDerainer) -> int:
+    """Clean every pair into `output`/left/NAME.png and `output`/right/NAME.png.
+
+    Every input is read and checked before the first output is written.
+
+    Args:
+        left: image or folder.
+        right: image or folder.
+        output: folder; made where it is missing.
+        derainer: what cleans.
+
+    Returns:
+        The number of pairs.
+    """
+    pairs = match_pairs(left, right)
+    inputs = {path.resolve() for pair in pairs for path in pair}
+    for side in ("left", "right"):
+        for paths in pairs:
+            if (output / side / f"{paths[0].stem}.png").resolve() in inputs:
+                raise ValueError(
+                    f"output {output} would overwrite its own input in {output / side}: choose another folder"
+                )
+    for paths in tqdm(pairs, desc="check", unit="pair", disable=len(pairs) < 2):
+        try:
+            check_pair(*(read_image(path) for path in paths))
+        except ValueError as error:
+            raise ValueError(f"{paths[0].name}: {error}") from error
+    for side in ("left", "right"):
+        (output / side).mkdir(parents=True, exist_ok=True)
+    for paths in tqdm(pairs, desc="derain", unit="pair"):
+        views = derainer(*(read_image(path) for path in paths))
+        for side, view in zip(("left", "right"), views):
+            write_image(output / side / f"{paths[0].stem}.png", view)
+    return len(pairs)

@@ -1,0 +1,155 @@
+"""The library's front door: a pair of images in, a pair of images out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from apanet_core.engines.choose import make_engine
+from apanet_core.engines.memory import check_memory
+from apanet_core.engines.tiling import derain_in_bands
+from apanet_core.images.sizes import SMALLEST_SIDE_PX, check_sizes
+from apanet_core.model.checkpoint import load_model
+
+
+class DerainedWithDisparity(NamedTuple):
+    """`left`, `right`: (H, W, 3) uint8; `disparity_px` of the left view and `confidence` in (0, 1]: (H, W) float32."""
+
+    left: np.ndarray
+    right: np.ndarray
+    disparity_px: np.ndarray
+    confidence: np.ndarray
+
+
+class StereoDerainer:
+    """Removes rain from rectified stereo pairs.
+
+    Example:
+        >>> derainer = StereoDerainer("tiny")
+        >>> clean_left, clean_right = derainer(left, right)
+
+    Args:
+        model: a bundled preset or the path of a .safetensors checkpoint.
+        engine: "auto", "torch", "openvino", "onnxruntime" or "tensorrt".
+        device: "auto", "cpu", "cuda", "cuda:N".
+        precision: "auto", "float32", "float16" or "bfloat16".
+        max_disparity: caps parallax attention at this disparity in px; None or 0 keeps the cap of the checkpoint.
+        tile: derain in bands of this many rows, to save memory; None or 0 takes whole images.
+        tile_overlap: rows that neighbouring bands share and blend.
+        compiled: compile the torch engine, with CUDA graphs on CUDA.
+        cache_dir: where TensorRT keeps its engines; None for a folder in the user's cache.
+
+    Raises:
+        ValueError: an unknown name; the message lists the valid ones.
+        FileNotFoundError: no such checkpoint.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = "tiny",
+        engine: str = "auto",
+        device: str = "auto",
+        precision: str = "auto",
+        max_disparity: int | None = None,
+        tile: int | None = None,
+        tile_overlap: int = 32,
+        compiled: bool = False,
+        cache_dir: Path | None = None,
+    ) -> None:
+        if tile_overlap < 0 or (tile or 0) < 0:
+            raise ValueError(f"tile and tile_overlap must not be negative: got {tile} and {tile_overlap}")
+        if tile and not (tile >= SMALLEST_SIDE_PX and tile_overlap <= tile // 2):
+            raise ValueError(
+                f"tile must be at least {SMALLEST_SIDE_PX} rows and tile_overlap at most half of it: "
+                f"got {tile} and {tile_overlap}"
+            )
+        network = load_model(model, max_disparity)
+        self.config = network.config
+        self.engine = make_engine(network, engine, device, precision, compiled, cache_dir)
+        self.tile, self.tile_overlap = tile, tile_overlap
+        self._closed = False
+        self._fits: tuple[int, ...] = ()
+
+    def __call__(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Derain one pair.
+
+        Args:
+            left: (H, W, 3) uint8 RGB, rectified; H and W from 16 up.
+            right: as `left`, of the same size.
+
+        Returns:
+            Derained left and right, as given; new arrays.
+
+        Raises:
+            ValueError: the views differ in size, are too small, or are not RGB.
+            TypeError: the views are not uint8.
+            MemoryError: there is not enough memory for a pair of this size.
+        """
+        if self._closed:
+            raise ValueError("the derainer is closed: make a new one")
+        check_pair(left, right)
+        self._check_memory(*left.shape[:2])
+        if self.tile and self.tile < left.shape[0]:
+            return derain_in_bands(self.engine, (left, right), self.tile, self.tile_overlap)
+        return self.engine(left, right)
+
+    def with_disparity(self, left: np.ndarray, right: np.ndarray) -> DerainedWithDisparity:
+        """Derain one pair and return the disparity that its finest parallax attention implies.
+
+        It comes from weights that were trained to derain, not to match: see docs/disparity.md for how good it is.
+        Without the parallax mask it may be negative. Not for several threads at once.
+
+        Args:
+            left: as for a call.
+            right: as for a call.
+
+        Returns:
+            The pair, the disparity and its confidence.
+
+        Raises:
+            ValueError: the engine is not torch, it is compiled, or images are cut into bands.
+        """
+        from apanet_core.engines.torch_engine import TorchEngine
+        from apanet_core.model.attention_disparity import AttentionDisparity
+
+        if not isinstance(self.engine, TorchEngine) or self.engine.compiled or self.tile:
+            raise ValueError(
+                "disparity is read off the attention of the torch engine: use engine 'torch', no tile, eager"
+            )
+        if self.engine.network is None:
+            raise ValueError("the derainer is closed: make a new one")
+        reader = AttentionDisparity(self.engine.network)
+        try:
+            derained = self(left, right)
+            disparity, confidence = reader.read(*left.shape[:2])
+        finally:
+            reader.close()
+        return DerainedWithDisparity(*derained, disparity.cpu().numpy(), confidence.cpu().numpy())
+
+    def warm_up(self, height: int, width: int) -> None:
+        """Prepare for pairs of this size, so that the first one is as fast as the rest."""
+        self._check_memory(height, width)
+        self.engine.prepare(min(height, self.tile or height), width)
+
+    def close(self) -> None:
+        """Free the model's memory, the GPU's too."""
+        self._closed = True
+        self.engine.close()
+
+    def _check_memory(self, height: int, width: int) -> None:
+        size = (min(height, self.tile or height), width)
+        if size != self._fits:
+            check_memory(self.config, self.engine, *size)
+            self._fits = size
+
+
+def check_pair(left: np.ndarray, right: np.ndarray) -> None:
+    """Raise unless both views are (H, W, 3) uint8 of one size from 16x16 up."""
+    for name, view in (("left", left), ("right", right)):
+        if view.dtype != np.uint8:
+            raise TypeError(f"{name} must be uint8 in 0..255: got {view.dtype}; scale and convert it first")
+        if view.ndim != 3 or view.shape[2] != 3:
+            raise ValueError(f"{name} must be (H, W, 3) RGB: got shape {view.shape}")
+    check_sizes(left.shape[:2], right.shape[:2])

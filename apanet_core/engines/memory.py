@@ -1,0 +1,106 @@
+"""How much memory a pair takes, so that one that does not fit is refused before anything is allocated."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import torch
+
+from apanet_core.engines.engine import PRECISIONS, Engine
+from apanet_core.model.config import ModelConfig
+
+GIB = 2**30
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def needed_bytes(config: ModelConfig, engine: str, precision: str, height: int, width: int) -> float:
+    """Memory that one pair takes beside the loaded model: above what was measured (docs/decisions/009).
+
+    Args:
+        config: of the network.
+        engine: its name.
+        precision: of the computation.
+        height: of a view, px.
+        width: of a view, px.
+
+    Returns:
+        Bytes.
+    """
+    stem = config.stem_stride
+    value = PRECISIONS[precision].itemsize
+    image = 2 * 3 * height * width * value
+    finest = 2 * config.channels[0] * (height / stem) * (width / stem) * value
+    if engine == "torch":  # what is local to a row lives in strips
+        return 0.25 * GIB + (10 if 1 in config.parallax_levels else 6) * finest + 5 * image
+    stride = config.finest_parallax_stride
+    attention_map = (height / stride) * (width / stride) ** 2 * value
+    return 0.1 * GIB + (13 if engine == "openvino" else 17) * finest + 6 * image + 11 * attention_map
+
+
+def free_bytes(device: torch.device) -> float:
+    """Free memory of a device in bytes; for the CPU the least that machine, container and process leave."""
+    if device.type == "cuda":
+        if not torch.cuda.is_available():  # ONNX Runtime's GPU build beside torch for the CPU
+            return float("inf")
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return float(torch.cuda.mem_get_info(device)[0] + cached)
+    return min(_machine_bytes(), _container_bytes(), _process_bytes())
+
+
+def _machine_bytes() -> float:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
+    except (OSError, StopIteration):
+        return float("inf")  # not Linux
+
+
+def _container_bytes() -> float:
+    """What the control group leaves, version 2 and then 1, as a container sees it; cached files can be dropped."""
+    for group, limit, used, cached in (
+        (CGROUP, "memory.max", "memory.current", "inactive_file"),
+        (CGROUP / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        try:
+            left = int((group / limit).read_text()) - int((group / used).read_text())
+            entries = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            return float(left + int(entries[cached]))
+        except (OSError, ValueError, KeyError):  # no such group, or "max"
+            continue
+    return float("inf")
+
+
+def _process_bytes() -> float:
+    """What `ulimit -v` leaves."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return float("inf")
+    return float(limit - int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize())
+
+
+def check_memory(config: ModelConfig, engine: Engine, height: int, width: int, dense: bool = False) -> None:
+    """Raise MemoryError where a pair of this size does not fit.
+
+    Args:
+        config: of the network.
+        engine: what is to run.
+        height: of what it gets at once, px.
+        width: likewise.
+        dense: APAM builds its map of H x W x W weights, as a reference.
+
+    Raises:
+        MemoryError: with what it takes, what there is, and what to do.
+    """
+    needed = needed_bytes(config, engine.name, engine.precision, height, width)
+    if dense:
+        stride = config.finest_parallax_stride
+        needed += 4 * (height / stride) * (width / stride) ** 2 * PRECISIONS[engine.precision].itemsize
+    free = free_bytes(engine.memory)
+    if needed > free:
+        fewer = "" if engine.name == "torch" else ", the torch engine, which needs less,"
+        raise MemoryError(
+            f"a pair of {width}x{height} takes about {needed / GIB:.1f} GiB with this model in {engine.name}, and "
+            f"{free / GIB:.1f} GiB are free: use tile (rows at a time, such as {max(16, height // 4)}){fewer} "
+            "or a smaller model"
+        )

@@ -1,0 +1,88 @@
+"""Falling rain in a stereo pair: the same drops, in three dimensions, seen by both cameras, and their veil.
+
+Sources: streak appearance Garg & Nayar 2006/2007, veil Weber et al. 2015, colour Halder et al. 2019.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from apanet_core.rain.drops import Rain, sample_drops, streak_time
+from apanet_core.rain.light import SRGB_TO_LINEAR, to_linear, to_srgb
+from apanet_core.stereo.camera import StereoCamera
+
+DROP_CROSSING_S = np.sqrt(1.16e-3) / 50  # t0 of Garg & Nayar: how long a 1.16 mm drop stays on its own width
+FARTHEST_SCENE_M = 1000.0
+VISIBLE_STREAK = 0.1  # of the light of the surroundings: what a streak has to add to count in a mask
+
+
+@dataclass(frozen=True)
+class RainyPair:
+    """`left`, `right`: (H, W, 3) uint8 RGB; `left_mask`, `right_mask`: (H, W) bool, True where a streak is seen."""
+
+    left: np.ndarray
+    right: np.ndarray
+    left_mask: np.ndarray
+    right_mask: np.ndarray
+
+
+def render_rain(
+    left: np.ndarray,
+    right: np.ndarray,
+    left_disparity: np.ndarray,
+    right_disparity: np.ndarray,
+    camera: StereoCamera,
+    rain: Rain,
+    rng: np.random.Generator,
+) -> RainyPair:
+    """Let rain fall in a clean rectified pair.
+
+    Args:
+        left: (H, W, 3) uint8 RGB.
+        right: as `left`.
+        left_disparity: (H, W) px of the left view; where unknown, use a background value.
+        right_disparity: (H, W) px of the right view.
+        camera: geometry in px of these images.
+        rain: the shower; at rate 0 the pair comes back unchanged.
+        rng: one seed, one rain.
+
+    Returns:
+        The rainy pair with its streak masks.
+    """
+    drops = sample_drops(camera, left.shape[:2], rain, rng)
+    field, sky = average_light(left, right)
+    # a drop is a fish-eye lens: it shows the average of what is around it
+    drop_colour = (rain.brightness * (0.94 * field + 0.06 * sky) / DROP_CROSSING_S).astype(np.float32)
+    veil_colour = (rain.veil_brightness * 0.5 * (field + sky)).astype(np.float32)
+    views, masks = [], []
+    for view, disparity, is_right in ((left, left_disparity, False), (right, right_disparity, True)):
+        covered = streak_time(drops, camera, rain, disparity, is_right)
+        free = 1 - covered / np.float32(rain.exposure_s)
+        veiled = np.zeros_like(free)
+        if rain.veil and rain.rate_mm_h > 0:
+            depth = np.minimum(camera.depth(disparity), FARTHEST_SCENE_M).astype(np.float32)
+            veiled = 1 - np.exp(np.float32(-rain.extinction_per_m) * depth)
+        through = free * (1 - veiled)
+        veiled *= free
+        # plane by plane: NumPy is slow where the last axis has three elements
+        planes = [
+            to_srgb(to_linear(view[..., c]) * through + veil_colour[c] * veiled + drop_colour[c] * covered)
+            for c in range(3)
+        ]
+        views.append(np.rint(cv2.merge(planes)).astype(np.uint8))
+        masks.append(covered > VISIBLE_STREAK * DROP_CROSSING_S)
+    return RainyPair(views[0], views[1], masks[0], masks[1])
+
+
+def average_light(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and 98th percentile of the linear light of both views, (3,) each: what surrounds a drop, and its sky."""
+    means, bright = [], []
+    for view in (left, right):
+        counts = np.stack([cv2.calcHist([view], [c], None, [256], [0, 256]).reshape(-1) for c in range(3)])
+        counts = counts / view[..., 0].size
+        means.append(counts @ SRGB_TO_LINEAR)
+        bright.append(SRGB_TO_LINEAR[(counts.cumsum(axis=1) < 0.98).sum(axis=1).clip(max=255)])
+    return np.mean(means, axis=0), np.mean(bright, axis=0)

@@ -1,0 +1,127 @@
+"""Disparity maps: reading them, filling what is unknown, and moving a map to the other view.
+
+Convention: disparity in px, >= 0, ``x_right = x_left - disparity``; not finite where unknown.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from apanet_core.images.files import by_stem
+
+DISPARITY_SUFFIXES = (".png", ".npy", ".pfm")
+
+
+def read_disparity(path: str | Path) -> np.ndarray:
+    """Read a disparity map of the left view.
+
+    Args:
+        path: a 16-bit PNG of KITTI's kind (px times 256, 0 unknown), or an .npy or .pfm of px, in which what is
+            negative or not finite is unknown.
+
+    Returns:
+        (H, W) float32 px, NaN where unknown.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is none of these.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no disparity map at {path}")
+    if path.suffix.lower() not in DISPARITY_SUFFIXES:
+        raise ValueError(f"disparity maps are {', '.join(DISPARITY_SUFFIXES)}: got {path}")
+    if path.suffix.lower() == ".npy":
+        try:
+            values = np.load(path, allow_pickle=False)
+        except EOFError as error:
+            raise ValueError(f"{path} is empty or cut off") from error
+    else:
+        values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if path.suffix.lower() == ".pfm" and values is not None:
+        # the header's last number is the byte order, by its sign; OpenCV divides by its size as well
+        values = values * abs(float(path.read_bytes()[:128].split()[3]))
+    if values is None or values.ndim != 2:
+        found = "no readable image" if values is None else f"an array of shape {values.shape}"
+        raise ValueError(f"a disparity map has one channel, (H, W): {path} is {found}")
+    if path.suffix.lower() == ".png":
+        if values.dtype != np.uint16:
+            raise ValueError(
+                f"a disparity PNG must have 16 bits, px times 256, 0 unknown: {path} is {values.dtype}; its scale "
+                "cannot be known, so save it that way or as .npy in px"
+            )
+        return np.where(values > 0, values / np.float32(256), np.nan).astype(np.float32)
+    return np.where(np.isfinite(values) & (values >= 0), values, np.nan).astype(np.float32)
+
+
+def find_disparities(folder: Path) -> dict[str, Path]:
+    """List the disparity maps of a folder.
+
+    Args:
+        folder: with files that `read_disparity` reads.
+
+    Returns:
+        Files by name without suffix.
+
+    Raises:
+        FileNotFoundError: no folder, or no map in it.
+        ValueError: two files of one name.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder of disparities at {folder}")
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in DISPARITY_SUFFIXES)
+    if not files:
+        raise FileNotFoundError(f"no disparity maps ({', '.join(DISPARITY_SUFFIXES)}) in {folder}")
+    return by_stem(files)
+
+
+def disparity_of(files: dict[str, Path], *names: str) -> Path | None:
+    """The map that has one of these names, or the part of one before an underscore; the longest where several do."""
+    stems = [stem for stem in files if any(name == stem or name.startswith(f"{stem}_") for name in names)]
+    return files[max(stems, key=len)] if stems else None
+
+
+def fill_unknown(disparity: np.ndarray) -> np.ndarray:
+    """Give every unknown pixel the smaller of its known neighbours on the row: what was hidden is background.
+
+    Args:
+        disparity: (H, W) float, not finite where unknown.
+
+    Returns:
+        (H, W) float32, finite; rows without any known pixel get the smallest value of the map, or 0.
+    """
+    known = np.isfinite(disparity)
+    if not known.any():
+        return np.zeros(disparity.shape, np.float32)
+    columns = np.arange(disparity.shape[1])
+    before = np.maximum.accumulate(np.where(known, columns, -1), axis=1)
+    after = np.minimum.accumulate(np.where(known, columns, columns.size)[:, ::-1], axis=1)[:, ::-1]
+    rows = np.arange(disparity.shape[0])[:, None]
+    padded = np.pad(np.where(known, disparity, np.inf), ((0, 0), (1, 1)), constant_values=np.inf)
+    filled = np.minimum(padded[rows, before + 1], padded[rows, after + 1])
+    return np.where(np.isfinite(filled), filled, disparity[known].min()).astype(np.float32)
+
+
+def to_right_view(left_disparity: np.ndarray) -> np.ndarray:
+    """Disparity of the right view from that of the left one, nearest surface first.
+
+    Args:
+        left_disparity: (H, W) px of the left view, finite.
+
+    Returns:
+        (H, W) float32 px of the right view; what only the right camera sees is filled from the background.
+    """
+    height, width = left_disparity.shape
+    left_disparity = left_disparity.astype(np.float32)
+    target = np.arange(1, width + 1, dtype=np.float32) - left_disparity
+    views = []
+    for column in (np.floor(target), np.ceil(target)):
+        # Of the left pixels that land on one column, the rightmost has the largest disparity, and NumPy keeps the last.
+        view = np.full((height, width + 2), -np.inf, np.float32)  # a column on either side takes what falls outside
+        view[np.arange(height)[:, None], np.clip(column, 0, width + 1).astype(np.intp)] = left_disparity
+        views.append(view[:, 1:-1])
+    right = np.maximum(*views)
+    return fill_unknown(np.where(np.isfinite(right), right, np.nan))

@@ -1,0 +1,62 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from apanet_core import StereoDerainer
+from apanet_core.cli import main
+from apanet_core.engines import memory
+from apanet_core.images.files import write_image
+from apanet_core.model.config import preset
+
+
+def test_bands_of_rows_take_less_and_the_map_makes_graph_engines_take_more():
+    paper = preset("paper")
+    whole = memory.needed_bytes(paper, "torch", "float32", 2160, 4096)
+    assert memory.needed_bytes(paper, "torch", "float32", 270, 4096) < whole / 5
+    assert memory.needed_bytes(paper, "torch", "float16", 2160, 4096) < 0.6 * whole
+    assert memory.needed_bytes(paper, "openvino", "float32", 2160, 4096) > 10 * whole
+
+
+def test_free_memory_is_that_of_the_machine():
+    assert 2**20 < memory.free_bytes(torch.device("cpu")) < 2**50
+
+
+def test_a_pair_that_does_not_fit_is_refused_before_anything_is_allocated(monkeypatch):
+    derainer = StereoDerainer("tiny", engine="torch")
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 2**28)
+    derainer.engine = SimpleNamespace(
+        name="torch", precision="float32", device="CPU", memory=torch.device("cpu")
+    )  # cannot be called
+    views = np.zeros((2160, 4096, 3), np.uint8)
+    with pytest.raises(MemoryError, match=r"4096x2160 takes about \d+.\d GiB .* and 0.2 GiB are free: use tile"):
+        derainer(views, views)
+
+
+def test_tiles_fit_where_the_image_does_not(monkeypatch):
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 0.28 * 2**30)
+    derainer = StereoDerainer("tiny", engine="torch", tile=64)
+    views = np.zeros((600, 400, 3), np.uint8)
+    assert derainer(views, views)[0].shape == (600, 400, 3)
+    with pytest.raises(MemoryError):
+        StereoDerainer("tiny", engine="torch")(views, views)
+
+
+def test_the_command_says_so_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 1.0)
+    image = tmp_path / "a.png"
+    write_image(image, np.zeros((32, 32, 3), np.uint8))
+    assert main(["derain", "--left", str(image), "--right", str(image), "--output", str(tmp_path / "out")]) == 2
+    assert "GiB are free" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_container_leaves_what_its_limit_says(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    assert memory._container_bytes() == float("inf")
+    for name, text in (("max", "max"), ("current", "700"), ("stat", "anon 400\ninactive_file 200\n")):
+        (tmp_path / f"memory.{name}").write_text(text)
+    assert memory._container_bytes() == float("inf")
+    (tmp_path / "memory.max").write_text("1000\n")
+    assert memory._container_bytes() == 500
+    assert memory.free_bytes(torch.device("cpu")) == 500

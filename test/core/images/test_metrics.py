@@ -1,0 +1,90 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from apanet_core.evaluation.depth import colour_disparity, end_point_error, wrong_share
+from apanet_core.images.metrics import brightness_shift, luma, psnr, ssim
+from apanet_core.stereo.sgbm import sgbm_disparity
+
+
+def test_psnr_of_a_known_error():
+    clean = torch.zeros(2, 3, 8, 8)
+    assert psnr(clean + 0.1, clean).tolist() == pytest.approx([20.0, 20.0], abs=1e-4)
+    assert psnr(clean, clean).tolist() == [100.0, 100.0]
+
+
+def test_ssim_is_per_image_and_one_for_equal_images():
+    image = torch.rand(2, 3, 32, 32)
+    other = torch.stack([image[0], torch.rand(3, 32, 32)])
+    scores = ssim(other, image)
+    assert scores[0].item() == pytest.approx(1.0)
+    assert scores[1] < 0.5
+
+
+def test_sgbm_finds_a_known_shift_over_the_whole_width():
+    rng = np.random.default_rng(0)
+    wide = cv2.GaussianBlur(rng.integers(0, 256, (80, 260, 3), dtype=np.uint8), (0, 0), 1)
+    left, right = wide[:, :240], wide[:, 20:]  # right shows what left shows 20 px further right
+    disparity = sgbm_disparity(left, right, 32)
+    inside = disparity[10:-10, 30:-10]
+    assert np.nanmedian(inside) == pytest.approx(20, abs=0.1)
+    assert wrong_share(inside, np.full(inside.shape, 20.0)) < 0.05
+
+
+def test_wrong_share_counts_missing_and_far_but_not_unknown():
+    truth = np.array([10.0, 10.0, 10.0, 10.0, np.nan])
+    disparity = np.array([10.0, 12.9, 13.1, np.nan, 5.0])
+    assert wrong_share(disparity, truth) == 0.5
+    assert np.isnan(wrong_share(disparity, np.full(5, np.nan)))
+
+
+def test_end_point_error_is_the_shift_of_a_shifted_map():
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0, 60, (20, 30)).astype(np.float32)
+    disparity = truth + np.where(np.arange(30) < 15, 1.5, -0.5).astype(np.float32)
+    assert end_point_error(disparity, truth) == pytest.approx(1.0, abs=1e-5)
+    disparity[:, 15:] = np.nan  # unmatched
+    assert end_point_error(disparity, truth) == pytest.approx(1.5, abs=1e-5)
+    truth[:, :15] = np.nan  # unknown
+    assert np.isnan(end_point_error(disparity, truth))
+
+
+def test_colours_of_disparities():
+    red, blue, black = colour_disparity(np.array([[40.0, 0.0, np.nan]]), top=20)[0].astype(int)
+    assert red[0] > red[2]
+    assert blue[2] > blue[0]
+    assert black.tolist() == [0, 0, 0]
+
+
+def test_luma_is_that_of_bt_601():
+    pixels = torch.tensor([[1.0, 1, 1], [0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [0.2, 0.4, 0.6]])
+    r, g, b = 255 * pixels.T
+    # the definition: analogue Y' of BT.601, onto 16..235
+    expected = 16 + 219 * (0.299 * r + 0.587 * g + 0.114 * b) / 255
+    found = 255 * luma(pixels.T[None, :, :, None])[0, 0, :, 0]
+    assert found.tolist() == pytest.approx(expected.tolist(), abs=0.01)
+
+
+def test_quality_on_rgb_and_y_agrees_with_scikit_image():
+    metrics = pytest.importorskip("skimage.metrics", reason="scikit-image is not installed")
+    rng = np.random.default_rng(1)
+    clean = cv2.GaussianBlur(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8), (0, 0), 2) / 255
+    noisy = np.clip(clean + rng.normal(0, 0.05, clean.shape), 0, 1)
+    for convert, channel in ((lambda x: x, 2), (luma, None)):
+        image, reference = (convert(torch.from_numpy(x.transpose(2, 0, 1))[None].float()) for x in (noisy, clean))
+        arrays = [x[0].numpy().transpose(1, 2, 0).squeeze() for x in (image, reference)]
+        settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
+        # scikit-image's own mean leaves out a border of 5 px; ours reflects the image there and counts it
+        wide = [np.pad(x, [(5, 5), (5, 5), (0, 0)][: x.ndim], mode="reflect") for x in arrays]
+        _, similarity = metrics.structural_similarity(*wide, channel_axis=channel, full=True, **settings)
+        assert psnr(image, reference).item() == pytest.approx(
+            metrics.peak_signal_noise_ratio(arrays[1], arrays[0], data_range=1.0), abs=1e-3
+        )
+        assert ssim(image, reference).item() == pytest.approx(similarity[5:-5, 5:-5].mean(), abs=1e-5)
+
+
+def test_brightness_shift_has_a_sign_and_the_eight_bit_scale():
+    clean = torch.full((2, 3, 8, 8), 0.5)
+    image = torch.stack([clean[0] + 2 / 255, clean[1] - 3 / 255])
+    assert brightness_shift(image, clean).tolist() == pytest.approx([2, -3], abs=1e-4)

@@ -1,0 +1,79 @@
+import json
+import os
+import signal
+
+import pytest
+import torch
+
+from apanet_core import benchmark
+from apanet_core.benchmark import count_gmac, dense_attention
+from apanet_core.cli import main
+from apanet_core.model.config import PRESETS
+from apanet_core.model.network import APANet
+from apanet_core.model.parallax_attention import scanline_attention
+
+
+def test_the_dense_reference_is_the_same_attention():
+    rows = tuple(torch.randn(2, 3, 33, 4) for _ in range(3))
+    for reach in (None, 5):
+        for to_the_right in (False, True):
+            torch.testing.assert_close(
+                dense_attention(*rows, reach, to_the_right), scanline_attention(*rows, reach, to_the_right)
+            )
+
+
+def test_multiply_accumulates_are_counted():
+    """The paper counts 17.98 for one pair of 128x128; torch counts causal attention as if it were dense."""
+    assert abs(count_gmac(APANet(PRESETS["paper"]), 128, 128) / 17.98 - 1) < 0.05
+    assert count_gmac(APANet(PRESETS["tiny"]), 256, 128) > 1.9 * count_gmac(APANet(PRESETS["tiny"]), 128, 128)
+
+
+def test_rows_and_ratio_are_printed_and_written(tmp_path, capsys):
+    arguments = ["--models", "[tiny]", "--engines", "[torch]", "--sizes", "[64x48]", "--repeats", "2"]
+    assert main(["benchmark", *arguments, "--against", "dense", "--json", str(tmp_path / "b.json")]) == 0
+    printed = capsys.readouterr().out
+    assert "tiny 64x48: dense takes" in printed
+    rows = json.loads((tmp_path / "b.json").read_text())["results"]
+    assert [row["model"] for row in rows] == ["tiny", "tiny+dense"]
+    assert all(row["median_ms"] > 0 and row["peak_gib"] > 0 for row in rows)
+
+
+def test_wrong_sizes_are_refused(capsys):
+    assert main(["benchmark", "--sizes", "[big]"]) == 2
+    assert "WIDTHxHEIGHT" in capsys.readouterr().err
+
+
+def test_a_case_that_cannot_run_is_named_and_the_others_are_measured(capsys):
+    arguments = ["benchmark", "--sizes", "[64x48]", "--repeats", "1", "--precision", "bfloat16"]
+    assert main([*arguments, "--engines", "[openvino,torch]"]) == 0
+    printed = capsys.readouterr()
+    assert "tiny, openvino, 64x48: the openvino engine computes in float32" in printed.err
+    assert "| tiny | torch |" in printed.out
+    assert main([*arguments, "--engines", "[openvino]"]) == 2
+    assert "nothing could be measured" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a process that can be killed")
+def test_a_case_whose_process_is_killed_is_named(capsys, monkeypatch):
+    monkeypatch.setattr(benchmark, "measure", die)
+    with pytest.raises(ValueError, match="nothing could be measured"):
+        benchmark.benchmark([benchmark.Case("tiny", "torch", "cpu", "auto", 48, 64)], 1, 1.0)
+    assert "tiny, torch, 64x48 was killed" in capsys.readouterr().err
+
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--engines", "[torhc]"], "unknown engine 'torhc': choose among torch"),
+        (["--engines", "[openvino]", "--against", "dense"], "against must be dense, with the engine torch"),
+        (["--repeats", "0"], "repeats must be at least 1"),
+        (["--json", "nowhere/b.json"], "no folder nowhere"),
+    ],
+)
+def test_requests_that_make_no_sense_are_refused_before_work(capsys, arguments, message):
+    assert main(["benchmark", *arguments]) == 2
+    assert message in capsys.readouterr().err

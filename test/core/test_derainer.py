@@ -1,0 +1,191 @@
+import copy
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from apanet_core import StereoDerainer
+from apanet_core.engines.choose import make_engine
+from apanet_core.engines.engine import EngineOptions
+from apanet_core.engines.onnxruntime_engine import tensorrt_providers
+from apanet_core.model.checkpoint import load_model
+from apanet_core.model.config import PRESETS
+from apanet_core.model.network import APANet
+
+CPU_ENGINES = ("torch", "openvino", "onnxruntime")
+
+
+def random_pair(height, width, seed=0):
+    rng = np.random.default_rng(seed)
+    return tuple(rng.integers(0, 256, (height, width, 3), dtype=np.uint8) for _ in range(2))
+
+
+def cored(rainy, derained, coring):
+    """docs/decisions/013, of both views at once."""
+    change = derained - rainy
+    if coring:
+        k = coring * max(0.5, coring**2 / abs(np.mean(change * np.abs(change))))
+        change = change**3 / (change**2 + k**2)
+    return rainy + change
+
+
+@pytest.fixture(scope="module")
+def derainers():
+    return {name: StereoDerainer("tiny", engine=name, device="cpu") for name in CPU_ENGINES}
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize("engine", CPU_ENGINES)
+def test_engines_agree_with_the_network_to_a_thousandth(name, engine):
+    torch.manual_seed(0)
+    network = APANet(PRESETS[name]).eval()
+    for parameter in network.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.05)
+    reference = copy.deepcopy(network)
+    made = make_engine(network, engine, "cpu")
+    for size in ((16, 16), (17, 45), (64, 250)):
+        pair = random_pair(*size)
+        tensors = [torch.from_numpy(v).permute(2, 0, 1)[None] / 255 for v in pair]
+        with torch.no_grad():
+            derained = [(255 * v[0]).permute(1, 2, 0).numpy() for v in reference(*tensors)]
+        expected = cored(np.stack(pair).astype(np.float32), np.stack(derained), PRESETS[name].coring)
+        for got, want in zip(made(*pair), np.clip(expected, 0, 255)):
+            assert got.dtype == np.uint8
+            assert got.shape == want.shape
+            assert np.abs(got - want).max() <= 0.5 + 0.255  # a thousandth, and rounding to a grey level
+
+
+def test_openvino_gives_the_same_before_and_after_it_knows_the_size(derainers):
+    derainer, pair = StereoDerainer("tiny", engine="openvino"), random_pair(50, 70)
+    first = derainer(*pair)
+    derainer.warm_up(50, 70)
+    for a, b in zip(first, derainer(*pair)):
+        assert np.abs(a.astype(int) - b).max() <= 1
+
+
+def test_results_do_not_change_when_the_next_pair_comes(derainers):
+    for derainer in derainers.values():
+        first = derainer(*random_pair(32, 48))
+        kept = [view.copy() for view in first]
+        derainer(*random_pair(32, 48, seed=1))
+        assert all((a == b).all() for a, b in zip(first, kept))
+
+
+def test_padded_rows_and_read_only_arrays_are_welcome(derainers):
+    left, right = random_pair(32, 64)
+    expected = derainers["torch"](left[:, :48].copy(), right[:, :48].copy())
+    left.flags.writeable = False
+    for derainer in derainers.values():
+        got = derainer(left[:, :48], right[:, :48])
+        assert np.abs(got[0].astype(int) - expected[0]).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "message"),
+    [
+        (np.zeros((32, 32, 3), np.uint8), np.zeros((32, 33, 3), np.uint8), "one size: got 32x32 and 33x32"),
+        (np.zeros((32, 32), np.uint8), np.zeros((32, 32), np.uint8), r"\(H, W, 3\) RGB: got shape \(32, 32\)"),
+        (np.zeros((8, 32, 3), np.uint8), np.zeros((8, 32, 3), np.uint8), "at least 16 px each way: got 32x8"),
+    ],
+)
+def test_bad_pairs_are_refused(derainers, left, right, message):
+    with pytest.raises(ValueError, match=message):
+        derainers["torch"](left, right)
+
+
+def test_floats_are_refused(derainers):
+    with pytest.raises(TypeError, match="uint8.*got float64"):
+        derainers["torch"](np.zeros((32, 32, 3)), np.zeros((32, 32, 3)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"engine": "tensorflow"}, "unknown engine 'tensorflow': choose one of auto, torch, openvino, onnxruntime"),
+        ({"device": "tpu"}, "unknown device 'tpu'"),
+        ({"precision": "int3"}, "unknown precision 'int3'"),
+        ({"engine": "openvino", "device": "cuda"}, "runs on the CPU"),
+        ({"engine": "openvino", "compiled": True}, "compiled is an option of the engine 'torch'"),
+        ({"engine": "tensorrt", "device": "cpu"}, "tensorrt engine needs a GPU"),
+    ],
+)
+def test_unknown_options_list_the_valid_ones(options, message):
+    with pytest.raises(ValueError, match=message):
+        make_engine(load_model("tiny"), **options)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_cuda_without_a_gpu_is_refused():
+    with pytest.raises(ValueError, match="needs a CUDA build of torch and a GPU"):
+        make_engine(load_model("tiny"), engine="torch", device="cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_half_precision_agrees_with_the_cpu(derainers):
+    pair = random_pair(100, 131)
+    derainer = StereoDerainer("tiny", engine="torch", device="cuda")
+    assert derainer.engine.precision == "float16"
+    for got, want in zip(derainer(*pair), derainers["torch"](*pair)):
+        assert np.abs(got.astype(int) - want).max() <= 3
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_stays_finite_and_close(name, precision):
+    torch.manual_seed(0)
+    network = APANet(PRESETS[name]).eval()
+    for parameter in network.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.02)
+    pair = random_pair(32, 64)
+    expected = make_engine(copy.deepcopy(network), "torch", "cpu")(*pair)
+    got = make_engine(network, "torch", "cpu", precision)(*pair)
+    assert np.abs(got[0].astype(int) - expected[0]).mean() < 2
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_the_compiled_engine_agrees():
+    pair = random_pair(32, 48)
+    compiled = StereoDerainer("tiny", engine="torch", device="cpu", compiled=True)
+    for got, want in zip(compiled(*pair), StereoDerainer("tiny", engine="torch", device="cpu")(*pair)):
+        assert np.abs(got.astype(int) - want).max() <= 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_graphs_give_what_eager_gives():
+    pairs = [random_pair(64, 96, seed) for seed in range(3)]
+    eager, compiled = (StereoDerainer("tiny", device="cuda", compiled=c) for c in (False, True))
+    kept = [compiled(*pair) for pair in pairs]  # a graph must not write over results that were handed out
+    for pair, result in zip(pairs, kept):
+        assert np.abs(result[0].astype(int) - eager(*pair)[0]).max() <= 2
+
+
+def test_auto_takes_torch_where_openvino_would_build_a_full_resolution_map():
+    assert make_engine(APANet(PRESETS["paper"]).eval(), "auto", "cpu").name == "torch"
+    assert make_engine(APANet(PRESETS["small"]).eval(), "auto", "cpu").name == "openvino"
+
+
+def test_tensorrt_keeps_its_engines_and_falls_back_to_cuda(tmp_path):
+    options = EngineOptions("cuda:1", "auto", cache_dir=tmp_path / "engines")
+    (first, settings), (second, _) = tensorrt_providers(options, "float16")
+    assert (first, second) == ("TensorrtExecutionProvider", "CUDAExecutionProvider")
+    assert settings["device_id"] == "1"
+    assert settings["trt_fp16_enable"] == "True"
+    assert settings["trt_engine_cache_path"] == str(tmp_path / "engines")
+    assert (tmp_path / "engines").is_dir()
+
+
+def test_bfloat16_runs_on_the_cpu(derainers):
+    pair = random_pair(32, 48)
+    got = StereoDerainer("tiny", engine="torch", precision="bfloat16")(*pair)
+    assert np.abs(got[0].astype(int) - derainers["torch"](*pair)[0]).mean() < 2
+
+
+@pytest.mark.parametrize("engine", CPU_ENGINES)
+def test_a_closed_derainer_says_so(engine):
+    derainer = StereoDerainer("tiny", engine=engine)
+    derainer.close()
+    with pytest.raises(ValueError, match="the derainer is closed"):
+        derainer(*random_pair(32, 32))

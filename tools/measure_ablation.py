@@ -1,0 +1,126 @@
+"""Trains the network's ablations for a few minutes each, at an equal budget, and prints what each part buys.
+
+The ablations are switches of the config: external_attention_levels, parallax_levels, parallax_mask, max_disparity,
+channels, the kinds of rain and distillation. Everything is small here: it shows that the switches work and which way
+they point, no more.
+Run: .venv/bin/python -m tools.measure_ablation PHOTOS [STEPS]
+"""
+
+import dataclasses
+import math
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from apanet_core.data.synthetic import SyntheticRain
+from apanet_core.images.files import write_image
+from apanet_core.model.config import ModelConfig
+from apanet_core.model.network import APANet
+from apanet_core.rain import weather
+from apanet_core.training.config import DataConfig, DistillationConfig, TrainConfig
+from apanet_core.training.loop import train
+from apanet_core.training.objectives import to_float
+
+FULL = ModelConfig(
+    stem_stride=4,
+    channels=(24, 32, 48),
+    encoder_blocks=(1, 1, 2),
+    decoder_blocks=(1, 1),
+    external_attention_levels=(2, 3),
+    parallax_levels=(2, 3),
+    max_disparity=96,
+)
+SIZE = (64, 192)
+PAIRS = 64
+ALL_KINDS = dict(weather.KINDS)
+
+
+def run(name: str, out: Path, photos: Path, steps: int, model: ModelConfig, kinds: dict[str, float], **changes) -> Path:
+    """Train one variant; returns the checkpoint of its averaged last weights."""
+    weather.KINDS = kinds
+    data = DataConfig([photos], size=SIZE, single_image=changes.pop("single_image", 0.1), workers=0)
+    config = TrainConfig(
+        out / name,
+        data,
+        model,
+        steps=steps,
+        batch_size=4,
+        learning_rate=3e-3,
+        ema=0.99,
+        validate_every=steps,
+        device="cpu",
+        **changes,
+    )
+    return train(config)
+
+
+@torch.no_grad()
+def gain(checkpoint: Path, photos: Path, kind: str) -> float:
+    """Gain in dB of the error of all pairs together, on photographs and rain of one kind that were not trained on."""
+    from apanet_core.model.checkpoint import load_model
+
+    weather.KINDS = {kind: 1.0}
+    network: APANet = load_model(checkpoint)
+    samples = SyntheticRain([photos], SIZE, PAIRS, 99, validation=True, single_image=0.0)
+    before = after = 0.0
+    for index in range(PAIRS):
+        view = {name: to_float(value)[None] for name, value in samples[index].items()}
+        derained = network(view["rainy_left"], view["rainy_right"])[0].clamp(0, 1)
+        before += float((view["rainy_left"] - view["clean_left"]).square().mean())
+        after += float((derained - view["clean_left"]).square().mean())
+    return 10 * math.log10(before / after)
+
+
+def write_unpaired(root: Path, photos: Path, kind: str) -> None:
+    """Rainy pairs of one kind without their clean partners, for distillation."""
+    weather.KINDS = {kind: 1.0}
+    samples = SyntheticRain([photos], SIZE, 200, 7, single_image=0.0)
+    for index in range(len(samples)):
+        sample = samples[index]
+        for side in ("left", "right"):
+            folder = root / "train" / side
+            folder.mkdir(parents=True, exist_ok=True)
+            write_image(folder / f"{index:03}.png", sample[f"rainy_{side}"].permute(1, 2, 0).numpy())
+
+
+def main() -> None:
+    """Print two tables."""
+    photos, steps = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1000
+    torch.set_num_threads(os.cpu_count() or 1)
+    variants = {
+        "full": FULL,
+        "EAM off": dataclasses.replace(FULL, external_attention_levels=()),
+        "APAM off": dataclasses.replace(FULL, parallax_levels=()),
+        "disparity cap off": dataclasses.replace(FULL, max_disparity=None),
+        "mask off": dataclasses.replace(FULL, max_disparity=None, parallax_mask=False),
+        "half the channels": dataclasses.replace(FULL, channels=(12, 16, 24)),
+        "twice the channels": dataclasses.replace(FULL, channels=(48, 64, 96)),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        print("| trained on all rain | drops | streaks |\n|---|---|---|", flush=True)
+        for name, model in variants.items():
+            best = run(name.replace(" ", "_"), out, photos, steps, model, ALL_KINDS)
+            print(f"| {name} | {gain(best, photos, 'drops'):+.2f} | {gain(best, photos, 'streaks'):+.2f} |", flush=True)
+        best = run("streaks", out, photos, steps, FULL, {"streaks": 1.0})
+        print(
+            "\n| trained on streaks | drops | streaks |\n|---|---|---|\n"
+            f"| full | {gain(best, photos, 'drops'):+.2f} | {gain(best, photos, 'streaks'):+.2f} |",
+            flush=True,
+        )
+        teacher = run("teacher", out, photos, steps, FULL, ALL_KINDS, single_image=1.0)
+        write_unpaired(out / "real", photos, "streaks")
+        print("\n| trained on drops | drops | streaks |\n|---|---|---|", flush=True)
+        for name, distillation in {
+            "distillation off": None,
+            "distillation on, unpaired pairs with streaks": DistillationConfig(teacher, out / "real", contrastive=0.02),
+        }.items():
+            best = run(name[:15].replace(" ", "_"), out, photos, steps, FULL, {"drops": 1.0}, distillation=distillation)
+            print(f"| {name} | {gain(best, photos, 'drops'):+.2f} | {gain(best, photos, 'streaks'):+.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

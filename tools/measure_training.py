@@ -1,0 +1,64 @@
+"""Times `apanet train` beside a plain loop over the same network, data and loss, in turns, in one process.
+
+Run: .venv/bin/python -m tools.measure_training PHOTOS
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader
+
+from apanet_core.data.synthetic import SyntheticRain
+from apanet_core.model.config import preset
+from apanet_core.model.network import APANet
+from apanet_core.training.config import DataConfig, TrainConfig
+from apanet_core.training.loop import train
+from apanet_core.training.losses import charbonnier
+from apanet_core.training.objectives import to_float
+
+STEPS, BATCH, SIZE, ROUNDS = 30, 8, (96, 256), 3
+
+
+def plain(photos: Path) -> None:
+    """What one would write by hand."""
+    network = APANet(preset("tiny"))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.0)
+    samples = SyntheticRain([photos], SIZE, STEPS * BATCH)
+    for batch in DataLoader(samples, BATCH, shuffle=True):
+        views = {name: to_float(view) for name, view in batch.items()}
+        derained = torch.cat(network(views["rainy_left"], views["rainy_right"]))
+        loss = charbonnier(derained, torch.cat([views["clean_left"], views["clean_right"]]))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def ours(photos: Path) -> None:
+    """The same work in the training loop, its checkpoint, log and one pair of validation included."""
+    with tempfile.TemporaryDirectory() as out:
+        data = DataConfig([photos], size=SIZE, workers=0)
+        steps = {"steps": STEPS, "batch_size": BATCH, "validate_every": STEPS, "validation_pairs": 1}
+        train(TrainConfig(Path(out), data, "tiny", device="cpu", **steps))
+
+
+def main() -> None:
+    """Print the median time of a run of each, and their ratio."""
+    photos = Path(sys.argv[1])
+    times: dict[str, list[float]] = {"plain": [], "ours": []}
+    for _ in range(ROUNDS):
+        for name, loop in (("plain", plain), ("ours", ours)):
+            start = time.perf_counter()
+            loop(photos)
+            times[name].append(time.perf_counter() - start)
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    print(f"{STEPS} steps of {BATCH} pairs of {SIZE[1]}x{SIZE[0]}")
+    print(f"plain {medians['plain']:.1f} s, ours {medians['ours']:.1f} s")
+    print(f"ratio {medians['ours'] / medians['plain']:.3f}")
+
+
+if __name__ == "__main__":
+    main()
