@@ -9,7 +9,7 @@ import numpy as np
 
 from apanet_core.engines.choose import make_engine
 from apanet_core.engines.memory import check_memory
-from apanet_core.engines.tiling import derain_in_bands
+from apanet_core.engines.tiling import derain_tiled
 from apanet_core.images.sizes import SMALLEST_SIDE_PX, check_sizes
 from apanet_core.model.checkpoint import load_model
 
@@ -92,7 +92,7 @@ class StereoDerainer:
         check_pair(left, right)
         self._check_memory(*left.shape[:2])
         if self.tile and self.tile < left.shape[0]:
-            return derain_in_bands(self.engine, (left, right), self.tile, self.tile_overlap)
+            return derain_tiled(self.engine, (left, right), self.tile, self.tile_overlap)
         return self.engine(left, right)
 
     def with_disparity(self, left: np.ndarray, right: np.ndarray) -> DerainedWithDisparity:

@@ -75,7 +75,7 @@ class DryBypass:
             return True
         return not self.bypassing or self._clock() - self._measured_at >= settings.recheck_s
 
-    def measured(self, level: float, settings: BypassSettings) -> bool:
+    def update(self, level: float, settings: BypassSettings) -> bool:
         """Take the rain level of a pair that went through the network.
 
         Args:

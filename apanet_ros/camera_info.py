@@ -57,7 +57,7 @@ def fits(info: Any, size: tuple[int, int]) -> bool:
     return image_size(info) in (size, (0, 0))
 
 
-def problem_with(infos: dict[str, Any], size: tuple[int, int]) -> str:
+def describe_mismatch(infos: dict[str, Any], size: tuple[int, int]) -> str:
     """What depth downstream will lack beside a pair, for the log.
 
     Args:

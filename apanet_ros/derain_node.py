@@ -16,27 +16,27 @@ from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import SetBool
 
 from apanet_ros import parameters
-from apanet_ros.camera_info import CameraInfoCache, problem_with
-from apanet_ros.diagnostics import Reporter
-from apanet_ros.guards import LOG_EVERY_S, guarded, logged, refuse_impossible_transitions
+from apanet_ros.camera_info import CameraInfoCache, describe_mismatch
+from apanet_ros.diagnostics import DiagnosticsPublisher
+from apanet_ros.guards import LOG_EVERY_S, fail_transition_on_error, refuse_impossible_transitions, report_exceptions
 from apanet_ros.image_codec import checked_size
-from apanet_ros.inputs import SIDES
-from apanet_ros.listener import Listener
-from apanet_ros.network_thread import PatientDerainer
-from apanet_ros.outputs import StereoOutputs
+from apanet_ros.latest_item_worker import LatestItemWorker
+from apanet_ros.node_statistics import NodeStatistics
 from apanet_ros.pair_processing import PairProcessor
 from apanet_ros.process import run
-from apanet_ros.statistics import NodeStatistics
+from apanet_ros.publishers import StereoPublishers
+from apanet_ros.stereo_inputs import SIDES
 from apanet_ros.stereo_sync import PairingCounts
-from apanet_ros.wire import WireImage
-from apanet_ros.worker import NewestWorker
+from apanet_ros.subscriptions import StereoSubscriptions
+from apanet_ros.timed_call_thread import TimedDerainer
+from apanet_ros.wire import SerializedImage
 
 if TYPE_CHECKING:
     from apanet_core import StereoDerainer
 
-AnyImage: TypeAlias = WireImage | CompressedImage
+AnyImage: TypeAlias = SerializedImage | CompressedImage
 Pair = tuple[AnyImage, AnyImage, float]  # left, right, time.monotonic() of arrival
-HOUSEKEEPING_S = 0.1
+UPDATE_PERIOD_S = 0.1
 
 
 class DerainNode(LifecycleNode):
@@ -55,28 +55,30 @@ class DerainNode(LifecycleNode):
         for given, meant in parameters.misspelt(self).items():
             self.get_logger().warning(f"there is no parameter {given!r}: did you mean {meant!r}?")
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        self._derainer: PatientDerainer | None = None
-        self._worker: NewestWorker[Pair] | None = None
-        self._outputs: StereoOutputs | None = None
+        self._derainer: TimedDerainer | None = None
+        self._worker: LatestItemWorker[Pair] | None = None
+        self._outputs: StereoPublishers | None = None
         self._enabled = True
         self._stats = NodeStatistics()
         self._counts = PairingCounts([0, 0])
         self._infos = {side: CameraInfoCache() for side in SIDES}
         self._info_problem = ""  # of the last pair
-        self._listener = Listener(self, self._on_pair, self._check, self._on_refused, self._infos, self._counts)
-        self._reporter: Reporter | None = None
+        self._listener = StereoSubscriptions(
+            self, self._on_pair, self._check, self._on_refused, self._infos, self._counts
+        )
+        self._reporter: DiagnosticsPublisher | None = None
         self._service: Any = None
         self._periodic: list[Any] = []  # timers
         self.stopping: Callable[[], bool] = lambda: False  # whether the process is to end; loading is then cut short
 
     # Lifecycle
 
-    @logged
+    @fail_transition_on_error
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and create the outputs."""
         try:
             self._current = p = parameters.read(self)
-            self._derainer = PatientDerainer(partial(self.make_derainer, p), self._limits, self.stopping)
+            self._derainer = TimedDerainer(partial(self.make_derainer, p), self._limits, self.stopping)
             if p.warmup_width and p.warmup_height:
                 self._derainer.warm_up(p.warmup_height, p.warmup_width)
         except Exception as error:  # noqa: BLE001 (a wrong parameter must not kill the process)
@@ -87,38 +89,38 @@ class DerainNode(LifecycleNode):
         engine = self._derainer.engine
         self.get_logger().info(f"model {p.model} on {engine.name}, {engine.device}, {engine.precision}")
         self._process_pair = PairProcessor(self._derainer)
-        self._outputs = StereoOutputs(self)
+        self._outputs = StereoPublishers(self)
         words = {"model": p.model, "engine": engine.name, "device": engine.device, "precision": engine.precision}
-        self._reporter = Reporter(self, self._counts, self._stats, words)
+        self._reporter = DiagnosticsPublisher(self, self._counts, self._stats, words)
         self._service = self.create_service(SetBool, "~/enable", self._on_enable)
         return TransitionCallbackReturn.SUCCESS
 
-    @logged
+    @fail_transition_on_error
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start taking pairs."""
-        self._worker = NewestWorker(self._process, self._on_failure)
-        self._listener.start()
+        self._worker = LatestItemWorker(self._process, self._on_failure)
+        self._listener.reset()
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
         self._periodic = [
-            self.create_timer(HOUSEKEEPING_S, self._keep_house, clock=steady),
+            self.create_timer(UPDATE_PERIOD_S, self._update, clock=steady),
             self.create_timer(1.0, self._publish_diagnostics, clock=steady),
         ]
-        self._keep_house()
+        self._update()
         return super().on_activate(state)
 
-    @logged
+    @fail_transition_on_error
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop taking pairs; the model stays loaded."""
         self._stop()
         return super().on_deactivate(state)
 
-    @logged
+    @fail_transition_on_error
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the model and the outputs."""
         self._release()
         return TransitionCallbackReturn.SUCCESS
 
-    @logged
+    @fail_transition_on_error
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and free everything, from any state."""
         self._stop()
@@ -153,7 +155,7 @@ class DerainNode(LifecycleNode):
         for timer in self._periodic:
             self.destroy_timer(timer)
         self._periodic = []
-        self._listener.sleep()
+        self._listener.unsubscribe()
         if not self._worker.stop():
             self.get_logger().warning("the pair at hand takes long; not waiting for it")
         self._worker = None
@@ -175,11 +177,11 @@ class DerainNode(LifecycleNode):
 
     # Receiving: the executor's thread
 
-    @guarded
-    def _keep_house(self) -> None:
+    @report_exceptions
+    def _update(self) -> None:
         """Follow the parameters, the subscribers and the publishers."""
         self._current = p = parameters.read(self)
-        self._listener.keep(p, wanted=not p.lazy or (self._outputs is not None and self._outputs.has_listeners()))
+        self._listener.update(p, wanted=not p.lazy or (self._outputs is not None and self._outputs.has_subscribers()))
 
     def callback_failed(self, callback: str, error: Exception) -> None:
         """Count and log what a callback raised."""
@@ -193,10 +195,10 @@ class DerainNode(LifecycleNode):
         self._stats.add_failure(f"{side} image refused: {error}")
         self.get_logger().error(f"{side} image refused: {error}", throttle_duration_sec=LOG_EVERY_S)
 
-    @guarded
+    @report_exceptions
     def _on_pair(self, left: AnyImage, right: AnyImage) -> None:
         if self._worker is not None and not self._worker.put((left, right, time.monotonic())):
-            self._stats.add_replaced()
+            self._stats.add_dropped()
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self._enabled = request.data
@@ -208,7 +210,7 @@ class DerainNode(LifecycleNode):
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         return parameters.check_change(self, changes, configured=self._derainer is not None)
 
-    @guarded
+    @report_exceptions
     def _publish_diagnostics(self) -> None:
         state = "deraining" if self._enabled else "disabled: pairs pass through"
         inputs = self._listener.inputs
@@ -218,8 +220,8 @@ class DerainNode(LifecycleNode):
             return
         self._reporter.publish(
             state,
-            self._listener.why_nothing_pairs() or (self._info_problem if inputs else ""),
-            self._derainer.hangs_for() if self._derainer else None,
+            self._listener.pairing_problem() or (self._info_problem if inputs else ""),
+            self._derainer.overdue_s() if self._derainer else None,
             inputs.subscriptions() if inputs else [],
             self._outputs.publishers() if self._outputs else [],
         )
@@ -249,7 +251,7 @@ class DerainNode(LifecycleNode):
             return
         for publisher, message in messages:
             publisher.publish(message)
-        self._info_problem = problem_with(infos, answer.size)
+        self._info_problem = describe_mismatch(infos, answer.size)
         if self._info_problem:
             self.get_logger().warning(self._info_problem, throttle_duration_sec=LOG_EVERY_S)
         if answer.level is not None:

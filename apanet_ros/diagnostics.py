@@ -9,8 +9,8 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from apanet_ros.qos_report import NO_PUBLISHER_EVENTS, QosWatch
-from apanet_ros.statistics import NodeStatistics
+from apanet_ros.node_statistics import NodeStatistics
+from apanet_ros.qos_monitor import NO_PUBLISHER_EVENTS, QosMonitor
 from apanet_ros.stereo_sync import PairingCounts
 
 
@@ -43,7 +43,7 @@ def memory_mib() -> dict[str, float]:
     return found
 
 
-class Reporter:
+class DiagnosticsPublisher:
     """Publishes one status, and logs who is on the node's topics and cannot talk to it.
 
     Args:
@@ -59,7 +59,7 @@ class Reporter:
             DiagnosticArray, "/diagnostics", 10, event_callbacks=NO_PUBLISHER_EVENTS
         )
         self._rates = Rates()
-        self._qos = QosWatch(node)
+        self._qos = QosMonitor(node)
         self._failed_before = stats.failed, stats.network_failed
 
     def publish(
@@ -82,7 +82,7 @@ class Reporter:
         failures = self._stats.failed, self._stats.network_failed
         failed, network_failed = (now > before for now, before in zip(failures, self._failed_before))
         self._failed_before = failures
-        mismatches = self._qos.look(subscriptions, publishers)
+        mismatches = self._qos.check(subscriptions, publishers)
         level, message = DiagnosticStatus.OK, state
         if hangs_s is not None:
             level = DiagnosticStatus.ERROR
@@ -118,7 +118,7 @@ class Reporter:
             "late images": counts.late,
             "time jumps": counts.time_jumps,
             **published,
-            "pairs dropped for newer ones": stats.replaced,
+            "pairs dropped for newer ones": stats.dropped,
             "pairs bypassed as dry": stats.bypassed,
             "rain level": "" if stats.rain_level is None else f"{stats.rain_level:.2f}",
             "failures": stats.failed,

@@ -12,7 +12,7 @@ LOG_EVERY_S = 5.0
 Transition = Callable[[Any, LifecycleState], TransitionCallbackReturn]
 
 
-def logged(transition: Transition) -> Transition:
+def fail_transition_on_error(transition: Transition) -> Transition:
     """Log what a transition raises, and fail it: rclpy itself would swallow the exception."""
 
     @functools.wraps(transition)
@@ -42,7 +42,7 @@ def refuse_impossible_transitions(node: Any) -> None:
     service.callback = answer
 
 
-def guarded(callback: Callable[..., None]) -> Callable[..., None]:
+def report_exceptions(callback: Callable[..., None]) -> Callable[..., None]:
     """Hand what a callback raises to the node's `callback_failed`: in rclpy it would end the process."""
 
     @functools.wraps(callback)

@@ -59,7 +59,7 @@ def _check_for_cv_bridge(message: Any) -> None:
     encodings.check_rows(message, message.height, message.width * channels * np.dtype(dtype).itemsize)
 
 
-def unpacked(message: Any) -> Any:
+def decode_message(message: Any) -> Any:
     """The message itself, or a `RawImage` of a CompressedImage or of an encoding that only cv_bridge reads.
 
     `decode` and `encode` take both; an encoding that nothing here reads is named by `decode`.

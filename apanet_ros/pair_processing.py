@@ -14,14 +14,14 @@ from apanet_core.images import encodings
 from apanet_core.images.encodings import RawImage
 from apanet_core.images.sizes import check_sizes
 from apanet_ros.bypass import SAMPLED_ROWS, DryBypass, rain_level
-from apanet_ros.image_codec import checked_size, unpacked
+from apanet_ros.image_codec import checked_size, decode_message
 from apanet_ros.parameters import NodeParameters
 
 Views = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Answer:
+class PairResult:
     """What to publish for a pair.
 
     Attributes:
@@ -52,7 +52,7 @@ class PairProcessor:
         self._bypass = DryBypass(clock)
         self._level: float | None = None
 
-    def __call__(self, left: Any, right: Any, parameters: NodeParameters, enabled: bool = True) -> Answer:
+    def __call__(self, left: Any, right: Any, parameters: NodeParameters, enabled: bool = True) -> PairResult:
         """Clean a pair.
 
         Args:
@@ -70,22 +70,22 @@ class PairProcessor:
         size, right_size = (checked_size(message, parameters.max_megapixels) for message in (left, right))
         check_sizes(size, right_size)
         if not enabled:
-            return Answer(size=size)
+            return PairResult(size=size)
         if not self._bypass.should_run(parameters.bypass):
-            return Answer(level=self._level, bypassed=True, size=size)
-        sources = [unpacked(message) for message in (left, right)]
+            return PairResult(level=self._level, bypassed=True, size=size)
+        sources = [decode_message(message) for message in (left, right)]
         rainy = encodings.decode(sources[0]), encodings.decode(sources[1])
         try:
             clean = self._derain(*rainy)
             check_usable(rainy, clean)
         except Exception as error:  # noqa: BLE001 (an engine fails in its own types; the next pair may go well)
             reason = " ".join(str(error).split()) or type(error).__name__
-            return Answer(failure=f"the network failed: {reason}", size=size)
+            return PairResult(failure=f"the network failed: {reason}", size=size)
         self._level = rain_level(rainy, clean)
-        if self._bypass.measured(self._level, parameters.bypass):
-            return Answer(level=self._level, bypassed=True, size=size)
+        if self._bypass.update(self._level, parameters.bypass):
+            return PairResult(level=self._level, bypassed=True, size=size)
         answers = [encodings.encode(view, source) for view, source in zip(clean, sources)]
-        return Answer(answers, self._level, size=size)
+        return PairResult(answers, self._level, size=size)
 
 
 def check_usable(rainy: Views, clean: Views) -> None:

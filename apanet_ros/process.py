@@ -21,8 +21,8 @@ try:
 except ImportError:
     from rclpy.executors import SingleThreadedExecutor as Executor
 
-END_WITHIN_S = 1.2  # whatever hangs on the way out
-FAILURES_IN_A_ROW = 100  # of rclpy; after so many nothing will come right any more
+SHUTDOWN_TIMEOUT_S = 1.2  # whatever hangs on the way out
+MAX_CONSECUTIVE_FAILURES = 100  # of rclpy; after so many nothing will come right any more
 
 # glibc's numbers for mallopt, and sizes under which images stay on the heap
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -44,7 +44,7 @@ def keep_freed_memory() -> None:
 
 
 def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
-    """Run a node until it is told to stop; the process is to end then, and does so within `END_WITHIN_S`.
+    """Run a node until it is told to stop; the process is to end then, and does so within `SHUTDOWN_TIMEOUT_S`.
 
     Args:
         make_node: builds the node; it has `autostart()`, `on_shutdown(state)`, `callback_failed(name, error)` and
@@ -87,7 +87,7 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # nothing is left that a second Ctrl-C could do
-        latest = threading.Timer(END_WITHIN_S, leave, (code,))
+        latest = threading.Timer(SHUTDOWN_TIMEOUT_S, exit_immediately, (code,))
         latest.daemon = True
         latest.start()
         if node is not None:
@@ -100,7 +100,7 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
             vars(node).clear()  # a thread that hangs may hold the node, and in it what keeps the DDS participant
         rclpy.try_shutdown()
     if set(threading.enumerate()) - {threading.main_thread(), latest}:
-        leave(code)
+        exit_immediately(code)
     return code
 
 
@@ -115,13 +115,13 @@ def spin(executor: Any, node: Any, stop: threading.Event) -> None:
             raise
         except Exception as error:
             failures += 1
-            if failures == FAILURES_IN_A_ROW:
+            if failures == MAX_CONSECUTIVE_FAILURES:
                 raise
             if not stop.is_set():
                 node.callback_failed("rclpy", error)
 
 
-def leave(code: int) -> None:
+def exit_immediately(code: int) -> None:
     """End the process at once: a thread in native code, at a pair or loading, must not meet the interpreter's end."""
     sys.stdout.flush()
     sys.stderr.flush()

@@ -13,7 +13,7 @@ from typing import Any
 try:
     from message_filters import SimpleFilter
 except ImportError:
-    from apanet_ros.ros_standins import SimpleFilter
+    from apanet_ros.message_filters_fallback import SimpleFilter
 
 LEFT, RIGHT = 0, 1
 TIME_JUMP_NS = 500_000_000  # a stamp that falls back further means that time itself was set back
@@ -33,7 +33,7 @@ class PairingCounts:
         unpaired: messages given up because their partner never came, or came after a duplicate of theirs.
         late: messages older than a pair already made.
         time_jumps: how often time went backwards.
-        nearest_ns: stamp difference of the last message to the nearest of the other view, where that was no pair.
+        nearest_partner_ns: stamp difference of the last unpaired message to the nearest one of the other view.
     """
 
     received: list[int]
@@ -41,7 +41,7 @@ class PairingCounts:
     unpaired: int = 0
     late: int = 0
     time_jumps: int = 0
-    nearest_ns: int | None = None
+    nearest_partner_ns: int | None = None
 
 
 class PairMatcher:
@@ -74,7 +74,7 @@ class PairMatcher:
     def add(self, side: int, stamp_ns: int, item: Any) -> tuple[Any, Any] | None:
         """Take an item of `side` (LEFT or RIGHT); return (left item, right item) when it completes a pair."""
         self.counts.received[side] += 1
-        if not self._follow_time(side, stamp_ns):
+        if not self._accept_stamp(side, stamp_ns):
             return None
         waiting, other = self._waiting[side], self._waiting[1 - side]
         partner = self._nearest(other, stamp_ns)
@@ -90,27 +90,27 @@ class PairMatcher:
         self._last_pair = [stamp_ns, partner] if side == LEFT else [partner, stamp_ns]
         self._forget_older()
         self.counts.paired += 1
-        self.counts.nearest_ns = None
+        self.counts.nearest_partner_ns = None
         return pair
 
-    def _follow_time(self, side: int, stamp_ns: int) -> bool:
+    def _accept_stamp(self, side: int, stamp_ns: int) -> bool:
         """Keep track of the stream's time; False for a message that comes too late to be of use."""
         last = self._last[side]
         if last is not None and last - stamp_ns > TIME_JUMP_NS:
-            self._turn_back(side)
+            self._reset_after_time_jump(side)
         if self._last_pair is not None and stamp_ns <= self._last_pair[side]:
             self._late_in_a_row[side] += 1
             if self._late_in_a_row[side] < LATE_IN_A_ROW:
                 self.counts.late += 1
                 return False
-            self._turn_back(side)
+            self._reset_after_time_jump(side)
         self._late_in_a_row[side] = 0
         last, self._last[side] = self._last[side], stamp_ns
         if last is not None and stamp_ns > last:
             self._periods[side].append(stamp_ns - last)
         return True
 
-    def _turn_back(self, side: int) -> None:
+    def _reset_after_time_jump(self, side: int) -> None:
         """Time was set back on `side`; what the other side holds is of the old time unless it went back first."""
         self.counts.time_jumps += 1
         self._last[side] = None
@@ -129,7 +129,7 @@ class PairMatcher:
         periods = [sorted(p)[len(p) // ODD_PERIODS] for p in self._periods if len(p) >= PERIODS_TO_TRUST]
         if difference <= self.tolerance_ns and periods and 2 * difference < min(periods):
             return nearest
-        self.counts.nearest_ns = difference
+        self.counts.nearest_partner_ns = difference
         return None
 
     def _forget_older(self) -> None:

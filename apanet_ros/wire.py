@@ -24,14 +24,14 @@ _ENCAPSULATION = b"\x00\x01\x00\x00"
 
 
 @dataclass(frozen=True)
-class WireImage(RawImage):
+class SerializedImage(RawImage):
     """An image as it came; `header` is a std_msgs/Header, `serialized` the whole message."""
 
     header: Any
     serialized: bytes
 
 
-def read_image(serialized: bytes) -> WireImage | Image:
+def read_image(serialized: bytes) -> SerializedImage | Image:
     """Find the fields of a serialized sensor_msgs/Image.
 
     Args:
@@ -63,7 +63,7 @@ def read_image(serialized: bytes) -> WireImage | Image:
         raise ValueError(f"an Image message announces {size} bytes of data, but ends after {len(serialized) - start}")
     data = memoryview(serialized)[start : start + size]
     header = Header(stamp=Time(sec=sec, nanosec=nanosec), frame_id=frame_id)
-    return WireImage(encoding, height, width, step, is_bigendian, data, header, serialized)
+    return SerializedImage(encoding, height, width, step, is_bigendian, data, header, serialized)
 
 
 def write_image(image: RawImage, header: Any) -> bytes:

@@ -138,8 +138,8 @@ def test_the_foxglove_layout_plots_what_the_node_says():
     pytest.importorskip("rclpy", reason="needs rclpy")
     from rclpy.clock import Clock
 
-    from apanet_ros.diagnostics import Reporter
-    from apanet_ros.statistics import NodeStatistics
+    from apanet_ros.diagnostics import DiagnosticsPublisher
+    from apanet_ros.node_statistics import NodeStatistics
     from apanet_ros.stereo_sync import PairingCounts
 
     published = []
@@ -149,7 +149,7 @@ def test_the_foxglove_layout_plots_what_the_node_says():
         get_clock=Clock,
     )
     words = dict.fromkeys(("model", "engine", "device", "precision"), "")
-    Reporter(node, PairingCounts([0, 0]), NodeStatistics(), words).publish("", "", None, [], [])
+    DiagnosticsPublisher(node, PairingCounts([0, 0]), NodeStatistics(), words).publish("", "", None, [], [])
     (status,) = published[0].status
     panels = json.loads((ROOT / "foxglove/derain.json").read_text())["configById"]
     paths = [path["value"] for panel in panels.values() for path in panel.get("paths", ())]

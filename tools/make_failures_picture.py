@@ -15,7 +15,7 @@ from apanet_core.rain.lens import WetLens
 from apanet_core.rain.render import Rain
 from apanet_core.rain.scenes import Scene
 from apanet_core.rain.streaks import Streaks
-from apanet_core.rain.weather import Weather, let_it_rain
+from apanet_core.rain.weather import Weather, render_weather
 from tools.make_picture import CAMERA, trace
 
 CROP = slice(90, 330), slice(150, 640)
@@ -44,7 +44,7 @@ def main() -> None:
     derainers = {name: StereoDerainer(name) for name in sorted(bundled_models(), reverse=True)}
     rows = []
     for words, weather in WEATHERS.items():
-        rainy = let_it_rain(scene, weather, np.random.default_rng(0))
+        rainy = render_weather(scene, weather, np.random.default_rng(0))
         row = [labelled(rainy.left, words)]
         for name, derainer in derainers.items():
             row.append(labelled(derainer(rainy.left, rainy.right)[0], name))

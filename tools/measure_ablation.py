@@ -22,7 +22,7 @@ from apanet_core.model.network import APANet
 from apanet_core.rain import weather
 from apanet_core.training.config import DataConfig, DistillationConfig, TrainConfig
 from apanet_core.training.loop import train
-from apanet_core.training.objectives import to_float
+from apanet_core.training.objectives import to_float32
 
 FULL = ModelConfig(
     stem_stride=4,
@@ -67,7 +67,7 @@ def gain(checkpoint: Path, photos: Path, kind: str) -> float:
     samples = SyntheticRain([photos], SIZE, PAIRS, 99, validation=True, single_image=0.0)
     before = after = 0.0
     for index in range(PAIRS):
-        view = {name: to_float(value)[None] for name, value in samples[index].items()}
+        view = {name: to_float32(value)[None] for name, value in samples[index].items()}
         derained = network(view["rainy_left"], view["rainy_right"])[0].clamp(0, 1)
         before += float((view["rainy_left"] - view["clean_left"]).square().mean())
         after += float((derained - view["clean_left"]).square().mean())

@@ -6,7 +6,7 @@ Run: .venv/bin/python -m tools.measure_disparity
 import numpy as np
 
 from apanet_core import StereoDerainer
-from apanet_core.evaluation.depth import wrong_share
+from apanet_core.evaluation.depth import bad_pixel_rate
 from apanet_core.stereo.sgbm import sgbm_disparity
 from tools.demo.recording import motorcycle
 
@@ -26,7 +26,7 @@ def main() -> None:
     for name, disparity in rows.items():
         given = known & np.isfinite(disparity)
         error = np.median(np.abs(disparity - truth.disparity)[given])
-        wrong = wrong_share(disparity, np.where(given, truth.disparity, np.nan))
+        wrong = bad_pixel_rate(disparity, np.where(given, truth.disparity, np.nan))
         print(f"{name:<48}{error:6.2f} px{100 * wrong:7.1f} %")
 
 

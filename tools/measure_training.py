@@ -18,7 +18,7 @@ from apanet_core.model.network import APANet
 from apanet_core.training.config import DataConfig, TrainConfig
 from apanet_core.training.loop import train
 from apanet_core.training.losses import charbonnier
-from apanet_core.training.objectives import to_float
+from apanet_core.training.objectives import to_float32
 
 STEPS, BATCH, SIZE, ROUNDS = 30, 8, (96, 256), 3
 
@@ -29,7 +29,7 @@ def plain(photos: Path) -> None:
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.0)
     samples = SyntheticRain([photos], SIZE, STEPS * BATCH)
     for batch in DataLoader(samples, BATCH, shuffle=True):
-        views = {name: to_float(view) for name, view in batch.items()}
+        views = {name: to_float32(view) for name, view in batch.items()}
         derained = torch.cat(network(views["rainy_left"], views["rainy_right"]))
         loss = charbonnier(derained, torch.cat([views["clean_left"], views["clean_right"]]))
         optimizer.zero_grad()

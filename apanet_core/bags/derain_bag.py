@@ -18,9 +18,9 @@ from typing import Any
 from tqdm import tqdm
 
 from apanet_core.atomic import write_text
-from apanet_core.bags.journal import journal_of
+from apanet_core.bags.journal import journal_path
 from apanet_core.bags.output import custom_data, merge_metadata
-from apanet_core.bags.partial import begun, files_of, locked, partial_of
+from apanet_core.bags.partial import file_fingerprints, has_progress, locked, partial_path
 from apanet_core.bags.plan import BagSettings, Plan, Segment, make_plan
 from apanet_core.bags.read import bag_root, check_distinct, open_bag
 from apanet_core.bags.segment import SegmentResult, WarmDerainer, derain_segment
@@ -62,7 +62,7 @@ class Job:
     @property
     def partial(self) -> Path:
         """Where the output grows."""
-        return partial_of(self.out)
+        return partial_path(self.out)
 
     def done(self, segment: Segment) -> Path:
         """The file that says that a segment is finished."""
@@ -105,7 +105,7 @@ def derain_bags(
     jobs: list[Job] = []
     for path, out in zip(bags, outs):
         with open_bag(path) as bag:
-            recipe = json.dumps({"bag": files_of(bag_root(path)), **asdict(settings), **model}, sort_keys=True)
+            recipe = json.dumps({"bag": file_fingerprints(bag_root(path)), **asdict(settings), **model}, sort_keys=True)
             if _finished(out, recipe):
                 reports[out] = BagReport(out, finished_before=True)
                 continue
@@ -226,7 +226,7 @@ def _one(job: Job, segment: Segment, settings: BagSettings, derainer: WarmDerain
         (work / file).replace(job.partial / "bag" / file)
     write_text(job.done(segment), json.dumps(asdict(result)))
     shutil.rmtree(work)
-    journal_of(work).unlink()
+    journal_path(work).unlink()
 
 
 def _finish(job: Job) -> BagReport:
@@ -250,14 +250,14 @@ def _finished(out: Path, recipe: str) -> bool:
     if not out.exists():
         return False
     if out.is_dir() and custom_data(out).get(KEY) == recipe:
-        shutil.rmtree(partial_of(out), ignore_errors=True)  # killed between the last two steps
+        shutil.rmtree(partial_path(out), ignore_errors=True)  # killed between the last two steps
         return True
     raise FileExistsError(f"{out} is there already, and not of this recording and these options: choose another out")
 
 
 def _check_recipe(job: Job) -> None:
     file = job.partial / "recipe.json"
-    if not (file.exists() and begun(job.partial)):
+    if not (file.exists() and has_progress(job.partial)):
         write_text(file, job.recipe)
     elif file.read_text() != job.recipe:
         raise FileExistsError(

@@ -11,7 +11,7 @@ Buffer = bytes | memoryview
 _HEAD = struct.Struct("<IQQI")  # number of the pair, bytes of the left and of the right message, CRC-32 of both
 
 
-def journal_of(work: Path) -> Path:
+def journal_path(work: Path) -> Path:
     """Where the journal of a segment lies that is written in the folder `work`; names may hold dots."""
     return work.with_name(f"{work.name}.journal")
 

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def partial_of(out: Path) -> Path:
+def partial_path(out: Path) -> Path:
     """The folder beside `out` that an unfinished run keeps."""
     return out.with_name(f".{out.name}.partial")
 
 
-def begun(folder: Path) -> bool:
+def has_progress(folder: Path) -> bool:
     """Whether an unfinished run left clean pairs in the folder."""
     journals = folder.glob("work/*.journal")
     return any(folder.glob("done_*.json")) or any(journal.stat().st_size for journal in journals)
@@ -40,12 +40,12 @@ def locked(folders: list[Path]) -> Iterator[None]:
     finally:
         for file in files:
             folder = Path(file.name).parent
-            if folder.exists() and not begun(folder):
+            if folder.exists() and not has_progress(folder):
                 shutil.rmtree(folder)
             file.close()
 
 
-def files_of(path: Path) -> list[tuple[str, int, int]]:
+def file_fingerprints(path: Path) -> list[tuple[str, int, int]]:
     """Names, sizes and times of change of a recording's files, to know it again."""
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     return [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]

@@ -18,14 +18,14 @@ SIDES = ("left", "right")
 MAX_LAG_NS = 5 * 10**9  # halves of a pair that were recorded further apart do not pair: they would have to be kept
 
 
-class Half(NamedTuple):
+class ImageRecord(NamedTuple):
     """One image of a recording: its time in the log, and its header stamp, both in ns."""
 
     log: int
     stamp: int
 
 
-Pair = tuple[Half, Half]  # left, right
+Pair = tuple[ImageRecord, ImageRecord]  # left, right
 
 
 @dataclass(frozen=True)
@@ -100,15 +100,15 @@ def make_plan(bag: ImageBag, settings: BagSettings) -> Plan:
     bag.check_topics([left, right])
     if settings.beside:
         _check_free(bag, left, right)
-    halves: dict[str, list[Half]] = {left: [], right: []}
+    halves: dict[str, list[ImageRecord]] = {left: [], right: []}
     total = bag.count([left, right])
     for connection, log, data in tqdm(
         bag.messages([left, right]), desc=f"look at {bag.path.name}", total=total, unit="image", leave=False
     ):
         stamp = stamp_ns(data)
         if stamp is not None:
-            halves[connection.topic].append(Half(log, stamp))
-    pairs = pair_halves(halves[left], halves[right], round(1e9 * settings.tolerance_s))
+            halves[connection.topic].append(ImageRecord(log, stamp))
+    pairs = pair_images(halves[left], halves[right], round(1e9 * settings.tolerance_s))
     if not pairs:
         raise ValueError(
             f"no left and right image of {bag.path} share a stamp within {settings.tolerance_s} s: give a larger "
@@ -165,7 +165,7 @@ def stamp_ns(data: bytes) -> int | None:
     return int(sec) * 10**9 + int(nanosec)
 
 
-def pair_halves(left: list[Half], right: list[Half], tolerance_ns: int) -> list[Pair]:
+def pair_images(left: list[ImageRecord], right: list[ImageRecord], tolerance_ns: int) -> list[Pair]:
     """Pair images whose stamps are each other's nearest; where stamps repeat, those that were recorded together.
 
     Args:
@@ -181,14 +181,14 @@ def pair_halves(left: list[Half], right: list[Half], tolerance_ns: int) -> list[
         for half in halves:
             side[half.stamp].add(half.log)
     pairs = [
-        (Half(log_a, a), Half(log_b, b))
+        (ImageRecord(log_a, a), ImageRecord(log_b, b))
         for a, b in pair_stamps(sorted(logs[0]), sorted(logs[1]), tolerance_ns)
-        for log_a, log_b in _together(sorted(logs[0][a]), sorted(logs[1][b]))
+        for log_a, log_b in _pair_by_log_time(sorted(logs[0][a]), sorted(logs[1][b]))
     ]
     return sorted(pairs, key=_first)
 
 
-def _together(left: list[int], right: list[int]) -> list[tuple[int, int]]:
+def _pair_by_log_time(left: list[int], right: list[int]) -> list[tuple[int, int]]:
     """Pair times in the log: in their order where both views came equally often, else the nearest."""
     if len(left) == len(right) and all(abs(a - b) <= MAX_LAG_NS for a, b in zip(left, right)):
         return list(zip(left, right))

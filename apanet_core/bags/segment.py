@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from apanet_core.bags.journal import Buffer, Journal, journal_of
+from apanet_core.bags.journal import Buffer, Journal, journal_path
 from apanet_core.bags.output import SegmentWriter
 from apanet_core.bags.plan import BagSettings, Plan, Segment, stamp_ns
 from apanet_core.bags.prefetch import prefetch
@@ -126,7 +126,7 @@ def derain_segment(
     """
     shutil.rmtree(work, ignore_errors=True)
     result = SegmentResult()
-    journal = Journal(journal_of(work))
+    journal = Journal(journal_path(work))
     try:
         with open_bag(plan.path) as bag:
             types = bag.reader.typestore

@@ -23,8 +23,8 @@ from apanet_core.data.layouts import find_clean
 from apanet_core.images.files import read_image, write_image
 from apanet_core.rain.render_settings import RenderSettings
 from apanet_core.rain.scenes import Scene
-from apanet_core.rain.sensor import unequal_gains
-from apanet_core.rain.weather import let_it_rain
+from apanet_core.rain.sensor import apply_camera_gains
+from apanet_core.rain.weather import render_weather
 from apanet_core.stereo.disparity import fill_unknown, find_disparities, read_disparity, to_right_view
 from apanet_core.stereo.sgbm import sgbm_disparity
 
@@ -146,7 +146,7 @@ def _render_pair(pair: CleanPair, out: Path, settings: RenderSettings) -> tuple[
         sizes = " and ".join(f"{view.shape[1]}x{view.shape[0]}" for view in (left, right))
         raise ValueError(f"{pair.left}: left and right must have one size: got {sizes}; rectify both to the same size")
     key = [settings.seed, zlib.crc32(pair.name.encode())]  # by name: more files leave the others as they are
-    left, right = unequal_gains(left, right, settings.sensor, np.random.default_rng(key))
+    left, right = apply_camera_gains(left, right, settings.sensor, np.random.default_rng(key))
     clean = [out / folder / f"{pair.name}.png" for folder in CLEAN]
     for path, view, source in zip(clean, (left, right), (pair.left, pair.right)):
         if path.is_file():
@@ -167,7 +167,7 @@ def _render_pair(pair: CleanPair, out: Path, settings: RenderSettings) -> tuple[
         if not all(path.is_file() for path in files):
             if scene is None:
                 scene = Scene(left, right, *_both_disparities(pair, left, right, settings), camera)
-            rainy = let_it_rain(scene, weather, rng)
+            rainy = render_weather(scene, weather, rng)
             masks = [255 * mask.astype(np.uint8) for mask in (rainy.left_mask, rainy.right_mask)]
             for path, image in zip(files, (*masks, rainy.left, rainy.right)):
                 write_image(path, image)

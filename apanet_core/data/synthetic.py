@@ -10,8 +10,8 @@ import torch
 from torch.utils.data import Dataset
 
 from apanet_core.rain.scenes import PhotoPool, Scene, random_scene
-from apanet_core.rain.sensor import Sensor, unequal_gains
-from apanet_core.rain.weather import let_it_rain, random_weather
+from apanet_core.rain.sensor import Sensor, apply_camera_gains
+from apanet_core.rain.weather import render_weather, sample_weather
 
 GAIN_SPREAD = 0.02  # of the cameras of one pair, in every other sample
 
@@ -57,7 +57,7 @@ class SyntheticRain(Dataset[dict[str, torch.Tensor]]):
             flat = np.full(self.size, scene.camera.disparity(depth_m), np.float32)
             scene = Scene(scene.left, scene.left, flat, flat, scene.camera)
         scene = _recolour(scene, rng)
-        rainy = let_it_rain(scene, random_weather(rng), rng)
+        rainy = render_weather(scene, sample_weather(rng), rng)
         views = {
             "rainy_left": rainy.left,
             "rainy_right": rainy.right,
@@ -83,5 +83,5 @@ def _recolour(scene: Scene, rng: np.random.Generator) -> Scene:
         return view
 
     sensor = Sensor(gain_spread=GAIN_SPREAD * float(rng.integers(2)))
-    left, right = unequal_gains(apply(scene.left), apply(scene.right), sensor, rng)
+    left, right = apply_camera_gains(apply(scene.left), apply(scene.right), sensor, rng)
     return Scene(left, right, scene.left_disparity, scene.right_disparity, scene.camera)

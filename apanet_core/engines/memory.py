@@ -14,7 +14,7 @@ GIB = 2**30
 CGROUP = Path("/sys/fs/cgroup")
 
 
-def needed_bytes(config: ModelConfig, engine: str, precision: str, height: int, width: int) -> float:
+def estimate_bytes(config: ModelConfig, engine: str, precision: str, height: int, width: int) -> float:
     """Memory that one pair takes beside the loaded model: above what was measured (docs/decisions/009).
 
     Args:
@@ -92,7 +92,7 @@ def check_memory(config: ModelConfig, engine: Engine, height: int, width: int, d
     Raises:
         MemoryError: with what it takes, what there is, and what to do.
     """
-    needed = needed_bytes(config, engine.name, engine.precision, height, width)
+    needed = estimate_bytes(config, engine.name, engine.precision, height, width)
     if dense:
         stride = config.finest_parallax_stride
         needed += 4 * (height / stride) * (width / stride) ** 2 * PRECISIONS[engine.precision].itemsize

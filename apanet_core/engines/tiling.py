@@ -12,12 +12,12 @@ import numpy as np
 Pair = tuple[np.ndarray, np.ndarray]
 
 
-def band_tops(height: int, tile: int, overlap: int) -> list[int]:
+def tile_starts(height: int, tile: int, overlap: int) -> list[int]:
     """First row of every band of `tile` rows; neighbours share at least `overlap` rows, the last ends at the bottom."""
     return [*range(0, height - tile, tile - overlap), height - tile]
 
 
-def derain_in_bands(run: Callable[[np.ndarray, np.ndarray], Pair], views: Pair, tile: int, overlap: int) -> Pair:
+def derain_tiled(run: Callable[[np.ndarray, np.ndarray], Pair], views: Pair, tile: int, overlap: int) -> Pair:
     """Apply `run` band by band and blend where bands overlap.
 
     Args:
@@ -35,7 +35,7 @@ def derain_in_bands(run: Callable[[np.ndarray, np.ndarray], Pair], views: Pair, 
     weight = np.minimum(np.minimum(rows + 1, tile - rows) / (overlap + 1), 1)[:, None, None]
     total = np.zeros((height, 1, 1), np.float32)
     sums = tuple(np.zeros(view.shape, np.float32) for view in views)
-    for top in band_tops(height, tile, overlap):
+    for top in tile_starts(height, tile, overlap):
         band = slice(top, top + tile)
         total[band] += weight
         for result, derained in zip(sums, run(views[0][band], views[1][band])):

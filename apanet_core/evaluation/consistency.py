@@ -10,7 +10,7 @@ from apanet_core.stereo.disparity import fill_unknown, to_right_view
 HIDDEN_PX = 1.0  # a pixel is hidden when the right view shows something nearer by more than this
 
 
-def view_difference(left: np.ndarray, right: np.ndarray, disparity: np.ndarray) -> float:
+def photometric_error(left: np.ndarray, right: np.ndarray, disparity: np.ndarray) -> float:
     """Mean absolute difference between the left view and the right view moved onto it, on the 8-bit scale.
 
     Streaks and artefacts that are in one view only raise it. The clean pair is not at 0 either: cameras differ,

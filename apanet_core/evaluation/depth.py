@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 
-def wrong_share(disparity: np.ndarray, truth: np.ndarray, threshold_px: float = 3.0) -> float:
+def bad_pixel_rate(disparity: np.ndarray, truth: np.ndarray, threshold_px: float = 3.0) -> float:
     """Share of the pixels with known truth whose disparity is missing or off by more than `threshold_px`.
 
     Args:
@@ -27,7 +27,7 @@ def wrong_share(disparity: np.ndarray, truth: np.ndarray, threshold_px: float = 
 def end_point_error(disparity: np.ndarray, truth: np.ndarray) -> float:
     """Mean absolute disparity error in px over the pixels that are matched and whose truth is known.
 
-    Unmatched pixels do not count, so read it beside `wrong_share`, where they do.
+    Unmatched pixels do not count, so read it beside `bad_pixel_rate`, where they do.
 
     Args:
         disparity: (H, W) px, NaN where missing.

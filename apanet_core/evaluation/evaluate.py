@@ -15,8 +15,8 @@ from tqdm import tqdm
 from apanet_core import __version__
 from apanet_core.atomic import write_text
 from apanet_core.derainer import StereoDerainer
-from apanet_core.evaluation.consistency import view_difference
-from apanet_core.evaluation.depth import end_point_error, wrong_share
+from apanet_core.evaluation.consistency import photometric_error
+from apanet_core.evaluation.depth import bad_pixel_rate, end_point_error
 from apanet_core.evaluation.inputs import (
     CLEAN,
     RAINY,
@@ -176,8 +176,8 @@ def _measure(name: str, views: dict[str, Views], disparities: dict[str, np.ndarr
         if disparities:
             reference = disparities.get(TRUTH, disparities[CLEAN])
             row["epe_px"] = end_point_error(disparities[method], reference)
-            row["wrong_percent"] = 100 * wrong_share(disparities[method], reference)
-            row["view_difference"] = view_difference(*pair, reference)
+            row["wrong_percent"] = 100 * bad_pixel_rate(disparities[method], reference)
+            row["view_difference"] = photometric_error(*pair, reference)
         rows.append({k: _rounded(v) if isinstance(v, float) else v for k, v in row.items()})
     return rows
 

@@ -79,7 +79,7 @@ def pad_to_multiple(x: torch.Tensor, multiple: int) -> torch.Tensor:
     return F.pad(x, (0, right, 0, bottom), mode="replicate") if bottom or right else x
 
 
-def traced() -> bool:
+def is_tracing() -> bool:
     """Whether the network is being turned into a graph, where no branch may depend on the size."""
     return torch.compiler.is_compiling() or bool(torch.jit.is_tracing())  # type: ignore[no-untyped-call]
 
@@ -87,7 +87,7 @@ def traced() -> bool:
 def row_strips(x: torch.Tensor) -> int:
     """Rows of a strip in which to work through `x` (B, C, H, W); all of them when training or tracing."""
     batch, channels, height, width = x.shape
-    if torch.is_grad_enabled() or traced():
+    if torch.is_grad_enabled() or is_tracing():
         return height
     features = CPU_STRIP if x.device.type == "cpu" else CUDA_STRIP
     return min(max(features // (batch * channels * width), 1), height)

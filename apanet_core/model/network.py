@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from apanet_core.model.config import ModelConfig
 from apanet_core.model.external_attention import ExternalAttentionBlock
-from apanet_core.model.layers import Downsample, Upsample, in_row_strips, pad_to_multiple, traced
+from apanet_core.model.layers import Downsample, Upsample, in_row_strips, is_tracing, pad_to_multiple
 from apanet_core.model.parallax_attention import ParallaxAttention
 
 
@@ -102,7 +102,7 @@ class APANet(nn.Module):
     def encode(self, rainy: torch.Tensor) -> list[torch.Tensor]:
         """Features of every level, finest first: (2 B, 3, H, W) -> (2 B, C_i, H_i, W_i) each."""
         x = F.pixel_unshuffle(rainy, self.config.stem_stride)
-        if not traced():
+        if not is_tracing():
             x = x.contiguous(memory_format=torch.channels_last)  # twice as fast on a CPU: norms and 1x1 run in place
         x = self.project_in(x)
         features = []

@@ -22,7 +22,7 @@ CPU_BLOCK, CUDA_BLOCK = 32, 128
 
 
 def scanline_attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, reach: int | None, to_the_right: bool = False
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, reach: int | None, for_right_view: bool = False
 ) -> torch.Tensor:
     """Softmax attention of every pixel over the pixels of its own row within its parallax range.
 
@@ -31,15 +31,15 @@ def scanline_attention(
         key: (B, H, W, C).
         value: (B, H, W, C).
         reach: largest disparity in columns; None for the whole line.
-        to_the_right: look at columns i..i+reach (the right view's side) in place of i-reach..i (the left view's).
+        for_right_view: look at columns i..i+reach (the right view's side) in place of i-reach..i (the left view's).
 
     Returns:
         (B, H, W, C); no map of weights is kept, so memory grows with B x H x W.
     """
     query, key, value = query.contiguous(), key.contiguous(), value.contiguous()  # or torch falls back to a dense map
     if reach is not None and reach < query.shape[2] - 1:
-        return banded_attention(query, key, value, reach, to_the_right)
-    if to_the_right:
+        return banded_attention(query, key, value, reach, for_right_view)
+    if for_right_view:
         return causal_attention(query.flip(2), key.flip(2), value.flip(2)).flip(2)
     return causal_attention(query, key, value)
 
@@ -50,7 +50,7 @@ def causal_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
 
 
 def banded_attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, reach: int, to_the_right: bool = False
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, reach: int, for_right_view: bool = False
 ) -> torch.Tensor:
     """`scanline_attention` with every line cut into blocks of columns, each of which sees its own window of keys.
 
@@ -60,7 +60,7 @@ def banded_attention(
     block = CUDA_BLOCK if query.device.type == "cuda" else CPU_BLOCK
     blocks = math.ceil(width / block)
     tail = blocks * block - width
-    sides = (0, reach + tail) if to_the_right else (reach, tail)
+    sides = (0, reach + tail) if for_right_view else (reach, tail)
 
     def windows(x: torch.Tensor) -> torch.Tensor:
         """(B, H, W, C) -> (B H, blocks, block + reach, C)."""
@@ -68,7 +68,7 @@ def banded_attention(
 
     column = torch.arange(blocks * block, device=query.device).reshape(blocks, block, 1)
     seen = column[:, :1] + torch.arange(block + reach, device=query.device) - sides[0]
-    disparity = seen - column if to_the_right else column - seen
+    disparity = seen - column if for_right_view else column - seen
     mask = (disparity >= 0) & (disparity <= reach) & (seen >= 0) & (seen < width)  # (blocks, block, block + reach)
     mask = mask | (column >= width)  # a softmax over nothing is not a number, and these rows are cut off
     query = F.pad(query, (0, 0, 0, tail)).reshape(batch * height, blocks, block, channels)
@@ -77,11 +77,11 @@ def banded_attention(
 
 
 def masked_attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, reach: int | None, to_the_right: bool = False
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, reach: int | None, for_right_view: bool = False
 ) -> torch.Tensor:
     """`scanline_attention` through one W x W mask, shared by all rows: no branch on the size, so it can be traced."""
     mask = band_mask(query.shape[2], reach, query.device)
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask.T if to_the_right else mask)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask.T if for_right_view else mask)
 
 
 def band_mask(width: int, reach: int | None, device: torch.device) -> torch.Tensor:
@@ -92,7 +92,7 @@ def band_mask(width: int, reach: int | None, device: torch.device) -> torch.Tens
 
 
 def unmasked_attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, reach: int | None, to_the_right: bool = False
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, reach: int | None, for_right_view: bool = False
 ) -> torch.Tensor:
     """Attention over the whole row, whatever the disparity: what the parallax mask is compared with."""
     return F.scaled_dot_product_attention(query.contiguous(), key.contiguous(), value.contiguous())
@@ -128,7 +128,7 @@ class ParallaxAttention(nn.Module):
         query = _rows(self.query(self.left_norm(left)))
         key = _rows(self.key(self.right_norm(right)))
         from_right = self.attention(query, key, _rows(self.right_value(right)), self.reach)
-        from_left = self.attention(key, query, _rows(self.left_value(left)), self.reach, to_the_right=True)
+        from_left = self.attention(key, query, _rows(self.left_value(left)), self.reach, for_right_view=True)
         return left + self.left_scale * _image(from_right), right + self.right_scale * _image(from_left)
 
     def match(self, left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,7 +10,7 @@ from apanet_core.model.network import APANet
 Pair = tuple[torch.Tensor, torch.Tensor]
 
 
-def cored(rainy: Pair, derained: Pair, coring: float) -> Pair:
+def apply_coring(rainy: Pair, derained: Pair, coring: float) -> Pair:
     """Shrink small changes towards none, those of a dry pair altogether; of larger ones little is lost.
 
     A change c becomes c^3 / (c^2 + k^2), where k = coring max(1/2, coring^2 / |mean of c |c||): rain adds light, so
@@ -43,7 +43,7 @@ class Uint8Derainer(nn.Module):
         views = _to_float(left), _to_float(right)
         derained = self.network(*views)
         if self.network.config.coring:
-            derained = cored(views, derained, self.network.config.coring / 255)
+            derained = apply_coring(views, derained, self.network.config.coring / 255)
         return _to_bytes(derained[0]), _to_bytes(derained[1])
 
 

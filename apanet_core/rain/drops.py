@@ -126,7 +126,7 @@ def sample_drops(camera: StereoCamera, size: tuple[int, int], rain: Rain, rng: n
     return Drops(start, start + velocity * rain.exposure_s, diameter_mm * 1e-3)
 
 
-def streak_time(drops: Drops, camera: StereoCamera, rain: Rain, disparity: np.ndarray, right: bool) -> np.ndarray:
+def coverage_time_s(drops: Drops, camera: StereoCamera, rain: Rain, disparity: np.ndarray, right: bool) -> np.ndarray:
     """How long, in seconds, every pixel of one view was covered by drops: (H, W) float32.
 
     Every streak is a parallelogram filled with samples about a pixel apart; a sample is dropped where the scene is
@@ -173,7 +173,7 @@ def streak_time(drops: Drops, camera: StereoCamera, rain: Rain, disparity: np.nd
     stretch = 1 + wide_px / length_px  # the ends of a wide streak are round: lengthen it by its width
     step_u, step_v = du * stretch / along, dv * stretch / along
     first_u, first_v = u0 - du * (stretch - 1) / 2 + step_u / 2, v0 - dv * (stretch - 1) / 2 + step_v / 2
-    return _add_up(
+    return _splat_samples(
         (first_u[streak] - side * dv[streak], first_v[streak] + side * du[streak]),
         (step_u[streak], step_v[streak]),
         along[streak],
@@ -183,7 +183,7 @@ def streak_time(drops: Drops, camera: StereoCamera, rain: Rain, disparity: np.nd
     ).clip(max=rain.exposure_s)
 
 
-def _add_up(
+def _splat_samples(
     first: tuple[np.ndarray, np.ndarray],
     step: tuple[np.ndarray, np.ndarray],
     count: np.ndarray,

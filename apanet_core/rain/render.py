@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from apanet_core.rain.drops import Rain, sample_drops, streak_time
+from apanet_core.rain.drops import Rain, coverage_time_s, sample_drops
 from apanet_core.rain.light import SRGB_TO_LINEAR, to_linear, to_srgb
 from apanet_core.stereo.camera import StereoCamera
 
@@ -59,7 +59,7 @@ def render_rain(
     veil_colour = (rain.veil_brightness * 0.5 * (field + sky)).astype(np.float32)
     views, masks = [], []
     for view, disparity, is_right in ((left, left_disparity, False), (right, right_disparity, True)):
-        covered = streak_time(drops, camera, rain, disparity, is_right)
+        covered = coverage_time_s(drops, camera, rain, disparity, is_right)
         free = 1 - covered / np.float32(rain.exposure_s)
         veiled = np.zeros_like(free)
         if rain.veil and rain.rate_mm_h > 0:

@@ -31,7 +31,9 @@ class Sensor:
             raise ValueError(f"jpeg_quality must be 1 to 100: got {self.jpeg_quality}")
 
 
-def unequal_gains(left: np.ndarray, right: np.ndarray, sensor: Sensor, rng: np.random.Generator) -> list[np.ndarray]:
+def apply_camera_gains(
+    left: np.ndarray, right: np.ndarray, sensor: Sensor, rng: np.random.Generator
+) -> list[np.ndarray]:
     """Give each clean view, (H, W, 3) uint8, the gain of its camera, in linear light; before any rain falls."""
     if not sensor.gain_spread:
         return [left, right]

@@ -39,7 +39,7 @@ class Weather:
     sensor: Sensor = field(default_factory=Sensor)
 
 
-def let_it_rain(scene: Scene, weather: Weather, rng: np.random.Generator) -> RainyPair:
+def render_weather(scene: Scene, weather: Weather, rng: np.random.Generator) -> RainyPair:
     """Render `weather` over a clean pair.
 
     Args:
@@ -68,12 +68,12 @@ def let_it_rain(scene: Scene, weather: Weather, rng: np.random.Generator) -> Rai
     return RainyPair(views[0], views[1], masks[0], masks[1])
 
 
-def random_weather(rng: np.random.Generator) -> Weather:
+def sample_weather(rng: np.random.Generator) -> Weather:
     """Draw the weather of a training sample; a dry one stays dry to the last bit."""
     kind = rng.choice(list(KINDS), p=list(KINDS.values()))
     if kind == "dry":
         return Weather()
-    rain = random_shower(rng) if kind in ("drops", "both") else None
+    rain = sample_rain(rng) if kind in ("drops", "both") else None
     wet = rain is not None and rng.uniform() < 0.1
     draw_streaks = random_soft_streaks if rng.uniform() < SOFT_STREAKS else random_streaks
     boost = rng.uniform(1, 2.5) if rng.uniform() < TORRENTS else 1.0
@@ -90,7 +90,7 @@ def random_weather(rng: np.random.Generator) -> Weather:
     )
 
 
-def random_shower(rng: np.random.Generator) -> Rain:
+def sample_rain(rng: np.random.Generator) -> Rain:
     """Draw the parameters of a shower: drizzle to cloudburst, any exposure, standing or driving."""
     return Rain(
         rate_mm_h=float(np.exp(rng.uniform(np.log(2), np.log(120)))),

@@ -22,7 +22,7 @@ from apanet_core.model.checkpoint import load_model, load_tensors, save_checkpoi
 from apanet_core.model.network import APANet
 from apanet_core.training.config import Phase, TrainConfig
 from apanet_core.training.datasets import training_set, validation_set
-from apanet_core.training.objectives import Batch, Objective, build_objective, to_float
+from apanet_core.training.objectives import Batch, Objective, build_objective, to_float32
 from apanet_core.training.sampling import EpochSampler
 
 # Steps and sizes are in the phases; the others decide where and how fast a run goes, not where to.
@@ -249,7 +249,7 @@ def _validate(
     """
     gains, scores = [], []
     for batch in DataLoader(validation, config.all_phases[0].batch_size):
-        batch = {name: to_float(view).to(fabric.device) for name, view in batch.items()}
+        batch = {name: to_float32(view).to(fabric.device) for name, view in batch.items()}
         derained = torch.cat(averaged(batch["rainy_left"], batch["rainy_right"])).clamp(0, 1)
         clean = torch.cat([batch["clean_left"], batch["clean_right"]])
         rainy = torch.cat([batch["rainy_left"], batch["rainy_right"]])

@@ -40,8 +40,8 @@ class Supervised:
 
     def __call__(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Derain `rainy_left`, `rainy_right` and compare with `clean_left`, `clean_right`: (B, 3, H, W) uint8."""
-        derained = torch.cat(network(to_float(batch["rainy_left"]), to_float(batch["rainy_right"])))
-        clean = torch.cat([to_float(batch["clean_left"]), to_float(batch["clean_right"])])
+        derained = torch.cat(network(to_float32(batch["rainy_left"]), to_float32(batch["rainy_right"])))
+        clean = torch.cat([to_float32(batch["clean_left"]), to_float32(batch["clean_right"])])
         return weighted_losses(derained, clean, self.losses)
 
 
@@ -68,7 +68,7 @@ class Distillation:
     def __call__(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """As `Supervised`, with `real_left`, `real_right` (B, 3, H, W) uint8 besides."""
         loss, terms = self.supervised(network, batch)
-        left, right = to_float(batch["real_left"]), to_float(batch["real_right"])
+        left, right = to_float32(batch["real_left"]), to_float32(batch["real_right"])
         derained_views = network(left, right)
         real = {name: loss.new_zeros(()) for name in ("total_variation", "dark_channel", "contrastive")}
         for rainy, derained in zip((left, right), derained_views):
@@ -83,6 +83,6 @@ class Distillation:
         return loss, terms | {name: term.detach() for name, term in real.items()}
 
 
-def to_float(image: torch.Tensor) -> torch.Tensor:
+def to_float32(image: torch.Tensor) -> torch.Tensor:
     """uint8 0..255 -> float32 in [0, 1]."""
     return image.float() / 255

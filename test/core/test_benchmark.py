@@ -16,9 +16,9 @@ from apanet_core.model.parallax_attention import scanline_attention
 def test_the_dense_reference_is_the_same_attention():
     rows = tuple(torch.randn(2, 3, 33, 4) for _ in range(3))
     for reach in (None, 5):
-        for to_the_right in (False, True):
+        for for_right_view in (False, True):
             torch.testing.assert_close(
-                dense_attention(*rows, reach, to_the_right), scanline_attention(*rows, reach, to_the_right)
+                dense_attention(*rows, reach, for_right_view), scanline_attention(*rows, reach, for_right_view)
             )
 
 

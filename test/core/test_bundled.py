@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from apanet_core import StereoDerainer
-from apanet_core.evaluation.depth import wrong_share
+from apanet_core.evaluation.depth import bad_pixel_rate
 from apanet_core.model.checkpoint import bundled_models, load_model
 from apanet_core.model.config import PRESETS
 from apanet_core.model.uint8 import Uint8Derainer
@@ -33,7 +33,7 @@ def test_a_dry_pair_comes_out_as_it_went_in(derainer, clean):
     for got, want in zip(derained, clean):
         assert psnr(got, want) > 40
         assert np.abs((got.astype(float) - want).mean(axis=(0, 1))).max() < 1  # no shift of colour or brightness
-    assert wrong_share(sgbm_disparity(*derained, 64), sgbm_disparity(*clean, 64)) <= 0.01
+    assert bad_pixel_rate(sgbm_disparity(*derained, 64), sgbm_disparity(*clean, 64)) <= 0.01
 
 
 def test_streaks_leave_and_the_scene_stays(derainer, rainy, clean):

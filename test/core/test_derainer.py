@@ -21,7 +21,7 @@ def random_pair(height, width, seed=0):
     return tuple(rng.integers(0, 256, (height, width, 3), dtype=np.uint8) for _ in range(2))
 
 
-def cored(rainy, derained, coring):
+def apply_coring(rainy, derained, coring):
     """docs/decisions/013, of both views at once."""
     change = derained - rainy
     if coring:
@@ -50,7 +50,7 @@ def test_engines_agree_with_the_network_to_a_thousandth(name, engine):
         tensors = [torch.from_numpy(v).permute(2, 0, 1)[None] / 255 for v in pair]
         with torch.no_grad():
             derained = [(255 * v[0]).permute(1, 2, 0).numpy() for v in reference(*tensors)]
-        expected = cored(np.stack(pair).astype(np.float32), np.stack(derained), PRESETS[name].coring)
+        expected = apply_coring(np.stack(pair).astype(np.float32), np.stack(derained), PRESETS[name].coring)
         for got, want in zip(made(*pair), np.clip(expected, 0, 255)):
             assert got.dtype == np.uint8
             assert got.shape == want.shape

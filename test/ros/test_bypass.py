@@ -24,19 +24,19 @@ class Clock:
 
 def test_so_many_dry_pairs_in_a_row_begin_the_bypass():
     bypass = DryBypass(Clock())
-    assert [bypass.measured(level, SETTINGS) for level in (0.5, 0.5, 1.5, 0.5, 0.5, 0.5)] == [False] * 5 + [True]
+    assert [bypass.update(level, SETTINGS) for level in (0.5, 0.5, 1.5, 0.5, 0.5, 0.5)] == [False] * 5 + [True]
 
 
 def test_between_the_thresholds_the_state_stays():
     bypass = DryBypass(Clock())
     for _ in range(10):
-        assert not bypass.measured(1.5, SETTINGS)
+        assert not bypass.update(1.5, SETTINGS)
     for _ in range(3):
-        bypass.measured(0.5, SETTINGS)
+        bypass.update(0.5, SETTINGS)
     for _ in range(10):
-        assert bypass.measured(1.5, SETTINGS)
-    assert not bypass.measured(2.5, SETTINGS)
-    assert not bypass.measured(1.5, SETTINGS)
+        assert bypass.update(1.5, SETTINGS)
+    assert not bypass.update(2.5, SETTINGS)
+    assert not bypass.update(1.5, SETTINGS)
 
 
 def test_while_bypassed_the_network_runs_once_in_a_period():
@@ -44,19 +44,19 @@ def test_while_bypassed_the_network_runs_once_in_a_period():
     bypass = DryBypass(clock)
     for _ in range(3):
         assert bypass.should_run(SETTINGS)
-        bypass.measured(0.0, SETTINGS)
+        bypass.update(0.0, SETTINGS)
     runs = []
     for clock.now in np.arange(100.0, 121.0):
         runs.append(bypass.should_run(SETTINGS))
         if runs[-1]:
-            bypass.measured(0.0, SETTINGS)
+            bypass.update(0.0, SETTINGS)
     assert [i for i, ran in enumerate(runs) if ran] == [5, 10, 15, 20]
 
 
 def test_switching_it_off_ends_the_bypass_at_once():
     bypass = DryBypass(Clock())
     for _ in range(3):
-        bypass.measured(0.0, SETTINGS)
+        bypass.update(0.0, SETTINGS)
     assert not bypass.should_run(SETTINGS)
     assert bypass.should_run(BypassSettings(False))
     assert not bypass.bypassing
@@ -66,7 +66,7 @@ def test_switching_it_off_ends_the_bypass_at_once():
 def test_wet_pairs_are_never_bypassed_when_measured(levels):
     bypass = DryBypass(Clock())
     for level in levels:
-        if bypass.measured(level, SETTINGS):
+        if bypass.update(level, SETTINGS):
             assert level <= SETTINGS.wet_threshold
 
 

@@ -9,7 +9,7 @@ from conftest import Rig, change, wait_for
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 
-STRANGE = str(Path(__file__).with_name("strange_node.py"))
+STRANGE = str(Path(__file__).with_name("faulty_network_node.py"))
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 TRIES = 3  # on a busy machine one may take longer for want of a core
 

@@ -9,7 +9,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from apanet_core.images import encodings
 from apanet_core.images.encodings import decode, encode, view_of
-from apanet_ros.image_codec import checked_size, unpacked
+from apanet_ros.image_codec import checked_size, decode_message
 
 
 @pytest.mark.parametrize("padding", [0, 5])
@@ -81,7 +81,7 @@ def test_an_encoding_of_its_own_goes_through_cv_bridge_where_that_is_installed(m
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "cv_bridge", None)
         with pytest.raises(ValueError, match="'nv24' is not supported: publish one of rgb8"):
-            decode(unpacked(message))
+            decode(decode_message(message))
 
     class CvBridge:
         def imgmsg_to_cv2(self, given, encoding):
@@ -89,12 +89,12 @@ def test_an_encoding_of_its_own_goes_through_cv_bridge_where_that_is_installed(m
             return rgb
 
     monkeypatch.setitem(sys.modules, "cv_bridge", SimpleNamespace(CvBridge=CvBridge))
-    image = unpacked(message)
+    image = decode_message(message)
     assert np.array_equal(decode(image), rgb)
     assert encodings.encode(rgb, image).encoding == "rgb8"
     monkeypatch.setattr(CvBridge, "imgmsg_to_cv2", lambda *_: 1 / 0)
     with pytest.raises(ValueError, match="cv_bridge cannot make rgb8"):
-        unpacked(message)
+        decode_message(message)
 
 
 def test_with_cv_bridge_installed_a_broken_image_is_refused_all_the_same(monkeypatch):
@@ -133,8 +133,8 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(monkeypatch):
 def test_a_compressed_mosaic_is_refused_and_compressed_colour_of_a_mosaic_is_not():
     grey, colour = (cv2.imencode(".png", np.zeros(size, np.uint8))[1].tobytes() for size in ((4, 6), (4, 6, 3)))
     with pytest.raises(ValueError, match="got a compressed mosaic .*let the driver compress colour"):
-        unpacked(CompressedImage(format="bayer_rggb8; png compressed ", data=grey))
-    assert unpacked(CompressedImage(format="bayer_rggb8; jpeg compressed bgr8", data=colour)).encoding == "bgr8"
+        decode_message(CompressedImage(format="bayer_rggb8; png compressed ", data=grey))
+    assert decode_message(CompressedImage(format="bayer_rggb8; jpeg compressed bgr8", data=colour)).encoding == "bgr8"
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])

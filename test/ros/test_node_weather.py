@@ -15,7 +15,7 @@ from std_msgs.msg import Float32
 from apanet_core import StereoDerainer
 from apanet_core.images.encodings import decode
 from apanet_ros.derain_node import DerainNode
-from apanet_ros.image_codec import unpacked
+from apanet_ros.image_codec import decode_message
 
 
 class FakeNetwork:
@@ -173,13 +173,13 @@ def test_compressed_images_in_and_out(start, rig, suffix):
     sent = [compressed(view, stamp, side, suffix) for side, view in zip(SIDES, views)]
     for side, message in zip(SIDES, sent):
         publishers[side].publish(message)
-    expected = StereoDerainer("tiny", engine="torch")(*(decode(unpacked(message)) for message in sent))
+    expected = StereoDerainer("tiny", engine="torch")(*(decode(decode_message(message)) for message in sent))
     for side, raw, message, want in zip(SIDES, rig.wait_for_pair(stamp, 60), sent, expected):
         assert (raw.encoding, raw.header) == ("rgb8", message.header)
         np.testing.assert_array_equal(decode(raw), want)
         answer = wait_for(lambda s=side: got[s] and got[s][0])
         assert (answer.header, answer.format) == (message.header, message.format)
-        error = np.abs(decode(unpacked(answer)).astype(int) - want)
+        error = np.abs(decode(decode_message(answer)).astype(int) - want)
         assert error.max() == 0 if suffix == ".png" else error.mean() < 2
 
 
@@ -191,7 +191,7 @@ def test_raw_images_are_compressed_for_who_asks(start, rig):
     left, _ = rig.wait_for_pair(rig.send(encoding="mono8"))
     message = wait_for(lambda: got and got[0])
     assert (message.format, stamp_of(message)) == ("mono8; jpeg compressed mono8", stamp_of(left))
-    assert np.abs(decode(unpacked(message)).astype(int) - decode(left)).mean() < 12  # noise at quality 95
+    assert np.abs(decode(decode_message(message)).astype(int) - decode(left)).mean() < 12  # noise at quality 95
 
 
 def test_sixteen_bit_images_keep_their_range(start, rig):

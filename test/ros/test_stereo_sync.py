@@ -3,7 +3,7 @@ from conftest import image_message, info_message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apanet_ros.camera_info import CameraInfoCache, problem_with
+from apanet_ros.camera_info import CameraInfoCache, describe_mismatch
 from apanet_ros.stereo_sync import LEFT, PERIODS_TO_TRUST, RIGHT, PairMatcher, StereoSynchronizer
 
 MS = 1_000_000
@@ -138,7 +138,7 @@ def test_a_silent_side_is_bounded_and_counted():
 def test_the_nearest_difference_is_told():
     matcher = PairMatcher()
     feed(matcher, [(LEFT, 0, "l"), (RIGHT, 4 * MS, "r")])
-    assert matcher.counts.nearest_ns == 4 * MS
+    assert matcher.counts.nearest_partner_ns == 4 * MS
 
 
 class Stamped:
@@ -196,8 +196,10 @@ def test_camera_info_is_found_by_stamp_else_the_newest():
 
 def test_what_is_wrong_with_the_camera_info_is_told():
     fits, large = info_message(1), info_message(1, size=(480, 640))
-    assert problem_with({"left": fits, "right": fits}, (48, 64)) == ""
-    assert problem_with({"left": None, "right": fits}, (48, 64)) == "no CameraInfo of that size for the left view yet"
-    assert problem_with({"left": None, "right": None}, (48, 64)).endswith("for the left and right view yet")
+    assert describe_mismatch({"left": fits, "right": fits}, (48, 64)) == ""
+    assert (
+        describe_mismatch({"left": None, "right": fits}, (48, 64)) == "no CameraInfo of that size for the left view yet"
+    )
+    assert describe_mismatch({"left": None, "right": None}, (48, 64)).endswith("for the left and right view yet")
     wrong = "the CameraInfo of the right view is for 640x480, its images are 64x48"
-    assert problem_with({"left": fits, "right": large}, (48, 64)) == wrong
+    assert describe_mismatch({"left": fits, "right": large}, (48, 64)) == wrong

@@ -10,7 +10,7 @@ from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import Image
 
 from apanet_core.images.encodings import decode, encode
-from apanet_ros.wire import WireImage, read_image, write_image
+from apanet_ros.wire import SerializedImage, read_image, write_image
 
 FIELDS = ("height", "width", "encoding", "is_bigendian", "step")
 
@@ -32,7 +32,7 @@ def test_reads_what_rclpy_writes(frame_id, encoding, big_endian, size):
     frame_id = frame_id.replace("\0", "")
     message, data = serialized_image(frame_id, encoding, big_endian, size)
     image = read_image(data)
-    assert isinstance(image, WireImage)
+    assert isinstance(image, SerializedImage)
     assert image.header == message.header
     assert all(getattr(image, name) == getattr(message, name) for name in FIELDS)
     assert bytes(image.data) == message.data.tobytes()

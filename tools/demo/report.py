@@ -15,7 +15,7 @@ from rosbags.highlevel import AnyReader
 from tqdm import tqdm
 
 from apanet_core.bags.read import bag_root
-from apanet_core.evaluation.depth import colour_disparity, wrong_share
+from apanet_core.evaluation.depth import bad_pixel_rate, colour_disparity
 from apanet_core.images.encodings import decode
 from apanet_core.images.files import write_image
 from apanet_core.images.metrics import psnr, ssim
@@ -62,7 +62,7 @@ def measure(bag: StereoBag, output: Path, played: Replay, truth: Truth | None, l
         if truth is not None:
             clean = _batch((truth.left, truth.right))
             quality.append([f(_batch(p), clean).mean().item() for f in (psnr, ssim) for p in (rainy, derained)])
-            wrong.append([100 * wrong_share(d, truth.disparity) for d in disparities])
+            wrong.append([100 * bad_pixel_rate(d, truth.disparity) for d in disparities])
     latency = sorted(1000 * (at - played.sent_at[s]) for s, at in played.received_at.items() if s in played.sent_at)
     engine = re.search(r"model (.*) on (.*)", log.read_text())
     rows = {

@@ -13,7 +13,7 @@ from make_bags import SETTINGS, Inverter, derain, pairs, read_bag, write_bag
 
 from apanet_core.bags import derain_bag as module
 from apanet_core.bags.journal import Journal
-from apanet_core.bags.partial import locked, partial_of
+from apanet_core.bags.partial import locked, partial_path
 
 CRASH_POINTS = [
     *((Journal, "append"), (Path, "replace"), (Path, "rename"), (Path, "unlink"), (Path, "mkdir")),
@@ -61,7 +61,7 @@ def test_killed_at_any_moment_it_goes_on_and_never_leaves_half_an_output(tmp_pat
         spared.add(4 - counted.pairs)
         assert report.finished_before or report.derained == 4
         assert read_bag(out) == whole
-        assert not partial_of(out).exists()
+        assert not partial_path(out).exists()
         call += 1
     assert call > 20
     assert spared == {0, 1, 2, 3, 4}  # whatever was clean already was not cleaned again
@@ -70,7 +70,7 @@ def test_killed_at_any_moment_it_goes_on_and_never_leaves_half_an_output(tmp_pat
 def test_another_recipe_does_not_go_on_in_the_same_place(tmp_path):
     bag = write_bag(tmp_path / "bag", pairs(4))
     assert killed_at(9, bag, tmp_path / "out", SETTINGS)
-    with locked([partial_of(tmp_path / "out")]), pytest.raises(FileExistsError, match="another run is at work"):
+    with locked([partial_path(tmp_path / "out")]), pytest.raises(FileExistsError, match="another run is at work"):
         derain(bag, tmp_path / "out")
     with pytest.raises(FileExistsError, match="begun with another recording or other options"):
         derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, beside=True))

@@ -14,7 +14,7 @@ pytest.importorskip("rosbags.rosbag2", reason="needs rosbags")
 from make_bags import SETTINGS, Inverter, derain, pairs, read_bag, write_bag
 
 from apanet_core.bags.derain_bag import derain_bags
-from apanet_core.bags.partial import partial_of
+from apanet_core.bags.partial import partial_path
 
 
 def test_several_recordings_and_workers_give_what_one_gives(tmp_path):
@@ -78,7 +78,7 @@ derain(Path({str(bag)!r}), Path({str(tmp_path / "out")!r}), dataclasses.replace(
 """
     with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL) as run:
         try:
-            busy = [partial_of(tmp_path / "out") / "work" / f"out_{number}" for number in (0, 1)]
+            busy = [partial_path(tmp_path / "out") / "work" / f"out_{number}" for number in (0, 1)]
             assert wait_for(lambda: all(path.exists() for path in busy))
             workers = children_of(run.pid)
             assert len(workers) >= 2

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apanet_core import StereoDerainer
-from apanet_core.engines.tiling import band_tops, derain_in_bands
+from apanet_core.engines.tiling import derain_tiled, tile_starts
 
 
 @given(tile=st.integers(2, 50), extra=st.integers(1, 200), share=st.floats(0, 0.5))
 def test_bands_cover_every_row_and_overlap_as_told(tile, extra, share):
     overlap, height = int(share * tile), tile + extra
-    tops = band_tops(height, tile, overlap)
+    tops = tile_starts(height, tile, overlap)
     assert tops[0] == 0
     assert tops[-1] + tile == height
     assert all(b <= a + tile - overlap for a, b in itertools.pairwise(tops))
@@ -27,7 +27,7 @@ def views(height, seed=0):
 @pytest.mark.parametrize(("tile", "overlap"), [(16, 0), (16, 8), (17, 5), (40, 20)])
 def test_what_leaves_images_alone_does_so_in_bands(tile, overlap):
     pair = views(41)
-    for before, after in zip(pair, derain_in_bands(lambda left, right: (left, right), pair, tile, overlap)):
+    for before, after in zip(pair, derain_tiled(lambda left, right: (left, right), pair, tile, overlap)):
         assert np.array_equal(before, after)
 
 
@@ -38,7 +38,7 @@ def test_bands_are_blended_without_a_seam():
         value = 100 * next(calls)
         return np.full_like(left, value), np.full_like(right, value)
 
-    left, _ = derain_in_bands(number, views(48), 32, 16)
+    left, _ = derain_tiled(number, views(48), 32, 16)
     rows = left[:, 0, 0].astype(int)
     assert rows[0] == 0
     assert rows[-1] == 100

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from apanet_core.evaluation.consistency import view_difference
+from apanet_core.evaluation.consistency import photometric_error
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +14,7 @@ def pair():
 
 
 def test_views_of_one_plane_agree_exactly(pair):
-    assert view_difference(*pair) == 0
+    assert photometric_error(*pair) == 0
 
 
 def test_a_change_of_one_view_counts_by_its_share(pair):
@@ -22,10 +22,10 @@ def test_a_change_of_one_view_counts_by_its_share(pair):
     streak = right.copy()
     streak[:, 50:68] = np.where(right[:, 50:68] > 127, right[:, 50:68] - 30, right[:, 50:68] + 30)
     # 18 of the 180 columns that both views show differ by 30
-    assert view_difference(left, streak, disparity) == pytest.approx(30 * 18 / 180, rel=1e-5)
-    assert view_difference(left, np.roll(right, 2, axis=1), disparity) > 1
+    assert photometric_error(left, streak, disparity) == pytest.approx(30 * 18 / 180, rel=1e-5)
+    assert photometric_error(left, np.roll(right, 2, axis=1), disparity) > 1
     both = [np.minimum(view, 245) + np.uint8(10) for view in (left, right)]
-    assert view_difference(*both, disparity) == 0  # the same change of both views is consistent
+    assert photometric_error(*both, disparity) == 0  # the same change of both views is consistent
 
 
 def test_hidden_unknown_and_outside_do_not_count():
@@ -34,9 +34,9 @@ def test_hidden_unknown_and_outside_do_not_count():
     left[:, 20:30], disparity[:, 20:30] = 200, 8  # a near object: it hides left columns 14 to 19 from the right view
     right = np.zeros_like(left)
     right[:, 12:22] = 200
-    assert view_difference(left, right, disparity) == 0
+    assert photometric_error(left, right, disparity) == 0
     disparity[:, :20] = np.nan
     left[:, :20] = 90
-    assert view_difference(left, right, disparity) == 0
-    assert np.isnan(view_difference(left, right, np.full((4, 40), np.nan, np.float32)))
-    assert np.isnan(view_difference(left, right, np.full((4, 40), 50, np.float32)))
+    assert photometric_error(left, right, disparity) == 0
+    assert np.isnan(photometric_error(left, right, np.full((4, 40), np.nan, np.float32)))
+    assert np.isnan(photometric_error(left, right, np.full((4, 40), 50, np.float32)))

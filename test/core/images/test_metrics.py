@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from apanet_core.evaluation.depth import colour_disparity, end_point_error, wrong_share
+from apanet_core.evaluation.depth import bad_pixel_rate, colour_disparity, end_point_error
 from apanet_core.images.metrics import brightness_shift, luma, psnr, ssim
 from apanet_core.stereo.sgbm import sgbm_disparity
 
@@ -29,14 +29,14 @@ def test_sgbm_finds_a_known_shift_over_the_whole_width():
     disparity = sgbm_disparity(left, right, 32)
     inside = disparity[10:-10, 30:-10]
     assert np.nanmedian(inside) == pytest.approx(20, abs=0.1)
-    assert wrong_share(inside, np.full(inside.shape, 20.0)) < 0.05
+    assert bad_pixel_rate(inside, np.full(inside.shape, 20.0)) < 0.05
 
 
 def test_wrong_share_counts_missing_and_far_but_not_unknown():
     truth = np.array([10.0, 10.0, 10.0, 10.0, np.nan])
     disparity = np.array([10.0, 12.9, 13.1, np.nan, 5.0])
-    assert wrong_share(disparity, truth) == 0.5
-    assert np.isnan(wrong_share(disparity, np.full(5, np.nan)))
+    assert bad_pixel_rate(disparity, truth) == 0.5
+    assert np.isnan(bad_pixel_rate(disparity, np.full(5, np.nan)))
 
 
 def test_end_point_error_is_the_shift_of_a_shifted_map():

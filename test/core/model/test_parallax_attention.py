@@ -18,7 +18,7 @@ from apanet_core.model.parallax_attention import (
 )
 
 
-def naive_attention(query, key, value, reach, to_the_right=False):
+def naive_attention(query, key, value, reach, for_right_view=False):
     """One pixel at a time: softmax over the columns that the disparity range allows."""
     batch, height, width, channels = query.shape
     result = torch.zeros_like(value)
@@ -26,7 +26,7 @@ def naive_attention(query, key, value, reach, to_the_right=False):
         for y in range(height):
             for i in range(width):
                 far = width if reach is None else reach
-                columns = range(i, min(i + far, width - 1) + 1) if to_the_right else range(max(i - far, 0), i + 1)
+                columns = range(i, min(i + far, width - 1) + 1) if for_right_view else range(max(i - far, 0), i + 1)
                 logits = torch.stack([query[b, y, i] @ key[b, y, j] / math.sqrt(channels) for j in columns])
                 for weight, j in zip(logits.softmax(0), columns):
                     result[b, y, i] += weight * value[b, y, j]
@@ -39,21 +39,24 @@ def random_rows(width, seed=0, height=2, channels=4):
 
 
 @settings(max_examples=40, deadline=None)
-@given(width=st.integers(1, 40), reach=st.none() | st.integers(1, 45), to_the_right=st.booleans())
-def test_every_form_equals_the_naive_loop(width, reach, to_the_right):
+@given(width=st.integers(1, 40), reach=st.none() | st.integers(1, 45), for_right_view=st.booleans())
+def test_every_form_equals_the_naive_loop(width, reach, for_right_view):
     rows = random_rows(width)
-    expected = naive_attention(*rows, reach, to_the_right)
-    torch.testing.assert_close(scanline_attention(*rows, reach, to_the_right), expected, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(masked_attention(*rows, reach, to_the_right), expected, atol=1e-5, rtol=1e-5)
+    expected = naive_attention(*rows, reach, for_right_view)
+    torch.testing.assert_close(scanline_attention(*rows, reach, for_right_view), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(masked_attention(*rows, reach, for_right_view), expected, atol=1e-5, rtol=1e-5)
     if reach is not None:
-        torch.testing.assert_close(banded_attention(*rows, reach, to_the_right), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(banded_attention(*rows, reach, for_right_view), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_many_blocks_of_a_batch_agree_with_the_mask():
     rows = [torch.cat([a, b]) for a, b in zip(random_rows(width=200), random_rows(width=200, seed=1))]
-    for to_the_right in (False, True):
+    for for_right_view in (False, True):
         torch.testing.assert_close(
-            scanline_attention(*rows, 8, to_the_right), masked_attention(*rows, 8, to_the_right), atol=1e-5, rtol=1e-5
+            scanline_attention(*rows, 8, for_right_view),
+            masked_attention(*rows, 8, for_right_view),
+            atol=1e-5,
+            rtol=1e-5,
         )
 
 
@@ -61,9 +64,9 @@ def test_many_blocks_of_a_batch_agree_with_the_mask():
 def test_the_size_of_a_block_changes_nothing(block, monkeypatch):
     monkeypatch.setattr(parallax_attention, "CPU_BLOCK", block)
     rows = random_rows(width=70)
-    for to_the_right in (False, True):
+    for for_right_view in (False, True):
         torch.testing.assert_close(
-            banded_attention(*rows, 9, to_the_right), masked_attention(*rows, 9, to_the_right), atol=1e-5, rtol=1e-5
+            banded_attention(*rows, 9, for_right_view), masked_attention(*rows, 9, for_right_view), atol=1e-5, rtol=1e-5
         )
 
 
@@ -72,9 +75,9 @@ def test_the_size_of_a_block_changes_nothing(block, monkeypatch):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_cuda_agrees_with_the_cpu(reach, dtype):
     rows = random_rows(width=300, height=6, channels=32)
-    for to_the_right in (False, True):
-        got = scanline_attention(*(r.to("cuda", dtype) for r in rows), reach, to_the_right).float().cpu()
-        torch.testing.assert_close(got, scanline_attention(*rows, reach, to_the_right), atol=1e-2, rtol=1e-2)
+    for for_right_view in (False, True):
+        got = scanline_attention(*(r.to("cuda", dtype) for r in rows), reach, for_right_view).float().cpu()
+        torch.testing.assert_close(got, scanline_attention(*rows, reach, for_right_view), atol=1e-2, rtol=1e-2)
 
 
 @pytest.mark.parametrize("reach", [None, 5])
@@ -93,7 +96,7 @@ def test_weights_sum_to_one_and_respect_the_parallax_mask():
     torch.testing.assert_close(to_left.sum(-1), torch.ones(1, 2, 12))
     disparity = torch.arange(12)[:, None] - torch.arange(12)
     assert to_left[..., (disparity < 0) | (disparity > 5)].abs().max() == 0
-    to_right = scanline_attention(query, key, one_hot, reach=5, to_the_right=True)
+    to_right = scanline_attention(query, key, one_hot, reach=5, for_right_view=True)
     assert to_right[..., (disparity > 0) | (disparity < -5)].abs().max() == 0
 
 
@@ -131,7 +134,7 @@ def test_module_follows_the_formulas(reach):
         project(norm(right, module.right_norm), module.key),
     )
     from_right = naive_attention(query, key, project(right, module.right_value), reach)
-    from_left = naive_attention(key, query, project(left, module.left_value), reach, to_the_right=True)
+    from_left = naive_attention(key, query, project(left, module.left_value), reach, for_right_view=True)
     got_left, got_right = module(left, right)
     torch.testing.assert_close(
         got_left, left + module.left_scale * from_right.permute(0, 3, 1, 2), atol=1e-5, rtol=1e-5

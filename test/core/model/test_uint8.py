@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from apanet_core.model.uint8 import cored
+from apanet_core.model.uint8 import apply_coring
 
 GREY = torch.full((1, 3, 40, 40), 100 / 255)
 
@@ -12,7 +12,7 @@ GREY = torch.full((1, 3, 40, 40), 100 / 255)
 def kept(*changes, coring=4.0):
     """What is left, in grey levels, of a change in either view."""
     derained = tuple(GREY + change / 255 for change in changes)
-    return [255 * (after - GREY) for after in cored((GREY, GREY), derained, coring / 255)]
+    return [255 * (after - GREY) for after in apply_coring((GREY, GREY), derained, coring / 255)]
 
 
 def pattern(darker, brighter, share):

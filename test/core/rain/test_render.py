@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from apanet_core.rain.drops import Drops, Rain, sample_drops, streak_time
+from apanet_core.rain.drops import Drops, Rain, coverage_time_s, sample_drops
 from apanet_core.rain.light import to_linear, to_srgb
 from apanet_core.rain.render import render_rain
 from apanet_core.stereo.camera import StereoCamera
@@ -25,7 +25,8 @@ def centre(image):
 @pytest.mark.parametrize("z", [1.2, 2.0, 5.0])
 def test_both_views_see_a_drop_on_one_row_at_its_disparity(z):
     views = [
-        streak_time(one_drop(z=z, x=0.9 * z / 2), KITTI, Rain(50, aperture_px=0), FAR, right) for right in (False, True)
+        coverage_time_s(one_drop(z=z, x=0.9 * z / 2), KITTI, Rain(50, aperture_px=0), FAR, right)
+        for right in (False, True)
     ]
     (row_left, column_left), (row_right, column_right) = (centre(view) for view in views)
     assert row_left == pytest.approx(row_right, abs=1e-3)
@@ -36,7 +37,7 @@ def test_both_views_see_a_drop_on_one_row_at_its_disparity(z):
 def test_streaks_have_the_size_of_the_table(z, width_px, length_px):
     """Width, length of a 2 mm drop at f 721.5 px and 10 ms, as computed by hand."""
     rain = Rain(50, exposure_s=0.01, aperture_px=0)
-    covered = streak_time(one_drop(z=z, x=0.4), KITTI, rain, FAR, right=False)
+    covered = coverage_time_s(one_drop(z=z, x=0.4), KITTI, rain, FAR, right=False)
     rows = np.nonzero(covered.sum(axis=1))[0]
     assert rows.max() - rows.min() + 1 == pytest.approx(length_px + width_px, abs=3)
     expected = rain.exposure_s * width_px / (length_px + width_px) * width_px * (length_px + width_px)
@@ -46,13 +47,13 @@ def test_streaks_have_the_size_of_the_table(z, width_px, length_px):
 def test_drops_behind_the_scene_are_not_drawn():
     rain = Rain(50, aperture_px=0)
     near_wall = np.full(SIZE, KITTI.disparity(1.5), np.float32)
-    assert streak_time(one_drop(z=2.0), KITTI, rain, near_wall, right=False).max() == 0
-    assert streak_time(one_drop(z=1.2), KITTI, rain, near_wall, right=False).max() > 0
+    assert coverage_time_s(one_drop(z=2.0), KITTI, rain, near_wall, right=False).max() == 0
+    assert coverage_time_s(one_drop(z=1.2), KITTI, rain, near_wall, right=False).max() > 0
     half = near_wall.copy()
     half[:, 320:] = 0  # seen by the left camera beside the wall, by the right camera behind it
     drop = one_drop(z=2.0, x=0.7)
-    assert streak_time(drop, KITTI, rain, half, right=False).max() > 0
-    assert streak_time(drop, KITTI, rain, half, right=True).max() == 0
+    assert coverage_time_s(drop, KITTI, rain, half, right=False).max() > 0
+    assert coverage_time_s(drop, KITTI, rain, half, right=True).max() == 0
 
 
 def test_forward_motion_makes_streaks_radial():

@@ -5,9 +5,9 @@ from apanet_core.rain.drops import Rain
 from apanet_core.rain.lens import WetLens, wet_lens
 from apanet_core.rain.light import to_linear
 from apanet_core.rain.scenes import Scene
-from apanet_core.rain.sensor import Sensor, expose, unequal_gains
+from apanet_core.rain.sensor import Sensor, apply_camera_gains, expose
 from apanet_core.rain.streaks import Streaks
-from apanet_core.rain.weather import Weather, let_it_rain, random_weather
+from apanet_core.rain.weather import Weather, render_weather, sample_weather
 from apanet_core.stereo.camera import StereoCamera
 
 CAMERA = StereoCamera(focal_px=600, baseline_m=0.3, cx=80, cy=60)
@@ -23,7 +23,7 @@ def scene(darkest=0):
 @pytest.mark.parametrize("weather", [Weather(), Weather(Rain(0), (), 1.0, WetLens(0), Sensor())])
 def test_dry_weather_is_the_identity(weather):
     clean = scene()
-    pair = let_it_rain(clean, weather, np.random.default_rng(0))
+    pair = render_weather(clean, weather, np.random.default_rng(0))
     np.testing.assert_array_equal(pair.left, clean.left)
     np.testing.assert_array_equal(pair.right, clean.right)
     assert not (pair.left_mask | pair.right_mask).any()
@@ -35,7 +35,7 @@ ALL = Weather(Rain(30), (Streaks(0.001, 20, 1.0, 10, 0.4),), 0.5, WetLens(3), Se
 def test_one_seed_one_image_and_the_clean_pair_is_left_alone():
     clean = scene()
     before = clean.left.copy()
-    pairs = [let_it_rain(clean, ALL, np.random.default_rng(seed)) for seed in (1, 1, 2)]
+    pairs = [render_weather(clean, ALL, np.random.default_rng(seed)) for seed in (1, 1, 2)]
     np.testing.assert_array_equal(pairs[0].right, pairs[1].right)
     assert (pairs[0].right != pairs[2].right).mean() > 0.3
     np.testing.assert_array_equal(clean.left, before)
@@ -45,7 +45,7 @@ def test_masks_cover_what_changed():
     """Without veil, noise and compression, a pixel outside the mask keeps its value but for the faintest streaks."""
     clean = scene(darkest=100)
     weather = Weather(Rain(30, veil=False), (Streaks(0.001, 20, 1.0, 10, 0.4),), lens=WetLens(2))
-    pair = let_it_rain(clean, weather, np.random.default_rng(3))
+    pair = render_weather(clean, weather, np.random.default_rng(3))
     for rainy, view, mask in ((pair.left, clean.left, pair.left_mask), (pair.right, clean.right, pair.right_mask)):
         change = np.abs(rainy.astype(int) - view).max(axis=2)
         assert change[~mask].max() <= 24
@@ -75,7 +75,7 @@ def test_drops_on_the_glass_show_the_scene_upside_down():
 def test_drops_on_the_glass_are_each_cameras_own():
     clean = scene()
     same = Scene(clean.left, clean.left, clean.left_disparity, clean.right_disparity, CAMERA)
-    pair = let_it_rain(same, Weather(lens=WetLens(6)), np.random.default_rng(2))
+    pair = render_weather(same, Weather(lens=WetLens(6)), np.random.default_rng(2))
     assert pair.left_mask.any()
     assert pair.right_mask.any()
     assert (pair.left_mask != pair.right_mask).mean() > 0.1
@@ -91,12 +91,12 @@ def test_noise_has_its_deviation_and_is_independent_between_calls():
 
 def test_gains_scale_linear_light_of_each_view():
     grey = np.full((8, 8, 3), 120, np.uint8)
-    left, right = unequal_gains(grey, grey, Sensor(gain_spread=0.1), np.random.default_rng(0))
+    left, right = apply_camera_gains(grey, grey, Sensor(gain_spread=0.1), np.random.default_rng(0))
     expected = np.exp(np.random.default_rng(0).normal(0, 0.1, 2))
     for view, gain in zip((left, right), expected):
         assert to_linear(view).mean() / to_linear(grey).mean() == pytest.approx(gain, rel=0.02)
     assert (left != right).all()
-    assert unequal_gains(grey, grey, Sensor(), np.random.default_rng(0))[0] is grey
+    assert apply_camera_gains(grey, grey, Sensor(), np.random.default_rng(0))[0] is grey
 
 
 def test_compression_changes_little():
@@ -107,7 +107,7 @@ def test_compression_changes_little():
 
 
 def test_training_weather_has_its_shares_of_every_kind():
-    drawn = [random_weather(np.random.default_rng(seed)) for seed in range(1000)]
+    drawn = [sample_weather(np.random.default_rng(seed)) for seed in range(1000)]
     dry = [w for w in drawn if w == Weather()]
     falling = [w for w in drawn if w.rain is not None]
     assert 0.17 < len(dry) / 1000 < 0.23

@@ -11,19 +11,19 @@ from std_msgs.msg import Float32
 
 from apanet_core.images import encodings
 from apanet_core.images.encodings import RawImage, keeps_encoding
-from apanet_ros.image_codec import compressed_message, unpacked
-from apanet_ros.inputs import SIDES, compressed_topic
-from apanet_ros.qos_report import NO_PUBLISHER_EVENTS
-from apanet_ros.wire import WireImage, write_image
+from apanet_ros.image_codec import compressed_message, decode_message
+from apanet_ros.qos_monitor import NO_PUBLISHER_EVENTS
+from apanet_ros.stereo_inputs import SIDES, compressed_topic
+from apanet_ros.wire import SerializedImage, write_image
 
 
-def _passed(source: Any) -> RawImage:
+def _passthrough_image(source: Any) -> RawImage:
     """The pixels that came, in the encoding in which clean ones would go out."""
-    image = unpacked(source)
+    image = decode_message(source)
     return encodings.encode(encodings.decode(image), image)
 
 
-class StereoOutputs:
+class StereoPublishers:
     """Publishes under derained/, and the rain level.
 
     Args:
@@ -46,7 +46,7 @@ class StereoOutputs:
             self.close()
             raise
 
-    def has_listeners(self) -> bool:
+    def has_subscribers(self) -> bool:
         """Whether anybody subscribes to anything."""
         return any(publisher.get_subscription_count() for publisher in self.publishers())
 
@@ -61,7 +61,7 @@ class StereoOutputs:
 
         Args:
             side: "left" or "right".
-            source: the WireImage or CompressedImage that came.
+            source: the SerializedImage or CompressedImage that came.
             clean: what was made of it; None passes it untouched.
             info: its CameraInfo, or None.
             jpeg_quality: of the compressed image, which is made when somebody subscribes to it.
@@ -75,11 +75,15 @@ class StereoOutputs:
         compressed, raw = (self._publishers[side, name] for name in ("compressed", "image_rect"))
         if compressed.get_subscription_count():
             untouched = clean is None and isinstance(source, CompressedImage)
-            message = source if untouched else compressed_message(clean or _passed(source), source, jpeg_quality)
+            message = (
+                source if untouched else compressed_message(clean or _passthrough_image(source), source, jpeg_quality)
+            )
             messages.append((compressed, message))
         if raw.get_subscription_count():
-            untouched = clean is None and isinstance(source, WireImage) and keeps_encoding(source.encoding)
-            message = source.serialized if untouched else write_image(clean or _passed(source), source.header)
+            untouched = clean is None and isinstance(source, SerializedImage) and keeps_encoding(source.encoding)
+            message = (
+                source.serialized if untouched else write_image(clean or _passthrough_image(source), source.header)
+            )
             messages.append((raw, message))
         return messages
 

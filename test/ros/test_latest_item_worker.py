@@ -1,6 +1,6 @@
 import threading
 
-from apanet_ros.worker import NewestWorker
+from apanet_ros.latest_item_worker import LatestItemWorker
 
 
 def test_the_newest_waits_and_the_rest_is_dropped():
@@ -11,7 +11,7 @@ def test_the_newest_waits_and_the_rest_is_dropped():
         release.wait(5)
         done.append(item)
 
-    worker = NewestWorker(work, on_error=lambda error: None)
+    worker = LatestItemWorker(work, on_error=lambda error: None)
     assert worker.put(0)
     assert started.wait(5)
     assert [worker.put(n) for n in (1, 2, 3)] == [True, False, False]
@@ -32,7 +32,7 @@ def test_errors_are_reported_and_the_thread_goes_on():
         done.set()
 
     failed = threading.Event()
-    worker = NewestWorker(work, on_error=lambda error: (errors.append(str(error)), failed.set()))
+    worker = LatestItemWorker(work, on_error=lambda error: (errors.append(str(error)), failed.set()))
     worker.put("bad")
     assert failed.wait(5)
     worker.put("good")
@@ -48,7 +48,7 @@ def test_stop_tells_when_the_work_hangs():
         started.set()
         hang.wait(5)
 
-    worker = NewestWorker(work, on_error=lambda error: None)
+    worker = LatestItemWorker(work, on_error=lambda error: None)
     worker.put(1)
     assert started.wait(5)
     assert not worker.stop(timeout_s=0.05)

@@ -9,19 +9,19 @@ from typing import Any
 
 from apanet_ros.camera_info import CameraInfoCache
 from apanet_ros.guards import LOG_EVERY_S
-from apanet_ros.inputs import StereoInputs
 from apanet_ros.parameters import NodeParameters
+from apanet_ros.stereo_inputs import StereoInputs
 from apanet_ros.stereo_sync import PairingCounts
 
 SLEEP_AFTER_S = 2.0
 
 
-class Listener:
+class StereoSubscriptions:
     """Holds the subscriptions of a node while its pairs are wanted. For the executor's thread alone.
 
     Args:
         node: the rclpy node.
-        on_pair: called with the left and the right image (`WireImage` or CompressedImage).
+        on_pair: called with the left and the right image (`SerializedImage` or CompressedImage).
         check: raises ValueError for an image that is broken.
         on_refused: called with its side, "left" or "right", and that error.
         infos: where the CameraInfo of each side are kept.
@@ -44,15 +44,15 @@ class Listener:
         self._on_refused = on_refused
         self._infos = infos
         self._counts = counts
-        self.start()
+        self.reset()
 
-    def start(self) -> None:
+    def reset(self) -> None:
         """Forget when pairs were last wanted and last came."""
         self._wanted_at = -math.inf
         self._asleep_said = False
         self._begin_waiting()
 
-    def keep(self, p: NodeParameters, wanted: bool) -> None:
+    def update(self, p: NodeParameters, wanted: bool) -> None:
         """Subscribe, follow the parameters and the publishers' QoS, or sleep; to be called several times a second.
 
         Args:
@@ -63,7 +63,7 @@ class Listener:
         if wanted:
             self._wanted_at = now
         if now - self._wanted_at > SLEEP_AFTER_S:
-            self.sleep()
+            self.unsubscribe()
             if not self._asleep_said:
                 self._node.get_logger().info("nobody subscribes to derained/*: asleep until somebody does")
                 self._asleep_said = True
@@ -71,21 +71,21 @@ class Listener:
             self._listen(p)
         else:
             self._follow(self.inputs, p)
-            reason = self.why_nothing_pairs()
+            reason = self.pairing_problem()
             if reason:
                 self._node.get_logger().warning(reason, throttle_duration_sec=LOG_EVERY_S)
 
-    def sleep(self) -> None:
+    def unsubscribe(self) -> None:
         """Drop the subscriptions."""
         if self.inputs is not None:
             self.inputs.close()
             self.inputs = None
 
-    def why_nothing_pairs(self) -> str:
+    def pairing_problem(self) -> str:
         """The reason, when there has been no pair for a while; else empty."""
         if self.inputs is None or time.monotonic() - self._waiting_since < LOG_EVERY_S:
             return ""
-        return self.inputs.why_nothing_pairs(self._received_before)
+        return self.inputs.pairing_problem(self._received_before)
 
     def _begin_waiting(self) -> None:
         """A pair came, or waiting for one begins."""
@@ -117,7 +117,7 @@ class Listener:
     def _follow(self, inputs: StereoInputs, p: NodeParameters) -> None:
         inputs.synchronizer.matcher.tolerance_ns = round(1e9 * p.pairing_tolerance_s)
         try:
-            renewed = inputs.renew()
+            renewed = inputs.resubscribe_if_qos_changed()
         except Exception:
             self.inputs = None  # to begin anew
             raise

@@ -11,14 +11,14 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from apanet_ros.camera_info import CameraInfoCache
-from apanet_ros.qos_report import NO_SUBSCRIPTION_EVENTS
+from apanet_ros.qos_monitor import NO_SUBSCRIPTION_EVENTS
 from apanet_ros.stereo_sync import StereoSynchronizer
 from apanet_ros.wire import read_image
 
 try:
     from message_filters import SimpleFilter, Subscriber
 except ImportError:
-    from apanet_ros.ros_standins import SimpleFilter, Subscriber
+    from apanet_ros.message_filters_fallback import SimpleFilter, Subscriber
 
 SIDES = ("left", "right")
 CLOCKS_DIFFER_NS = 1_000_000_000
@@ -65,7 +65,7 @@ class StereoInputs:
 
     Args:
         node: the rclpy node.
-        on_pair: called with the left and the right image (`WireImage` or CompressedImage) in the receiving thread.
+        on_pair: called in the receiving thread with both images, left first (`SerializedImage` or CompressedImage).
         check: raises ValueError for an image that is broken.
         on_refused: called with its side, "left" or "right", and that error.
         infos: where the CameraInfo of each side are kept.
@@ -97,7 +97,7 @@ class StereoInputs:
         self.synchronizer.registerCallback(self._forget_refused)
         self.synchronizer.registerCallback(on_pair)
 
-    def renew(self) -> bool:
+    def resubscribe_if_qos_changed(self) -> bool:
         """Subscribe again when the publishers want another reliability; whether it was needed."""
         wanted = self._wanted_qos()
         if wanted == (self.reliability, self.info_reliability, self._durability):
@@ -116,7 +116,7 @@ class StereoInputs:
         """Those of rclpy."""
         return [subscriber.sub for subscriber in self._subscribers]
 
-    def why_nothing_pairs(self, received_before: list[int]) -> str:
+    def pairing_problem(self, received_before: list[int]) -> str:
         """What was received since the last pair and what to do about it, for the log."""
         counts = self.synchronizer.matcher.counts
         left, right = (now - before for now, before in zip(counts.received, received_before))
@@ -127,7 +127,7 @@ class StereoInputs:
         elif left == 0 or right == 0:
             reason = "one camera is silent"
         else:
-            reason = self._why_stamps_do_not_pair(counts.nearest_ns)
+            reason = self._why_stamps_do_not_pair(counts.nearest_partner_ns)
         return f"no pairs: {left} left and {right} right images on {self.describe()}; {reason}"
 
     def _why_stamps_do_not_pair(self, apart_ns: int | None) -> str:

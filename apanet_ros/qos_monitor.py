@@ -13,7 +13,7 @@ except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
 # What is dropped while the node runs must have none of rclpy's own event handlers: its events executor calls them once
-# more after their endpoint is gone, which ends the process (ros2/rclpy issue 1644). `QosWatch` says more than they do.
+# more after their endpoint is gone, which ends the process (ros2/rclpy issue 1644). `QosMonitor` reports more.
 NO_PUBLISHER_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
 NO_SUBSCRIPTION_EVENTS = SubscriptionEventCallbacks(use_default_callbacks=False)
 
@@ -25,7 +25,7 @@ _WEAK_AND_STRONG = (
 )
 
 
-class QosWatch:
+class QosMonitor:
     """Says in the log who turns up on the node's topics and cannot talk to it.
 
     Args:
@@ -36,7 +36,7 @@ class QosWatch:
         self._node = node
         self._known: list[str] = []
 
-    def look(self, subscriptions: Iterable[Any], publishers: Iterable[Any]) -> list[str]:
+    def check(self, subscriptions: Iterable[Any], publishers: Iterable[Any]) -> list[str]:
         """Compare the node's endpoints with those that others have on the same topics, and log what is new.
 
         Args:
@@ -46,14 +46,14 @@ class QosWatch:
         Returns:
             A sentence for each pair of endpoints between which nothing is sent: the topic, what differs, what to do.
         """
-        found = sorted({*self._deaf(subscriptions), *self._unheard(publishers)})
+        found = sorted({*self._incompatible_publishers(subscriptions), *self._incompatible_subscribers(publishers)})
         for sentence in found:
             if sentence not in self._known:
                 self._node.get_logger().warning(sentence)
         self._known = found
         return found
 
-    def _deaf(self, subscriptions: Iterable[Any]) -> Iterator[str]:
+    def _incompatible_publishers(self, subscriptions: Iterable[Any]) -> Iterator[str]:
         for ours in subscriptions:
             for theirs in self._node.get_publishers_info_by_topic(ours.topic_name):
                 differ = _differences(theirs.qos_profile, ours.qos_profile)
@@ -61,7 +61,7 @@ class QosWatch:
                 if advice := _advice(theirs, ours, differ, remedy, "the publisher"):
                     yield f"nothing comes on {ours.topic_name} from {_name(theirs)}: {advice}"
 
-    def _unheard(self, publishers: Iterable[Any]) -> Iterator[str]:
+    def _incompatible_subscribers(self, publishers: Iterable[Any]) -> Iterator[str]:
         for ours in publishers:
             for theirs in self._node.get_subscriptions_info_by_topic(ours.topic_name):
                 differ = _differences(ours.qos_profile, theirs.qos_profile)

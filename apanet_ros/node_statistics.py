@@ -14,7 +14,7 @@ class NodeStatistics:
 
     Attributes:
         published: pairs published.
-        replaced: pairs dropped because a newer one came before their turn.
+        dropped: pairs dropped because a newer one came before their turn.
         failed: pairs or messages that could not be processed.
         network_failed: those of them that the network failed on.
         bypassed: pairs that passed untouched because they were dry.
@@ -24,7 +24,7 @@ class NodeStatistics:
     """
 
     published: int = 0
-    replaced: int = 0
+    dropped: int = 0
     failed: int = 0
     network_failed: int = 0
     bypassed: int = 0
@@ -41,10 +41,10 @@ class NodeStatistics:
             self.rain_level = rain_level
             self.latency_s.append(latency_s)
 
-    def add_replaced(self) -> None:
+    def add_dropped(self) -> None:
         """Count a pair that a newer one pushed out."""
         with self._lock:
-            self.replaced += 1
+            self.dropped += 1
 
     def add_failure(self, reason: str, of_network: bool = False) -> None:
         """Count a failure."""

@@ -8,7 +8,7 @@ from conftest import SIDES, Rig, change, image_message, wait_for
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 
-STRANGE = str(Path(__file__).with_name("strange_node.py"))
+STRANGE = str(Path(__file__).with_name("faulty_network_node.py"))
 TIMEOUT = ("-p", "network_timeout_s:=0.5")
 
 

@@ -3,14 +3,14 @@ import threading
 import numpy as np
 import pytest
 
-from apanet_ros.network_thread import PatientDerainer, PatientThread
+from apanet_ros.timed_call_thread import TimedCallThread, TimedDerainer
 
 FOREVER = float("inf")
 
 
 @pytest.fixture
 def patient():
-    thread = PatientThread("test")
+    thread = TimedCallThread("test")
     yield thread
     assert thread.end(lambda: None, 5)
 
@@ -35,19 +35,19 @@ def test_a_call_past_its_limit_is_left_alone_and_who_comes_is_turned_away_until_
     release = threading.Event()
     with pytest.raises(TimeoutError, match="it has been at one pair for 0 s"):
         patient.call(release.wait, 0.01)
-    assert patient.hangs_for() > 0.01
+    assert patient.overdue_s() > 0.01
     never = []
     with pytest.raises(TimeoutError):
         patient.call(lambda: never.append(1), FOREVER)
     release.set()
-    while patient.hangs_for():
+    while patient.overdue_s():
         pass
     assert patient.call(lambda: "back", FOREVER) == "back"
     assert not never
 
 
 def test_who_comes_when_it_has_ended_is_told():
-    thread = PatientThread("test")
+    thread = TimedCallThread("test")
     assert thread.end(lambda: None, 5)
     with pytest.raises(RuntimeError, match="closed meanwhile"):
         thread.call(lambda: 7, FOREVER)
@@ -84,7 +84,7 @@ class Built:
 
 def test_an_engine_that_builds_has_its_time_for_the_first_pair_of_a_size_only():
     built, view = Built(), np.zeros((2, 3, 3), np.uint8)
-    derainer = PatientDerainer(lambda: built, lambda: (0.01, FOREVER), lambda: False)
+    derainer = TimedDerainer(lambda: built, lambda: (0.01, FOREVER), lambda: False)
     threading.Timer(0.3, built.release.set).start()
     assert derainer(view, view)[0] is view
     built.release.clear()
@@ -98,7 +98,7 @@ def test_an_engine_that_builds_has_its_time_for_the_first_pair_of_a_size_only():
 def test_loading_that_is_given_up_frees_what_it_loaded():
     release, built = threading.Event(), Built()
     with pytest.raises(TimeoutError):
-        PatientDerainer(lambda: (release.wait(), built)[1], lambda: (1.0, 1.0), lambda: True)
+        TimedDerainer(lambda: (release.wait(), built)[1], lambda: (1.0, 1.0), lambda: True)
     closed = threading.Event()
     built.close = closed.set
     release.set()

@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 WORKER_NAME = "derain"
 
 
-class NewestWorker(Generic[Item]):
+class LatestItemWorker(Generic[Item]):
     """Runs `work` on one item at a time; while it is busy, a new item replaces the one that waits.
 
     So receiving never blocks, the queue never grows, and what comes out is never older than one item's work ago.

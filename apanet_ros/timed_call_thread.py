@@ -20,7 +20,7 @@ FREE_WITHIN_S = 0.3
 Views = tuple[np.ndarray, np.ndarray]
 
 
-class PatientThread:
+class TimedCallThread:
     """Makes calls one after the other in one thread; who waits for one is told when it takes too long.
 
     A call cannot be ended from outside. One that hangs keeps this thread, and until it comes back everybody who waits
@@ -61,7 +61,7 @@ class PatientThread:
                 raise
         return future.result()
 
-    def hangs_for(self) -> float | None:
+    def overdue_s(self) -> float | None:
         """For how many seconds a call has been under way that is past its limit; None while all is well."""
         at_hand = self._at_hand
         took = 0.0 if at_hand is None else time.monotonic() - at_hand[0]
@@ -77,7 +77,7 @@ class PatientThread:
     def _turn_away(self) -> None:
         if not self._thread.is_alive():
             raise RuntimeError("the network was closed meanwhile")
-        seconds = self.hangs_for()
+        seconds = self.overdue_s()
         if seconds is not None:
             raise TimeoutError(f"it has been at one pair for {seconds:.0f} s: restart the node unless it comes back")
 
@@ -99,7 +99,7 @@ class PatientThread:
             del job, future, function, result, error  # the next one may be long in coming
 
 
-class PatientDerainer:
+class TimedDerainer:
     """A derainer that lives in a thread: it is loaded, run and freed there.
 
     Args:
@@ -114,7 +114,7 @@ class PatientDerainer:
         limits: Callable[[], tuple[float, float]],
         given_up: Callable[[], bool],
     ) -> None:
-        self._thread = PatientThread("network")
+        self._thread = TimedCallThread("network")
         self._limits, self._given_up = limits, given_up
         self._derainer: StereoDerainer | None = None
         self._answered: set[tuple[int, ...]] = set()
@@ -155,9 +155,9 @@ class PatientDerainer:
             self._answered.add(left.shape)
         return clean
 
-    def hangs_for(self) -> float | None:
+    def overdue_s(self) -> float | None:
         """For how many seconds it has been at a pair that should be done; None while all is well."""
-        return self._thread.hangs_for()
+        return self._thread.overdue_s()
 
     def close(self) -> bool:
         """Free it, when it hangs as soon as it comes back; whether it is done."""
