@@ -75,6 +75,7 @@ setup(
             "mypy>=1.13",
             "pydoclint>=0.5",
             "pytest>=8.0",
+            "pytest-xdist>=3.5",
             "ruff>=0.8",
             "selenium>=4.20",  # drives the report in Chromium, where one is installed
         ],

@@ -67,6 +67,8 @@ _DECLARATIONS: dict[str, tuple[Any, str, tuple[float, float] | None]] = {
     "autostart": (True, "Configure and activate at start; false waits for a lifecycle manager.", None),
 }
 CHOICES = {
+    "engine": ("auto", "torch", "openvino", "onnxruntime", "tensorrt"),
+    "precision": ("auto", "float32", "float16", "bfloat16"),
     "input_reliability": ("auto", "reliable", "best_effort"),
     "image_transport": ("raw", "compressed"),
     "on_failure": ("passthrough", "drop"),
@@ -192,7 +194,7 @@ def check(values: dict[str, Any]) -> None:
 
 
 def check_change(node: Any, parameters: list[Parameter], configured: bool) -> SetParametersResult:
-    """Refuse changes that could not take effect.
+    """Refuse changes that could not take effect; a value that is in force already is accepted.
 
     Args:
         node: where they were declared.
@@ -208,7 +210,8 @@ def check_change(node: Any, parameters: list[Parameter], configured: bool) -> Se
     except ValueError as error:
         return SetParametersResult(successful=False, reason=str(error))
     for parameter in parameters:
-        if configured and parameter.name in READ_ON_CONFIGURE:
+        fixed = configured and parameter.name in READ_ON_CONFIGURE
+        if fixed and parameter.value != node.get_parameter(parameter.name).value:
             reason = f"{parameter.name} is read on configure: deactivate and clean up the node, then set it"
             return SetParametersResult(successful=False, reason=reason)
     return SetParametersResult(successful=True)

@@ -15,7 +15,13 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-_DOMAINS = itertools.islice(itertools.cycle(range(1, 75)), os.getpid() % 74, None)  # of those that every system allows
+# Of the domains that every system allows, those of this pytest-xdist worker, from somewhere on.
+_WORKER, _WORKERS = (
+    int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]),
+    int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)),
+)
+_OURS = range(1 + _WORKER, 75, _WORKERS)
+_DOMAINS = itertools.islice(itertools.cycle(_OURS), os.getpid() % len(_OURS), None)
 
 
 def _is_free(domain: int) -> bool:
@@ -114,16 +120,24 @@ class Rig:
 
     def exchange(self):
         """Send pairs until one has come back, and forget them: then both ends of every topic know each other."""
+        self.send_until_answered()
+        for store in (*self.images.values(), *self.infos.values()):
+            store.clear()
+
+    def send_until_answered(self, **options):
+        """Send pairs, with the options of `send`, until both views of one and their CameraInfo have come back.
+
+        Returns its stamp.
+        """
+        stores = (*self.images.values(), *self.infos.values())
         for _ in range(60):
-            stamp = self.send()
+            stamp = self.send(**options)
             deadline = time.monotonic() + 1
             while time.monotonic() < deadline:
-                if all(any(stamp_of(m) == stamp for m in [*s]) for s in (*self.images.values(), *self.infos.values())):
-                    for store in (*self.images.values(), *self.infos.values()):
-                        store.clear()
-                    return
+                if all(any(stamp_of(m) == stamp for m in [*store]) for store in stores):
+                    return stamp
                 time.sleep(0.02)
-        pytest.fail("not one pair came back in a minute")
+        return pytest.fail("not one pair came back in a minute")
 
     def send(self, stamp_ns=None, right_offset_ns=0, info=True, **image):
         """Publish a pair; returns its stamp."""

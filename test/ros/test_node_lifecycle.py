@@ -15,7 +15,7 @@ from apanet_ros.guards import refuse_impossible_transitions
 
 
 def state_of(rig, node="/derain"):
-    return call(rig, GetState, f"{node}/get_state", GetState.Request()).current_state.id
+    return call(rig, GetState, f"{node}/get_state", GetState.Request(), ask_again_s=5).current_state.id
 
 
 def set_parameter(rig, name, value):
@@ -33,7 +33,7 @@ def test_a_manager_can_take_it_through_every_state_twice(start):
         assert change(rig, Transition.TRANSITION_CONFIGURE)
         assert change(rig, Transition.TRANSITION_ACTIVATE)
         rig.wait_until_heard()
-        rig.wait_for_pair(rig.send())
+        rig.send_until_answered()
         assert change(rig, Transition.TRANSITION_DEACTIVATE)
         wait_for(lambda: not any(p.get_subscription_count() for p in rig.image_pub.values()))
         assert change(rig, Transition.TRANSITION_CLEANUP)
@@ -106,11 +106,10 @@ def test_camera_info_that_was_latched_long_ago_still_comes(start):
         publisher.publish(info_message(5, side))
     start("-p", "engine:=torch")
     rig.wait_until_heard()
-    stamp = rig.send(info=False)
-    rig.wait_for_pair(stamp)
+    stamp = rig.send_until_answered(info=False)
     for side in SIDES:
-        info = wait_for(lambda s=side: rig.infos[s])[-1]
-        assert (stamp_of(info), info.p.tolist()) == (stamp, info_message(5, side).p.tolist())
+        info = next(info for info in rig.infos[side] if stamp_of(info) == stamp)
+        assert info.p.tolist() == info_message(5, side).p.tolist()
     rig.close()
 
 
@@ -193,7 +192,7 @@ def test_topics_can_be_remapped_and_put_into_a_namespace(start):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-p", "engine:=magic"], "unknown engine 'magic': choose one of auto, torch, openvino, onnxruntime"),
+        (["-p", "engine:=magic"], "engine must be one of auto, torch, openvino, onnxruntime, tensorrt: got 'magic'"),
         (["-p", "tolerance_s:=99.0"], "tolerance_s"),
         (["-p", "warmup_width:=640"], "warmup_width and warmup_height belong together"),
         (["-p", "input_reliability:=foo"], "input_reliability must be one of auto, reliable, best_effort: got 'foo'"),

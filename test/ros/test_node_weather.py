@@ -135,6 +135,8 @@ def test_a_network_that_fails_is_an_error_and_is_tried_again(start, rig, on_fail
         ({"dry_threshold": 3.0}, "dry_threshold must not be above wet_threshold"),
         ({"on_failure": "panic"}, "on_failure must be one of passthrough, drop: got 'panic'"),
         ({"image_transport": "compressed"}, "image_transport is read on configure"),
+        ({"engine": "magic"}, "engine must be one of auto, torch, openvino, onnxruntime, tensorrt: got 'magic'"),
+        ({"precision": "int8"}, "precision must be one of auto, float32, float16, bfloat16: got 'int8'"),
     ],
 )
 def test_impossible_changes_are_refused(start, change, reason):
@@ -146,6 +148,12 @@ def test_impossible_changes_are_refused(start, change, reason):
         [Parameter("wet_threshold", value=5.0), Parameter("dry_threshold", value=4.0)]
     )
     assert both.successful
+
+
+def test_value_in_force_is_accepted_for_a_parameter_read_on_configure(start):
+    node = start()
+    same = [Parameter(name, value=node.get_parameter(name).value) for name in ("model", "engine", "image_transport")]
+    assert all(result.successful for result in node.set_parameters(same))
 
 
 def _values(array):
