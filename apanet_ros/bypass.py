@@ -40,19 +40,24 @@ class BypassSettings:
         recheck_s: while bypassing, run the network again on the first pair after so long.
     """
 
-    enabled: bool = False
-    dry_threshold: float = 0.3
-    wet_threshold: float = 0.5
-    dry_pairs: int = 10
-    recheck_s: float = 2.0
+    enabled: bool
+    dry_threshold: float
+    wet_threshold: float
+    dry_pairs: int
+    recheck_s: float
 
     def __post_init__(self) -> None:
-        if self.dry_threshold > self.wet_threshold:
-            raise ValueError(
-                "dry_threshold must not be above wet_threshold, or the node would switch with every pair: got "
-                f"{self.dry_threshold} and {self.wet_threshold}; to set one at a time, "
-                "raise wet_threshold or lower dry_threshold first"
-            )
+        check_thresholds(self.dry_threshold, self.wet_threshold)
+
+
+def check_thresholds(dry_threshold: float, wet_threshold: float) -> None:
+    """Raise ValueError unless `dry_threshold` is at most `wet_threshold`, both in grey levels."""
+    if dry_threshold > wet_threshold:
+        raise ValueError(
+            "dry_threshold must not be above wet_threshold, or the node would switch with every pair: got "
+            f"{dry_threshold} and {wet_threshold}; to set one at a time, "
+            "raise wet_threshold or lower dry_threshold first"
+        )
 
 
 class DryBypass:

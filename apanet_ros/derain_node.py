@@ -52,7 +52,7 @@ class DerainNode(LifecycleNode):
         super().__init__("derain", **options)
         refuse_impossible_transitions(self)
         parameters.declare(self)
-        for given, meant in parameters.misspelt(self).items():
+        for given, meant in parameters.suggest_names(self).items():
             self.get_logger().warning(f"there is no parameter {given!r}: did you mean {meant!r}?")
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._derainer: TimedDerainer | None = None

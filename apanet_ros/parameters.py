@@ -1,128 +1,158 @@
-"""The node's parameters: declared with description and range, read into one frozen value."""
+"""The node's parameters: each is defined once, in `NodeParameters`.
+
+From that class come the declaration with its description and range, the checks of a value, config/derain.yaml and
+docs/parameters.md; `python -m tools.write_parameters` writes the two files. The module imports no ROS package.
+"""
 
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import Field, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
-from rclpy.parameter import Parameter
+from apanet_ros.bypass import BypassSettings, check_thresholds
 
-from apanet_ros.bypass import BypassSettings
+if TYPE_CHECKING:
+    from rcl_interfaces.msg import SetParametersResult
+    from rclpy.parameter import Parameter
 
-_DRY = BypassSettings()
-# name: (default, description, lowest and highest value or None)
-_DECLARATIONS: dict[str, tuple[Any, str, tuple[float, float] | None]] = {
-    "model": ("tiny", "Bundled preset, or path of a .safetensors checkpoint.", None),
-    "engine": (
-        "auto",
-        "auto, torch, openvino, onnxruntime or tensorrt; auto takes torch on CUDA, else openvino.",
-        None,
-    ),
-    "device": ("auto", "auto, cpu, cuda or cuda:N.", None),
-    "precision": ("auto", "auto, float32, float16 or bfloat16; auto is float16 for torch on CUDA, else float32.", None),
-    "compiled": (False, "Compile the torch engine, with CUDA graphs on CUDA; the first pair of a size waits.", None),
-    "max_disparity": (0, "Cap of parallax attention in px; 0 keeps that of the checkpoint.", (0, 8192)),
-    "tile": (0, "Rows to derain at a time where memory is short; 0 takes whole images.", (0, 8192)),
-    "tile_overlap": (32, "Rows that neighbouring tiles share and blend.", (0, 4096)),
-    "warmup_width": (
-        0,
-        "Image width in px to prepare for on configure; 0 prepares when the first pair comes.",
-        (0, 8192),
-    ),
-    "warmup_height": (0, "Image height in px to prepare for on configure; 0 as for warmup_width.", (0, 8192)),
-    "approximate_sync": (False, "Pair nearest stamps within tolerance_s, in place of equal stamps only.", None),
-    "tolerance_s": (0.01, "Largest stamp difference within a pair, in seconds, with approximate_sync.", (0.0, 10.0)),
-    "queue_size": (10, "Messages per view that wait for their partner.", (1, 1000)),
-    "input_reliability": ("auto", "auto, reliable or best_effort; auto follows the publishers.", None),
-    "image_transport": ("raw", "raw or compressed: the kind of input images.", None),
-    "jpeg_quality": (95, "Of derained/*/image_rect/compressed where the input did not come as PNG.", (1, 100)),
-    "bypass_when_dry": (_DRY.enabled, "Pass pairs through untouched, at no cost, while there is no rain.", None),
-    "dry_threshold": (
-        _DRY.dry_threshold,
-        "Rain level (mean change in grey levels) below which a pair is dry.",
-        (0.0, 255.0),
-    ),
-    "wet_threshold": (
-        _DRY.wet_threshold,
-        "Rain level above which the bypass ends; at least dry_threshold.",
-        (0.0, 255.0),
-    ),
-    "dry_pairs": (_DRY.dry_pairs, "Dry pairs in a row that begin the bypass.", (1, 10000)),
-    "recheck_s": (_DRY.recheck_s, "While bypassing, run the network on one pair in so many seconds.", (0.0, 3600.0)),
-    "on_failure": ("passthrough", "passthrough or drop: what to do with a pair that the network fails on.", None),
-    "network_timeout_s": (
-        30.0,
-        "A pair that is in the network for longer follows on_failure, and so do those after it until it comes back.",
-        (0.1, 3600.0),
-    ),
-    "first_pair_timeout_s": (
-        600.0,
-        "The same for the first pair of a size with compiled or tensorrt, which build for it.",
-        (0.1, 86400.0),
-    ),
-    "max_megapixels": (16.0, "Images of more are refused before anything is allocated for them.", (0.001, 1000.0)),
-    "lazy": (True, "Take images only while somebody subscribes to an output.", None),
-    "autostart": (True, "Configure and activate at start; false waits for a lifecycle manager.", None),
-}
-CHOICES = {
-    "engine": ("auto", "torch", "openvino", "onnxruntime", "tensorrt"),
-    "precision": ("auto", "float32", "float16", "bfloat16"),
-    "input_reliability": ("auto", "reliable", "best_effort"),
-    "image_transport": ("raw", "compressed"),
-    "on_failure": ("passthrough", "drop"),
-}
-# These are read when the node is configured; the others take effect at once.
-READ_ON_CONFIGURE = (
-    "model",
-    "engine",
-    "device",
-    "precision",
-    "compiled",
-    "max_disparity",
-    "tile",
-    "tile_overlap",
-    "warmup_width",
-    "warmup_height",
-    "queue_size",
-    "input_reliability",
-    "image_transport",
-    "autostart",
-)
+
+def parameter(
+    default: Any,
+    description: str,
+    *,
+    limits: tuple[float, float] | None = None,
+    choices: tuple[str, ...] = (),
+    unit: str = "",
+    fixed: bool = False,
+) -> Any:
+    """Define a parameter as a field of a dataclass.
+
+    Args:
+        default: its type is the parameter's.
+        description: one or more sentences.
+        limits: smallest and largest value.
+        choices: the values that a string may have; empty for any.
+        unit: of the value.
+        fixed: whether it is read when the node is configured; the others take effect at once.
+
+    Returns:
+        The field.
+    """
+    metadata = {"description": description, "limits": limits, "choices": choices, "unit": unit, "fixed": fixed}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
 class NodeParameters:
-    """Values of the parameters of the same names."""
+    """Values of the node's parameters."""
 
-    model: str
-    engine: str
-    device: str
-    precision: str
-    compiled: bool
-    max_disparity: int
-    tile: int
-    tile_overlap: int
-    warmup_width: int
-    warmup_height: int
-    approximate_sync: bool
-    tolerance_s: float
-    queue_size: int
-    input_reliability: str
-    image_transport: str
-    jpeg_quality: int
-    bypass_when_dry: bool
-    dry_threshold: float
-    wet_threshold: float
-    dry_pairs: int
-    recheck_s: float
-    on_failure: str
-    network_timeout_s: float
-    first_pair_timeout_s: float
-    max_megapixels: float
-    lazy: bool
-    autostart: bool
+    model: str = parameter("tiny", "Bundled preset, or path of a .safetensors checkpoint.", fixed=True)
+    engine: str = parameter(
+        "auto",
+        "What runs the network. auto takes openvino on a CPU; torch on CUDA, for half precision, with compiled, "
+        "for the preset paper, and where OpenVINO is missing.",
+        choices=("auto", "torch", "openvino", "onnxruntime", "tensorrt"),
+        fixed=True,
+    )
+    device: str = parameter("auto", "auto, cpu, cuda or cuda:N.", fixed=True)
+    precision: str = parameter(
+        "auto",
+        "auto is float16 for torch on CUDA, else float32.",
+        choices=("auto", "float32", "float16", "bfloat16"),
+        fixed=True,
+    )
+    compiled: bool = parameter(
+        False, "Compile the torch engine, with CUDA graphs on CUDA; the first pair of a size waits.", fixed=True
+    )
+    max_disparity: int = parameter(
+        0, "Cap of parallax attention; 0 keeps that of the checkpoint.", limits=(0, 8192), unit="px", fixed=True
+    )
+    tile: int = parameter(
+        0,
+        "Rows to derain at a time where memory is short; 0 takes whole images.",
+        limits=(0, 8192),
+        unit="px",
+        fixed=True,
+    )
+    tile_overlap: int = parameter(
+        32, "Rows that neighbouring tiles share and blend.", limits=(0, 4096), unit="px", fixed=True
+    )
+    warmup_width: int = parameter(
+        0,
+        "Image width to prepare for on configure; 0 prepares when the first pair comes.",
+        limits=(0, 8192),
+        unit="px",
+        fixed=True,
+    )
+    warmup_height: int = parameter(
+        0,
+        "Image height to prepare for on configure; 0 with a warmup_width of 0.",
+        limits=(0, 8192),
+        unit="px",
+        fixed=True,
+    )
+    approximate_sync: bool = parameter(False, "Pair nearest stamps within tolerance_s instead of equal stamps only.")
+    tolerance_s: float = parameter(
+        0.01, "Largest stamp difference within a pair, with approximate_sync.", limits=(0.0, 10.0), unit="s"
+    )
+    queue_size: int = parameter(10, "Messages per view that wait for their partner.", limits=(1, 1000), fixed=True)
+    input_reliability: str = parameter(
+        "auto",
+        "Reliability of the subscriptions; auto follows the publishers.",
+        choices=("auto", "reliable", "best_effort"),
+        fixed=True,
+    )
+    image_transport: str = parameter("raw", "The kind of input images.", choices=("raw", "compressed"), fixed=True)
+    jpeg_quality: int = parameter(
+        95,
+        "Quality of derained/*/image_rect/compressed where it is JPEG; PNG and 16-bit input stay PNG.",
+        limits=(1, 100),
+    )
+    bypass_when_dry: bool = parameter(
+        False, "Pass pairs through untouched while there is no rain; the network runs on one pair every recheck_s."
+    )
+    dry_threshold: float = parameter(
+        0.3,
+        "A pair is dry below this rain level (mean change made by the network).",
+        limits=(0.0, 255.0),
+        unit="grey levels",
+    )
+    wet_threshold: float = parameter(
+        0.5,
+        "The bypass ends above this rain level; at least dry_threshold.",
+        limits=(0.0, 255.0),
+        unit="grey levels",
+    )
+    dry_pairs: int = parameter(10, "Dry pairs in a row that begin the bypass.", limits=(1, 10000))
+    recheck_s: float = parameter(
+        2.0, "While pairs are bypassed, time between two runs of the network.", limits=(0.0, 3600.0), unit="s"
+    )
+    on_failure: str = parameter(
+        "passthrough", "What to do with a pair that the network fails on.", choices=("passthrough", "drop")
+    )
+    network_timeout_s: float = parameter(
+        30.0,
+        "Time limit for a pair. While a pair exceeds it, this pair and the next ones follow on_failure.",
+        limits=(0.1, 3600.0),
+        unit="s",
+    )
+    first_pair_timeout_s: float = parameter(
+        600.0,
+        "Time limit for the first pair of a size with compiled or tensorrt, which build for it.",
+        limits=(0.1, 86400.0),
+        unit="s",
+    )
+    max_megapixels: float = parameter(
+        16.0,
+        "Larger images are refused before anything is allocated for them.",
+        limits=(0.001, 1000.0),
+        unit="megapixels",
+    )
+    lazy: bool = parameter(True, "Take images only while somebody subscribes to an output.")
+    autostart: bool = parameter(
+        True, "Configure and activate at start; false waits for a lifecycle manager.", fixed=True
+    )
 
     @property
     def pairing_tolerance_s(self) -> float:
@@ -137,24 +167,44 @@ class NodeParameters:
         )
 
 
+def definitions() -> dict[str, Field[Any]]:
+    """The fields of `NodeParameters` by name; `parameter` says what is in their metadata."""
+    return {definition.name: definition for definition in fields(NodeParameters)}
+
+
+def description(definition: Field[Any]) -> str:
+    """Describe a parameter in one line: its unit, its choices, when it takes effect."""
+    choices, unit, fixed = (definition.metadata[key] for key in ("choices", "unit", "fixed"))
+    parts = [
+        definition.metadata["description"],
+        f"Unit: {unit}." if unit else "",
+        f"One of {', '.join(choices)}." if choices else "",
+        "Read on configure." if fixed else "",
+    ]
+    return " ".join(filter(None, parts))
+
+
 def declare(node: Any) -> None:
     """Declare every parameter on `node`."""
-    for name, (default, description, limits) in _DECLARATIONS.items():
-        descriptor = ParameterDescriptor(description=description)
-        if limits and isinstance(default, float):
+    from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+
+    for name, definition in definitions().items():
+        descriptor = ParameterDescriptor(description=description(definition))
+        limits = definition.metadata["limits"]
+        if limits and isinstance(definition.default, float):
             descriptor.floating_point_range = [FloatingPointRange(from_value=limits[0], to_value=limits[1], step=0.0)]
         elif limits:
             descriptor.integer_range = [IntegerRange(from_value=int(limits[0]), to_value=int(limits[1]), step=1)]
-        node.declare_parameter(name, default, descriptor)
+        node.declare_parameter(name, definition.default, descriptor)
 
 
-def misspelt(node: Any) -> dict[str, str]:
-    """Names the node was given that it does not have and that are nearly one it has -> that one.
+def suggest_names(node: Any) -> dict[str, str]:
+    """Map each name that the node was given, does not have and that is nearly a parameter's to that parameter.
 
     Others are left alone: a parameter file may serve several nodes. rclpy has no public way to ask what was given.
     """
     given = [name for name in getattr(node, "_parameter_overrides", {}) if not node.has_parameter(name)]
-    nearest = {name: difflib.get_close_matches(name, _DECLARATIONS, n=1, cutoff=0.8) for name in given}
+    nearest = {name: difflib.get_close_matches(name, definitions(), n=1, cutoff=0.8) for name in given}
     return {name: close[0] for name, close in nearest.items() if close}
 
 
@@ -168,9 +218,9 @@ def read(node: Any) -> NodeParameters:
         The values.
 
     Raises:
-        ValueError: a value that is none of those there are.
+        ValueError: a value that is not among its choices, or two values that contradict each other.
     """
-    values = NodeParameters(**{name: node.get_parameter(name).value for name in _DECLARATIONS})
+    values = NodeParameters(**{name: node.get_parameter(name).value for name in definitions()})
     check(vars(values))
     if bool(values.warmup_width) != bool(values.warmup_height):
         raise ValueError(
@@ -186,11 +236,12 @@ def check(values: dict[str, Any]) -> None:
     Args:
         values: by parameter name; names may be missing, but not one of the thresholds alone.
     """
-    for name, choices in CHOICES.items():
-        if name in values and values[name] not in choices:
+    for name, definition in definitions().items():
+        choices = definition.metadata["choices"]
+        if choices and name in values and values[name] not in choices:
             raise ValueError(f"{name} must be one of {', '.join(choices)}: got {values[name]!r}")
     if "dry_threshold" in values:
-        BypassSettings(dry_threshold=values["dry_threshold"], wet_threshold=values["wet_threshold"])
+        check_thresholds(values["dry_threshold"], values["wet_threshold"])
 
 
 def check_change(node: Any, parameters: list[Parameter], configured: bool) -> SetParametersResult:
@@ -204,13 +255,16 @@ def check_change(node: Any, parameters: list[Parameter], configured: bool) -> Se
     Returns:
         What the parameter service answers.
     """
+    from rcl_interfaces.msg import SetParametersResult
+
     thresholds = {name: node.get_parameter(name).value for name in ("dry_threshold", "wet_threshold")}
     try:
         check({**thresholds, **{parameter.name: parameter.value for parameter in parameters}})
     except ValueError as error:
         return SetParametersResult(successful=False, reason=str(error))
     for parameter in parameters:
-        fixed = configured and parameter.name in READ_ON_CONFIGURE
+        definition = definitions().get(parameter.name)  # rclpy's own, such as use_sim_time, have none
+        fixed = configured and definition is not None and definition.metadata["fixed"]
         if fixed and parameter.value != node.get_parameter(parameter.name).value:
             reason = f"{parameter.name} is read on configure: deactivate and clean up the node, then set it"
             return SetParametersResult(successful=False, reason=reason)

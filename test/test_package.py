@@ -13,6 +13,9 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
+from apanet_ros.parameters import definitions
+from tools.write_parameters import FILES as PARAMETER_FILES
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 # import name -> rosdep key in package.xml
@@ -87,20 +90,21 @@ def launch_arguments(name):
 
 
 def test_parameters_launch_arguments_and_topics_are_in_the_readme():
-    pytest.importorskip("rclpy", reason="needs rclpy")
-    from apanet_ros.parameters import _DECLARATIONS
-
     arguments = launch_arguments("derain")
     assert set(arguments) == {
         *("namespace", "left_image", "right_image", "left_camera_info", "right_camera_info", "model", "engine"),
         *("device", "image_transport", "approximate_sync", "tolerance_s", "params_file", "use_sim_time", "log_level"),
         *("autostart", "enclave"),
     }
-    for name in [*_DECLARATIONS, *arguments, "derained/left/image_rect", "~/enable", "/diagnostics"]:
+    for name in [*definitions(), *arguments, "derained/left/image_rect", "~/enable", "/diagnostics"]:
         assert f"`{name}`" in README, name
     shipped = yaml.safe_load((ROOT / "config/derain.yaml").read_text())["/**"]["ros__parameters"]
-    assert shipped == {name: _DECLARATIONS[name][0] for name in shipped}
-    assert set(shipped) | set(arguments) >= set(_DECLARATIONS)
+    assert shipped == {name: definition.default for name, definition in definitions().items()}
+
+
+@pytest.mark.parametrize("path", PARAMETER_FILES)
+def test_files_derived_from_the_parameters_are_current(path):
+    assert (ROOT / path).read_text() == PARAMETER_FILES[path](), "run python -m tools.write_parameters"
 
 
 def test_arguments_of_the_example_are_in_the_readme():

@@ -1,6 +1,6 @@
 """The state machine of the bypass, and what becomes of a pair, without a graph."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from apanet_ros.bypass import BypassSettings, DryBypass, rain_level
 from apanet_ros.pair_processing import PairProcessor
 
 SETTINGS = BypassSettings(True, dry_threshold=1.0, wet_threshold=2.0, dry_pairs=3, recheck_s=5.0)
+OFF = replace(SETTINGS, enabled=False)
 
 
 class Clock:
@@ -58,7 +59,7 @@ def test_switching_it_off_ends_the_bypass_at_once():
     for _ in range(3):
         bypass.update(0.0, SETTINGS)
     assert not bypass.should_run(SETTINGS)
-    assert bypass.should_run(BypassSettings(False))
+    assert bypass.should_run(OFF)
     assert not bypass.bypassing
 
 
@@ -72,7 +73,7 @@ def test_wet_pairs_are_never_bypassed_when_measured(levels):
 
 def test_thresholds_the_wrong_way_round_are_refused():
     with pytest.raises(ValueError, match="dry_threshold must not be above wet_threshold"):
-        BypassSettings(dry_threshold=2.0, wet_threshold=1.0)
+        replace(SETTINGS, dry_threshold=2.0, wet_threshold=1.0)
 
 
 def test_the_level_is_the_mean_change_in_grey_levels():
@@ -111,7 +112,7 @@ def test_a_network_that_fails_is_said_and_tried_again(derain, reason):
         return derain(left, right) if len(calls) == 1 else (left, right)
 
     process = PairProcessor(failing_once)
-    first, second = (process(*noise_pair(), Parameters(BypassSettings())) for _ in range(2))
+    first, second = (process(*noise_pair(), Parameters(OFF)) for _ in range(2))
     assert first.clean is None
     with pytest.raises(ValueError, match=reason):
         raise ValueError(first.failure)
@@ -122,7 +123,7 @@ def test_a_network_that_fails_is_said_and_tried_again(derain, reason):
 def test_a_flat_image_may_stay_flat():
     flat = image_message(1)
     flat.data = type(flat.data)("B", bytes([7]) * len(flat.data))
-    assert PairProcessor(lambda a, b: (a, b))(flat, flat, Parameters(BypassSettings())).failure == ""
+    assert PairProcessor(lambda a, b: (a, b))(flat, flat, Parameters(OFF)).failure == ""
 
 
 def test_dry_pairs_pass_untouched_and_rain_is_noticed_again():
