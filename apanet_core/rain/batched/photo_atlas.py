@@ -1,0 +1,101 @@
+"""Photographs on the device, at several resolutions, in one flat buffer that any pixel of any batch can read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from apanet_core.images.files import IMAGE_SUFFIXES, read_image
+
+LEVELS = 4  # each half the size of the one before
+LONGEST_SIDE = 1600  # px; larger photographs are made smaller
+
+
+class PhotoAtlas:
+    """Textures to sample.
+
+    A pixel is one int32 (R + 256 G + 65536 B), so that one read brings its three channels.
+
+    Args:
+        photos: (H, W, 3) uint8 RGB each, of any size.
+        device: where they are kept.
+
+    Raises:
+        ValueError: no photograph.
+    """
+
+    def __init__(self, photos: Sequence[np.ndarray], device: torch.device | str = "cpu") -> None:
+        if not photos:
+            raise ValueError("expected at least one photograph: got none")
+        pieces, table, offset = [], [], 0
+        for photo in photos:
+            scale = min(1.0, LONGEST_SIDE / max(photo.shape[:2]))
+            image = photo if scale == 1 else cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            for _ in range(LEVELS):
+                height, width = image.shape[:2]
+                table.append((offset, height, width))
+                wide = image.astype(np.int32)
+                pieces.append((wide[..., 0] + 256 * wide[..., 1] + 65536 * wide[..., 2]).reshape(-1))
+                offset += height * width
+                size = max(width // 2, 1), max(height // 2, 1)
+                image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        self.pixels = torch.from_numpy(np.concatenate(pieces)).to(device)
+        self.table = torch.tensor(table, device=device)  # (photographs x LEVELS, 3): offset, height, width
+        self.sizes = self.table[::LEVELS, 1:].float()  # (photographs, 2): height, width
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def sample(self, photo: torch.Tensor, column: torch.Tensor, row: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
+        """Read photographs bilinearly, mirrored beyond their borders.
+
+        Args:
+            photo: (...) int64, which one.
+            column: (...) px of the photograph, 0 at the left border.
+            row: (...) px, 0 at the top border.
+            step: (...) px of the photograph per px of the result; decides the level.
+
+        Returns:
+            (..., 3) float32 on the scale 0 to 255.
+        """
+        level = step.clamp(min=1e-3).log2().round().clamp(0, LEVELS - 1).long()
+        offset, height, width = self.table[photo * LEVELS + level].unbind(-1)
+        shrunk = torch.exp2(-level.float())
+        u, v = column * shrunk - 0.5, row * shrunk - 0.5
+        left, top = u.floor(), v.floor()
+        across, down = (u - left)[..., None], (v - top)[..., None]
+
+        def texel(dx: int, dy: int) -> torch.Tensor:
+            place = offset + _mirrored(top.long() + dy, height) * width + _mirrored(left.long() + dx, width)
+            packed = self.pixels[place]
+            return torch.stack([packed & 255, (packed >> 8) & 255, packed >> 16], dim=-1).float()
+
+        upper = texel(0, 0) * (1 - across) + texel(1, 0) * across
+        lower = texel(0, 1) * (1 - across) + texel(1, 1) * across
+        return upper * (1 - down) + lower * down
+
+
+def read_photos(folders: list[Path], validation: bool = False, held_out: int = 12) -> list[np.ndarray]:
+    """Read the photographs of `folders`, searched recursively: every `held_out`-th for validation, else the rest.
+
+    Raises:
+        FileNotFoundError: none found.
+    """
+    paths = sorted(p for f in folders for p in Path(f).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    chosen = [p for number, p in enumerate(paths) if (number % held_out == 0) == validation]
+    if not chosen:
+        raise FileNotFoundError(
+            f"expected at least 2 photographs ({', '.join(IMAGE_SUFFIXES)}), one of them for validation, under "
+            f"{', '.join(map(str, folders))}: found {len(paths)}"
+        )
+    return [read_image(p) for p in chosen]
+
+
+def _mirrored(index: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+    """Fold any index into 0 .. length - 1, back and forth."""
+    folded = index % (2 * length)
+    return torch.minimum(folded, 2 * length - 1 - folded)

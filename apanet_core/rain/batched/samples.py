@@ -1,0 +1,76 @@
+"""Training samples, rendered in batches on the device that trains: every index is its own scene in its own rain."""
+
+from __future__ import annotations
+
+import torch
+
+from apanet_core.rain.batched.counter_random import CounterRandom
+from apanet_core.rain.batched.photo_atlas import PhotoAtlas
+from apanet_core.rain.batched.scenes import Scenes, occluded, random_scenes
+from apanet_core.rain.batched.sensor import expose, recolour
+from apanet_core.rain.batched.weather import is_dry, rain_on
+
+SINGLE = 0.1  # share of single photographs, given as both views
+ONE_DRY = 0.12  # share of pairs of which one view is dry
+BLOCKED = 0.08  # share of pairs of which one view is black, white, mud or something else, in part or whole
+
+
+@torch.no_grad()
+def render_samples(
+    atlas: PhotoAtlas, size: tuple[int, int], seed: int, indices: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Render a batch.
+
+    Args:
+        atlas: photographs, on the device where the batch is wanted.
+        size: (height, width), multiples of 8.
+        seed: another seed, other samples.
+        indices: (B,) int64 numbers of the samples.
+
+    Returns:
+        rainy_left, rainy_right, clean_left, clean_right: (B, 3, H, W) uint8 RGB. left_disparity, right_disparity:
+        (B, H, W) float32 px, not a number where the other view does not show the point. left_judged, right_judged:
+        (B,) float32, 0 for a view that is blocked, of which nothing can be asked.
+    """
+    random = CounterRandom(seed, indices.to(atlas.pixels.device))
+    scenes = random_scenes(atlas, size, random)
+    scenes = Scenes(recolour(scenes.views, random), scenes.disparity, scenes.cameras)
+    hidden = occluded(scenes.disparity)
+    rainy = expose(rain_on(scenes, random), random, is_dry(random))
+    clean, disparity = scenes.views, torch.where(hidden, torch.nan, scenes.disparity)
+
+    single = random.happens("single", SINGLE)[:, None, None, None, None]
+    rainy = torch.where(single, rainy[:, :1], rainy)
+    clean = torch.where(single, clean[:, :1], clean)
+    disparity = torch.where(single[:, 0], 0.0, disparity)
+
+    special = random.uniform("one view")
+    one_dry, blocked = special < ONE_DRY, (special >= ONE_DRY) & (special < ONE_DRY + BLOCKED)
+    side = random.integer("which view", 2)[:, None] == torch.arange(2, device=rainy.device)  # (B, 2)
+    bare = (one_dry & ~single[:, 0, 0, 0, 0])[:, None] & side
+    rainy = torch.where(bare[:, :, None, None, None], clean, rainy)
+    rainy, covered = _block(rainy, (blocked & ~single[:, 0, 0, 0, 0])[:, None] & side, random)
+    disparity = torch.where(covered | covered.flip(1), torch.nan, disparity)
+
+    rainy, clean = rainy.round().to(torch.uint8), clean.round().to(torch.uint8)
+    judged = 1 - (covered.float().mean((2, 3)) > 0).float()
+    batch = {}
+    for number, name in enumerate(("left", "right")):
+        batch[f"rainy_{name}"], batch[f"clean_{name}"] = rainy[:, number], clean[:, number]
+        batch[f"{name}_disparity"], batch[f"{name}_judged"] = disparity[:, number], judged[:, number]
+    return {name: value.contiguous() for name, value in batch.items()}
+
+
+def _block(rainy: torch.Tensor, which: torch.Tensor, random: CounterRandom) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cover the views `which` (B, 2), in a half plane or whole; also returns where, (B, 2, H, W) bool."""
+    height, width = rainy.shape[-2:]
+    y = torch.arange(height, device=rainy.device)[:, None] / height - 0.5
+    x = torch.arange(width, device=rainy.device) / width - 0.5
+    angle = random.uniform("cover angle", 1, 1, 1, high=6.28)
+    reach = torch.where(random.happens("covered whole", 0.4), 9.0, random.uniform("cover", low=-0.2, high=0.5))
+    covered = (x * angle.cos() + y * angle.sin() < reach[:, None, None, None]) & which[:, :, None, None]
+    kind = random.integer("cover kind", 4)[:, None, None, None, None]
+    mud = random.uniform("mud", 1, 3, 1, 1, low=20, high=90)
+    other = rainy.roll(1, 1).flip(-1, -2)  # something else altogether: the other view upside down
+    shown = torch.where(kind == 0, 2.0, torch.where(kind == 1, 253.0, torch.where(kind == 2, mud, other)))
+    return torch.where(covered[:, :, None], shown, rainy), covered

@@ -1,0 +1,289 @@
+"""Stereo scenes made of photographs, a batch at a time: textured planes in front of each other, exact in both views.
+
+Every surface is a plane: its disparity is linear in the left view's column and row, so a point of the right view is
+found in the left one by one division. The nearest surface wins in each view, which makes occlusions true.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+
+from apanet_core.rain.batched.counter_random import CounterRandom
+from apanet_core.rain.batched.photo_atlas import PhotoAtlas
+
+OBJECTS = 7
+STREETS = 0.45  # share of the scenes
+LARGEST_DISPARITY = 0.45  # of the width, or `LARGEST_DISPARITY_PX`
+LARGEST_DISPARITY_PX = 185.0
+FOREVER = 1e6  # px: the half size of a surface without end
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """Stereo cameras of a batch, (B,) each: focal length px, baseline m, principal point px."""
+
+    focal_px: torch.Tensor
+    baseline_m: torch.Tensor
+    cx: torch.Tensor
+    cy: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """B clean pairs: `views` (B, 2, 3, H, W) float32 in [0, 255], left first, and `disparity` (B, 2, H, W) px."""
+
+    views: torch.Tensor
+    disparity: torch.Tensor
+    cameras: Cameras
+
+
+@dataclass(frozen=True)
+class _Surfaces:
+    """(B, K) each: planes d = base + across (x - column) + down (y - row) in the left view, and what they show."""
+
+    base: torch.Tensor
+    across: torch.Tensor
+    down: torch.Tensor
+    column: torch.Tensor  # centre in the left view, px
+    row: torch.Tensor
+    half_width: torch.Tensor
+    half_height: torch.Tensor
+    lean: torch.Tensor  # columns per row
+    shape: torch.Tensor  # 0 box, 1 ellipse, 2 ragged
+    bump: torch.Tensor  # how ragged
+    phase: torch.Tensor
+    shown: torch.Tensor  # 1 or 0
+    photo: torch.Tensor
+    u: torch.Tensor  # px of the photograph at the centre
+    v: torch.Tensor
+    step_u: torch.Tensor  # px of the photograph per px, negative where mirrored
+    step_v: torch.Tensor
+    per_m: torch.Tensor  # px of the photograph per metre of ground; 0 for a surface that stands upright
+
+
+def random_scenes(atlas: PhotoAtlas, size: tuple[int, int], random: CounterRandom) -> Scenes:
+    """Draw scenes.
+
+    Args:
+        atlas: what surfaces look like.
+        size: (height, width) of a view in px.
+        random: gives the batch and its device.
+
+    Returns:
+        The scenes; four of ten are streets: ground in perspective, a far backdrop, objects that stand on the ground.
+    """
+    cameras, surfaces = _draw(atlas, size, random)
+    views, disparities = zip(*(_render(atlas, surfaces, cameras, size, right) for right in (False, True)))
+    return Scenes(torch.stack(views, dim=1), torch.stack(disparities, dim=1), cameras)
+
+
+def occluded(disparity: torch.Tensor) -> torch.Tensor:
+    """Where a pixel's point is not seen by the other camera.
+
+    Args:
+        disparity: (B, 2, H, W) px, left first.
+
+    Returns:
+        (B, 2, H, W) bool.
+    """
+    width = disparity.shape[-1]
+    column = torch.arange(width, device=disparity.device)
+    hidden = []
+    for here, there, sign in ((0, 1, -1), (1, 0, 1)):
+        seen_at = (column + sign * disparity[:, here]).round().long()
+        found = disparity[:, there].gather(-1, seen_at.clamp(0, width - 1))
+        hidden.append((seen_at < 0) | (seen_at >= width) | (found > disparity[:, here] + 1))
+    return torch.stack(hidden, dim=1)
+
+
+def _draw(atlas: PhotoAtlas, size: tuple[int, int], random: CounterRandom) -> tuple[Cameras, _Surfaces]:
+    height, width = size
+    largest = min(LARGEST_DISPARITY * width, LARGEST_DISPARITY_PX)
+    focal, baseline = random.uniform("focal", low=400, high=1200), random.log_uniform("baseline", low=0.06, high=0.6)
+    street = random.happens("street", STREETS)
+    horizon = height * torch.where(
+        street, random.uniform("horizon", low=-0.1, high=0.8), random.uniform("cy", low=-0.5, high=1.5)
+    )
+    cx = width * random.uniform("cx", low=-0.5, high=1.5)
+    cameras = Cameras(focal, baseline, cx, horizon)
+
+    # the backdrop: far in a street, else any wall, slanted or not
+    far_m = torch.where(
+        street, random.log_uniform("far", low=60, high=500), random.log_uniform("wall", low=3, high=100)
+    )
+    base = (focal * baseline / far_m).clamp(max=0.25 * width)
+    upright = street | random.happens("flat wall", 0.4)
+    wall_across = torch.where(upright, 0, random.uniform("wall across", low=-0.12, high=0.12))
+    wall_down = torch.where(upright, 0, random.uniform("wall down", low=-0.08, high=0.2))
+    least = base - (wall_across.abs() * width + wall_down.abs() * height) / 2
+    base = base + (0.5 - least).clamp(min=0)
+
+    # the ground: a point at depth Z lies f h / Z below the horizon, so its disparity grows by b / h per row
+    above_m = random.uniform("above ground", low=1.0, high=2.5)
+    objects = (random.batch, OBJECTS)
+    nearest = (base + (wall_across.abs() * width + wall_down.abs() * height) / 2).clamp(max=0.8 * largest)
+    spread = random.uniform("disparity", OBJECTS)
+    loose_d = nearest[:, None] + 2 + spread * (largest - nearest)[:, None]
+    near_m, backdrop_m = (focal * baseline / largest).clamp(min=3.0), focal * baseline / base
+    far_m = torch.maximum(0.9 * backdrop_m, near_m * 1.01)
+    depth_m = (near_m.log()[:, None] + spread * (far_m / near_m).log()[:, None]).exp()
+    standing_d = (focal * baseline)[:, None] / depth_m
+    standing = street[:, None].expand(objects)
+    d = torch.where(standing, standing_d, loose_d)
+
+    thin = random.happens("thin", 0.4, OBJECTS)
+    tall_m = torch.where(
+        thin, random.uniform("pole", OBJECTS, low=2, high=7), random.uniform("tall", OBJECTS, low=0.5, high=4)
+    )
+    wide_m = torch.where(
+        thin, random.uniform("thick", OBJECTS, low=0.05, high=0.3), random.uniform("wide", OBJECTS, low=0.4, high=5)
+    )
+    loose_w = torch.where(
+        thin,
+        random.uniform("loose pole", OBJECTS, low=2, high=10),
+        width * random.uniform("loose wide", OBJECTS, low=0.1, high=0.6),
+    )
+    loose_h = height * torch.where(
+        thin,
+        random.uniform("loose long", OBJECTS, low=0.4, high=1.2),
+        random.uniform("loose tall", OBJECTS, low=0.15, high=0.9),
+    )
+    per_m = focal[:, None] / depth_m
+    object_w = torch.where(standing, wide_m * per_m, loose_w).clamp(min=2)
+    object_h = torch.where(standing, tall_m * per_m, loose_h).clamp(min=2)
+    foot = horizon[:, None] + per_m * above_m[:, None]
+    column = random.uniform("column", OBJECTS, low=-0.2, high=1.0) * (width + d) + torch.where(standing, 0, 0.1 * width)
+    row = torch.where(
+        standing, foot - object_h / 2, height * random.uniform("row", OBJECTS, low=-0.1, high=1.1)
+    )
+    slanted = ~thin & random.happens("slanted", 0.35, OBJECTS)
+    slope = torch.where(slanted, random.uniform("slope", OBJECTS, low=-0.2, high=0.2), 0)
+    slope = slope.clamp(-0.5 * d / object_w, 0.5 * d / object_w)
+    number = random.integer("objects", OBJECTS + 1)
+    lean = torch.where(thin & ~standing, random.uniform("lean", OBJECTS, low=-0.3, high=0.3), 0)
+
+    def with_backdrop(backdrop: torch.Tensor | float, ground: torch.Tensor | float, rest: torch.Tensor) -> torch.Tensor:
+        front = [torch.as_tensor(v, device=rest.device, dtype=rest.dtype).expand(random.batch) for v in (backdrop, ground)]
+        return torch.cat([torch.stack(front, dim=1), rest], dim=1)
+
+    photo = random.integer("photo", len(atlas), OBJECTS + 2)
+    tall, wide = atlas.sizes[photo].unbind(-1)
+    half_w = with_backdrop(width / 2, width / 2, object_w / 2)
+    half_h = with_backdrop(height / 2, height / 2, object_h / 2)
+    step = random.log_uniform("step", OBJECTS + 2, low=0.8, high=3.0)
+    step = torch.minimum(step, torch.minimum(wide / (2.4 * half_w), tall / (2 * half_h))).clamp(min=0.3)
+    mirror = torch.where(random.happens("mirrored", 0.5, OBJECTS + 2), -1.0, 1.0)
+
+    def within(name: str, length: torch.Tensor, half: torch.Tensor) -> torch.Tensor:
+        room = (length - 2 * half * step).clamp(min=0)
+        return length / 2 + (random.uniform(name, OBJECTS + 2) - 0.5) * room
+
+    surfaces = _Surfaces(
+        base=with_backdrop(base, 0.0, d),
+        across=with_backdrop(wall_across, 0.0, slope),
+        down=with_backdrop(wall_down, baseline / above_m, torch.zeros(objects, device=random.device)),
+        column=with_backdrop(width / 2, cx, column),
+        row=with_backdrop(height / 2, horizon, row),
+        half_width=with_backdrop(FOREVER, FOREVER, object_w / 2),
+        half_height=with_backdrop(FOREVER, FOREVER, object_h / 2),
+        lean=with_backdrop(0.0, 0.0, lean),
+        shape=with_backdrop(0.0, 0.0, torch.where(thin, 0.0, random.integer("shape", 3, OBJECTS).float())),
+        bump=with_backdrop(0.0, 0.0, random.uniform("bump", OBJECTS, low=0.05, high=0.3)),
+        phase=with_backdrop(0.0, 0.0, random.uniform("phase", OBJECTS, low=0, high=6.28)),
+        shown=with_backdrop(1.0, street.float(), (torch.arange(OBJECTS, device=random.device) < number[:, None]).float()),
+        photo=photo,
+        u=within("u", wide, half_w),
+        v=within("v", tall, half_h),
+        step_u=step * mirror,
+        step_v=step,
+        per_m=with_backdrop(0.0, random.log_uniform("per metre", low=8, high=60), torch.zeros(objects, device=random.device)),
+    )
+    return cameras, surfaces
+
+
+def _render(
+    atlas: PhotoAtlas, surfaces: _Surfaces, cameras: Cameras, size: tuple[int, int], right: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """One view, (B, 3, H, W) in [0, 255], and its disparity (B, H, W): the two nearest surfaces, blended at edges."""
+    height, width = size
+    device = surfaces.base.device
+    y = torch.arange(height, device=device).float()[:, None] + 0.5
+    x = torch.arange(width, device=device).float() + 0.5
+    batch, layers = surfaces.base.shape
+    shape = batch, height, width
+    first_d, second_d = (torch.full(shape, -1.0, device=device) for _ in range(2))
+    first_alpha = torch.ones(shape, device=device)
+    first_k, second_k = (torch.zeros(shape, dtype=torch.long, device=device) for _ in range(2))
+    for k in range(layers):
+        one = {f.name: getattr(surfaces, f.name)[:, k, None, None] for f in fields(_Surfaces)}
+        x_left = _in_left_view(x, y, one) if right else x.expand(shape)
+        d = one["base"] + one["across"] * (x_left - one["column"]) + one["down"] * (y - one["row"])
+        alpha = _opacity(x_left, y, one)
+        there = (alpha > 0) & (d > 0.2)
+        nearest, next_nearest = there & (d > first_d), there & (d > second_d)
+        pushed = nearest & (first_d > second_d)  # the nearest so far becomes the second
+        second_k = torch.where(nearest, torch.where(pushed, first_k, second_k), torch.where(next_nearest, k, second_k))
+        second_d = torch.where(nearest, torch.where(pushed, first_d, second_d), torch.where(next_nearest, d, second_d))
+        first_alpha = torch.where(nearest, alpha, first_alpha)
+        first_k, first_d = torch.where(nearest, k, first_k), torch.where(nearest, d, first_d)
+    second_k = torch.where(second_d < 0, first_k, second_k)
+    solid = first_alpha > 0.5
+    disparity = torch.where(solid | (second_d < 0), first_d, second_d)
+    front = _shade(atlas, surfaces, cameras, first_k, x, y, right)
+    behind = _shade(atlas, surfaces, cameras, second_k, x, y, right)
+    image = behind + first_alpha[..., None] * (front - behind)
+    return image.permute(0, 3, 1, 2), disparity.clamp(min=0)
+
+
+def _in_left_view(x: torch.Tensor, y: torch.Tensor, plane: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Solve x = x_left - d(x_left, y) for x_left."""
+    at_zero = plane["base"] - plane["across"] * plane["column"] + plane["down"] * (y - plane["row"])
+    return (x + at_zero) / (1 - plane["across"])
+
+
+def _opacity(x_left: torch.Tensor, y: torch.Tensor, one: dict[str, torch.Tensor]) -> torch.Tensor:
+    down = y - one["row"]
+    across = x_left - one["column"] - one["lean"] * down
+    box = torch.minimum(one["half_width"] - across.abs(), one["half_height"] - down.abs())
+    s, t = across / one["half_width"], down / one["half_height"]
+    radius = torch.hypot(s, t)
+    angle = torch.atan2(t, s)
+    ragged = one["bump"] * (torch.cos(3 * angle + one["phase"]) + torch.cos(7 * angle + 2.3 * one["phase"])) / 2
+    edge = torch.where(one["shape"] == 2, 0.8 * (1 + ragged), 1.0)
+    blob = (edge - radius) * torch.minimum(one["half_width"], one["half_height"])
+    return (torch.where(one["shape"] == 0, box, blob) + 0.5).clamp(0, 1) * one["shown"]
+
+
+def _shade(
+    atlas: PhotoAtlas,
+    surfaces: _Surfaces,
+    cameras: Cameras,
+    k: torch.Tensor,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    right: bool,
+) -> torch.Tensor:
+    """Colour of surface `k` (B, H, W) at every pixel: (B, H, W, 3)."""
+
+    def of(name: str) -> torch.Tensor:
+        value = getattr(surfaces, name)
+        return value.gather(1, k.flatten(1)).reshape(k.shape)
+
+    names = ("base", "across", "down", "column", "row")
+    x_left = _in_left_view(x, y, {name: of(name) for name in names}) if right else x.expand(k.shape)
+    down = y - of("row")
+    across = x_left - of("column") - of("lean") * down
+    step = of("step_v")
+    column, row = of("u") + of("step_u") * across, of("v") + step * down
+    # ground: Z = f h / (y - horizon), and b / h is the plane's slope
+    per_m = of("per_m")
+    depth = (cameras.focal_px * cameras.baseline_m)[:, None, None] / (of("down") * down).clamp(min=0.2)
+    ground = per_m > 0
+    ground_step = per_m * depth / cameras.focal_px[:, None, None]
+    column = torch.where(ground, ground_step * across + of("u"), column)
+    row = torch.where(ground, per_m * depth, row)
+    above_m = cameras.baseline_m[:, None, None] / of("down").clamp(min=1e-3)
+    stretched = torch.maximum(ground_step, per_m * depth**2 / (cameras.focal_px[:, None, None] * above_m) / 2)
+    return atlas.sample(of("photo"), column, row, torch.where(ground, stretched, step))

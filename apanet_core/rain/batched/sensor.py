@@ -1,0 +1,79 @@
+"""What a camera adds: tone and gain of the clean pair, noise and compression of the rainy one."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from apanet_core.rain.batched.counter_random import CounterRandom
+
+GAIN_SPREAD = 0.02  # of the cameras of one pair, in every other sample
+# Quantisation of 8x8 blocks, ITU-T T.81 annex K.
+_LUMINANCE = [
+    [16, 11, 10, 16, 24, 40, 51, 61],
+    [12, 12, 14, 19, 26, 58, 60, 55],
+    [14, 13, 16, 24, 40, 57, 69, 56],
+    [14, 17, 22, 29, 51, 87, 80, 62],
+    [18, 22, 37, 56, 68, 109, 103, 77],
+    [24, 35, 55, 64, 81, 104, 113, 92],
+    [49, 64, 78, 87, 103, 121, 120, 101],
+    [72, 92, 95, 98, 112, 100, 103, 99],
+]
+
+
+def recolour(views: torch.Tensor, random: CounterRandom) -> torch.Tensor:
+    """Vary exposure, contrast, saturation and sharpness of clean pairs (B, 2, 3, H, W), alike in both views."""
+    gamma = random.normal("gamma").mul(0.25).exp()[:, None, None, None, None]
+    gain = random.uniform("gain", 1, 1, 1, 1, low=0.6, high=1.15)
+    views = (gain * (views / 255).clamp(min=1e-4) ** gamma).clamp(0, 1)
+    chance = random.uniform("saturation")
+    grey = torch.where(chance < 0.6, 0, torch.where(chance < 0.7, 1, (chance - 0.7) / 0.3))[:, None, None, None, None]
+    weights = torch.tensor([0.299, 0.587, 0.114], device=views.device)[:, None, None]
+    views = views + grey * ((views * weights).sum(2, keepdim=True) - views)
+    # a soft lens: a small triangular blur in one of three samples
+    blur = torch.where(random.happens("defocused", 0.33), random.uniform("defocus", high=0.25), 0)[:, None, None, None, None]
+    flat = views.flatten(0, 1)
+    across = F.pad(flat, (1, 1, 1, 1), mode="replicate")
+    neighbours = across[..., 1:-1, :-2] + across[..., 1:-1, 2:] + across[..., :-2, 1:-1] + across[..., 2:, 1:-1]
+    views = views + blur * (neighbours.reshape_as(views) / 4 - views)
+    spread = GAIN_SPREAD * random.happens("own gains", 0.5).float()[:, None]
+    own = (spread * random.normal("camera gain", 2)).exp()[:, :, None, None, None]
+    return (255 * own ** (1 / 2.2) * views).clamp(0, 255).round()
+
+
+def expose(views: torch.Tensor, random: CounterRandom, dry: torch.Tensor) -> torch.Tensor:
+    """Noise and JPEG of rainy pairs (B, 2, 3, H, W) in [0, 255]; `dry` (B,) ones stay as they are."""
+    noisy = random.happens("noisy", 0.35) & ~dry
+    level = torch.where(noisy, random.uniform("noise", high=2.5), 0)[:, None, None, None, None]
+    views = (views + level * random.normal("noise", *views.shape[1:])).clamp(0, 255).round()
+    packed = (random.happens("compressed", 0.2) & ~dry).nonzero()[:, 0]
+    if len(packed):
+        quality = random.uniform("quality", low=70, high=98)[packed]
+        views = views.clone()
+        views[packed] = compress(views[packed].flatten(0, 1), quality.repeat_interleave(2)).reshape(
+            len(packed), *views.shape[1:]
+        )
+    return views
+
+
+def compress(images: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
+    """What JPEG leaves of `images` (N, 3, H, W) in [0, 255], H and W multiples of 8, at `quality` (N,), 50 to 100."""
+    n, _, height, width = images.shape
+    red, green, blue = images.unbind(1)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    planes = torch.stack([luma - 128, 0.564 * (blue - luma), 0.713 * (red - luma)], dim=1)
+    blocks = planes.reshape(n, 3, height // 8, 8, width // 8, 8).transpose(3, 4)
+    k = torch.arange(8, device=images.device).float()
+    basis = torch.cos((2 * k[None] + 1) * k[:, None] * torch.pi / 16) / 2
+    basis[0] /= 2**0.5
+    table = torch.tensor(_LUMINANCE, device=images.device).float()
+    scale = (2 - quality / 50)[:, None, None]
+    luminance = (table * scale).round().clamp(min=1)
+    chroma = ((table * 1.4).clamp(max=99) * scale).round().clamp(min=1)
+    steps = torch.stack([luminance, chroma, chroma], dim=1)[:, :, None, None]
+    spectrum = basis @ blocks @ basis.T
+    blocks = basis.T @ ((spectrum / steps).round() * steps) @ basis
+    luma, b, r = blocks.transpose(3, 4).reshape(n, 3, height, width).unbind(1)
+    luma, red, blue = luma + 128, luma + 128 + r / 0.713, luma + 128 + b / 0.564
+    green = (luma - 0.299 * red - 0.114 * blue) / 0.587
+    return torch.stack([red, green, blue], dim=1).clamp(0, 255).round()

@@ -1,0 +1,277 @@
+"""What a training sample's weather is, and what it does to the pair; every share and every range stands here.
+
+Sources: drop sizes Marshall & Palmer 1948, fall speed Atlas et al. 1973, streak appearance Garg & Nayar 2006/2007, veil
+Weber et al. 2015, colour Halder et al. 2019.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.nn import functional as F
+
+from apanet_core.rain.batched.counter_random import CounterRandom
+from apanet_core.rain.batched.scenes import Scenes
+from apanet_core.rain.batched.splat import Segments, draw_segments
+
+DRY, DROPS, STREAKS, BOTH = 0.15, 0.42, 0.35, 0.08  # shares of the kinds
+SMALLEST_DROP_MM, NARROWEST_STREAK_PX = 0.5, 0.2
+NEAREST_DROP_M, FARTHEST_DROP_M = 0.2, 30.0
+MOST_DROPS = 12_000  # of a sample; a denser shower keeps so many and their light
+DROP_CROSSING_S = math.sqrt(1.16e-3) / 50  # t0 of Garg & Nayar: a 1.16 mm drop passing over its own width
+LAYERS = 4  # of two-dimensional streaks
+MOST_STREAKS = 4_000  # of a layer
+LENS_DROPS = 6  # on the glass of a wet camera, at most
+
+
+def rain_on(scenes: Scenes, random: CounterRandom) -> torch.Tensor:
+    """Let it rain: (B, 2, 3, H, W) float32 in [0, 255], what the cameras see, before the sensor."""
+    kind = random.uniform("kind")
+    with_drops = (kind >= DRY) & ((kind < DRY + DROPS) | (kind >= DRY + DROPS + STREAKS))
+    with_streaks = kind >= DRY + DROPS
+    light = to_linear(scenes.views / 255)
+    light = torch.where(with_drops[:, None, None, None, None], _falling_rain(light, scenes, random, with_drops), light)
+    views = 255 * to_srgb(light)
+    views = torch.where((kind < DRY)[:, None, None, None, None], scenes.views, views)
+    views = _streaks(views, random, with_streaks)
+    return _wet_glass(views, scenes, random, with_drops & random.happens("wet glass", 0.15))
+
+
+def is_dry(random: CounterRandom) -> torch.Tensor:
+    """(B,) bool: which samples `rain_on` leaves as they are."""
+    return random.uniform("kind") < DRY
+
+
+def to_linear(value: torch.Tensor) -> torch.Tensor:
+    """sRGB in [0, 1] -> linear light."""
+    return torch.where(value <= 0.04045, value / 12.92, ((value.clamp(min=0.04) + 0.055) / 1.055) ** 2.4)
+
+
+def to_srgb(light: torch.Tensor) -> torch.Tensor:
+    """Linear light -> sRGB in [0, 1], clipped."""
+    light = light.clamp(0, 1)
+    return torch.where(light <= 0.0031308, 12.92 * light, 1.055 * light.clamp(min=0.003) ** (1 / 2.4) - 0.055)
+
+
+def _falling_rain(light: torch.Tensor, scenes: Scenes, random: CounterRandom, where: torch.Tensor) -> torch.Tensor:
+    """Drops in space, the same in both views, and the veil of those too far to be seen."""
+    rate = random.log_uniform("rate", low=2, high=120)
+    exposure = random.log_uniform("exposure", low=0.001, high=0.04)
+    height, width = light.shape[-2:]
+    covered = _coverage_s(scenes, random, rate, exposure, where, (height, width)).minimum(exposure[:, None, None, None])
+    small = light[..., ::4, ::4].transpose(1, 2).flatten(2)
+    field, sky = small.mean(-1), small.quantile(0.98, dim=-1)
+    brightness = random.log_uniform("brightness", low=0.3, high=1.4)
+    # a drop is a fish-eye lens: it shows the average of what is around it
+    drop = brightness[:, None] * (0.94 * field + 0.06 * sky) / DROP_CROSSING_S
+    # the veil: of the rain itself, or of mist as dense as a visibility of 50 m, even or in swathes
+    extinction = 0.312e-3 * rate**0.67
+    mist = 3.9 / random.log_uniform("visibility", low=50, high=1000)
+    chance = random.uniform("veil")
+    extinction = torch.where(chance < 0.3, 0, torch.where(chance < 0.7, extinction, extinction + mist))
+    swathes = random.uniform("swathes", 1, 3, 4, low=0.4, high=1.6)
+    even = random.happens("even veil", 0.6)[:, None, None, None]
+    swathes = torch.where(even, 1.0, F.interpolate(swathes, (height, width), mode="bicubic").clamp(min=0))
+    cameras = scenes.cameras
+    depth = (cameras.focal_px * cameras.baseline_m)[:, None, None, None] / scenes.disparity.clamp(min=0.1)
+    veiled = 1 - torch.exp(-extinction[:, None, None, None] * swathes * depth.clamp(max=1000))
+    airlight = random.normal("airlight").mul(0.3).exp()[:, None] * 0.5 * (field + sky)
+    free = (1 - covered / exposure[:, None, None, None])[:, :, None]
+    veiled = veiled[:, :, None]
+    airlight, drop = (colour[:, None, :, None, None] for colour in (airlight, drop))
+    return (light * (1 - veiled) + airlight * veiled) * free + drop * covered[:, :, None]
+
+
+def _coverage_s(
+    scenes: Scenes,
+    random: CounterRandom,
+    rate: torch.Tensor,
+    exposure: torch.Tensor,
+    where: torch.Tensor,
+    size: tuple[int, int],
+) -> torch.Tensor:
+    """How long every pixel was covered by drops, in seconds: (B, 2, H, W)."""
+    height, width = size
+    cameras = scenes.cameras
+    slope = 4.1 * rate**-0.21  # Lambda of N(D) = 8000 exp(-Lambda D) per m^3 and mm
+    path_m = 10.0 * exposure
+
+    def region(depth: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """At a depth (B, n): left edge, width, top edge and height of what the cameras see in m, smallest drop in mm."""
+        metre = depth / cameras.focal_px[:, None]  # per px
+        left_edge = -cameras.cx[:, None] * metre - path_m[:, None]
+        across = width * metre + cameras.baseline_m[:, None] + 2 * path_m[:, None]
+        down = height * metre + path_m[:, None]
+        smallest_mm = (1e3 * NARROWEST_STREAK_PX * metre).clamp(min=SMALLEST_DROP_MM)
+        return left_edge, across, -cameras.cy[:, None] * metre - path_m[:, None], down, smallest_mm
+
+    grid = torch.linspace(math.log(NEAREST_DROP_M), math.log(FARTHEST_DROP_M), 128, device=rate.device).exp()[None]
+    _, across, _, down, smallest_mm = region(grid)
+    per_m = across * down * 8000 / slope[:, None] * torch.exp(-slope[:, None] * smallest_mm)
+    steps = grid.diff() * (per_m[:, 1:] + per_m[:, :-1]) / 2
+    cumulative = F.pad(steps.cumsum(1), (1, 0))
+    drops = random.count("drops", cumulative[:, -1].clamp(max=MOST_DROPS)) * where
+    scale = (cumulative[:, -1] / MOST_DROPS).clamp(min=1)  # light of the drops left out
+    most = int(drops.max())
+    if most == 0:
+        return torch.zeros_like(scenes.disparity)
+
+    drawn = random.uniform("depth", most) * cumulative[:, -1:]
+    above = torch.searchsorted(cumulative.contiguous(), drawn.contiguous()).clamp(1, 127)
+    low, high = cumulative.gather(1, above - 1), cumulative.gather(1, above)
+    near, far = grid[0][above - 1], grid[0][above]
+    z = near + (far - near) * ((drawn - low) / (high - low).clamp(min=1e-9)).clamp(0, 1)
+    left_edge, across, top_edge, down, smallest_mm = region(z)
+    x = random.uniform("drop x", most) * across + left_edge
+    y = random.uniform("drop y", most) * down + top_edge
+    larger_mm = -(1 - random.uniform("drop size", most)).log() / slope[:, None]
+    diameter_mm = (smallest_mm + larger_mm).clamp(max=6)
+    fall = (9.65 - 10.3 * torch.exp(-0.6 * diameter_mm)).clamp(min=0.1)
+    speed = torch.where(random.happens("driving", 0.5), random.uniform("camera speed", low=0, high=20), 0)
+    wind_x, wind_z = 2 * random.normal("wind across"), random.normal("wind along") - speed
+    seconds = exposure[:, None]
+    end_x, end_y = x + wind_x[:, None] * seconds, y + fall * seconds
+    end_z = (z + wind_z[:, None] * seconds).clamp(min=0.05)
+
+    focal = cameras.focal_px[:, None]
+    drop_px = focal * diameter_mm * 1e-3 / z
+    focus = random.log_uniform("focus", low=2, high=30)[:, None]
+    aperture = torch.where(
+        random.happens("wide open", 0.25), random.uniform("aperture", low=3, high=10), random.uniform("pinhole", high=3)
+    )
+    width_px = torch.hypot(drop_px, aperture[:, None] * (1 / z - 1 / focus).abs())
+    number = torch.arange(most, device=rate.device)
+    alive = (number < drops[:, None]).flatten().nonzero()[:, 0]
+    sides = []
+    for right in (0, 1):
+        shift0, shift1 = (right * focal * cameras.baseline_m[:, None] / depth for depth in (z, end_z))
+        u0, v0 = focal * x / z + cameras.cx[:, None] - shift0, focal * y / z + cameras.cy[:, None]
+        u1, v1 = focal * end_x / end_z + cameras.cx[:, None] - shift1, focal * end_y / end_z + cameras.cy[:, None]
+        length = torch.hypot(u1 - u0, v1 - v0).clamp(min=1e-3)
+        # a pixel on the way is covered for as long as the drop takes over its own width; blur spreads that
+        covered = scale[:, None] * seconds * drop_px / (length + drop_px)
+        value = covered * drop_px * (length + drop_px) / (width_px * (length + width_px)) / seconds
+        image = (2 * torch.arange(len(rate), device=rate.device) + right)[:, None].expand_as(z)
+        near_d = focal * cameras.baseline_m[:, None] / z
+        flat = [t.flatten()[alive] for t in (image, u0, v0, u1, v1, width_px, value, near_d)]
+        sides.append([*flat, torch.zeros_like(flat[1]), flat[5] > 3])
+    segments = Segments(*(torch.cat(pair) for pair in zip(*sides)))
+    share = draw_segments(segments, scenes.disparity.flatten(0, 1)).reshape_as(scenes.disparity)
+    return share * exposure[:, None, None, None]
+
+
+def _streaks(views: torch.Tensor, random: CounterRandom, where: torch.Tensor) -> torch.Tensor:
+    """Two-dimensional streaks, each view its own: as the benchmarks have them, soft and wide ones, dark ones."""
+    batch, _, _, height, width = views.shape
+    shape = batch, LAYERS
+    soft = random.happens("soft streaks", 0.4)[:, None].expand(shape)
+    wide = soft & random.happens("wide streaks", 0.4, LAYERS)
+    long = random.log_uniform("streak long", LAYERS, low=10, high=90)
+    long_soft = random.log_uniform("soft long", LAYERS, low=8, high=60)
+    long_wide = random.log_uniform("wide long", LAYERS, low=40, high=200)
+    length = torch.where(wide, long_wide, torch.where(soft, long_soft, long))
+    thick = torch.minimum(random.log_uniform("streak thick", LAYERS, low=0.6, high=3.0), length / 10)
+    thick_soft = random.log_uniform("soft thick", LAYERS, low=0.6, high=2.5)
+    thick_wide = random.log_uniform("wide thick", LAYERS, low=3, high=16)
+    thickness = torch.where(wide, thick_wide, torch.where(soft, thick_soft, thick))
+    heavy = random.uniform("heavy")[:, None]
+    cover = torch.where(
+        soft, random.uniform("soft cover", LAYERS, low=0.1, high=1.2), 0.02 + random.uniform("cover", LAYERS) * (0.1 + 0.4 * heavy)
+    )
+    strength = torch.where(
+        wide,
+        random.uniform("wide strength", LAYERS, low=0.03, high=0.25),
+        torch.where(
+            soft,
+            random.uniform("soft strength", LAYERS, low=0.04, high=0.4),
+            0.06 + random.uniform("strength", LAYERS) * (0.19 + 0.55 * heavy),
+        ),
+    )
+    torrent = torch.where(random.happens("torrent", 0.2), random.uniform("boost", low=1, high=2.5), 1.0)
+    strength = strength * torrent[:, None]
+    fade = torch.where(soft | random.happens("fade", 0.5)[:, None], random.uniform("fading", LAYERS), 0.0)
+    spread = torch.where(random.happens("gusts", 0.5, LAYERS), 15.0, 2.0)
+    angle = random.uniform("angle", low=-45, high=45)[:, None] + spread * random.normal("lean", LAYERS)
+    layers = 1 + random.integer("layers", LAYERS)
+    used = (torch.arange(LAYERS, device=views.device) < layers[:, None]) & where[:, None]
+
+    reach = length / 2 + thickness
+    area = (height + 2 * reach) * (width + 2 * reach)
+    mean = (cover * area / (length * thickness)).clamp(max=MOST_STREAKS)
+    counts = torch.stack(
+        [random.count(f"streaks {side} {layer}", mean[:, layer]) for side in range(2) for layer in range(LAYERS)], dim=1
+    ).reshape(batch, 2, LAYERS) * used[:, None]
+    most = int(counts.max())
+    if most == 0:
+        return views
+    alive = (torch.arange(most, device=views.device) < counts[..., None]).flatten().nonzero()[:, 0]
+    full = batch, 2, LAYERS, most
+
+    def chosen(value: torch.Tensor) -> torch.Tensor:
+        return value.expand(full).flatten()[alive]
+
+    def of_layer(value: torch.Tensor) -> torch.Tensor:
+        return chosen(value[:, None, :, None])
+
+    reach_ = of_layer(reach)
+    u = chosen(random.uniform("streak u", 2, LAYERS, most)) * (width + 2 * reach_) - reach_
+    v = chosen(random.uniform("streak v", 2, LAYERS, most)) * (height + 2 * reach_) - reach_
+    value = of_layer(strength) * chosen(random.uniform("streak value", 2, LAYERS, most, low=0.3, high=1.0))
+    lean = torch.deg2rad(of_layer(angle))
+    du, dv = of_layer(length) / 2 * lean.sin(), of_layer(length) / 2 * lean.cos()
+    image = chosen(torch.arange(2 * batch, device=views.device).reshape(batch, 2, 1, 1))
+    infinite = torch.full_like(u, torch.inf)
+    is_soft = of_layer(soft.float()) > 0.5
+    segments = Segments(
+        image, u - du, v - dv, u + du, v + dv, of_layer(thickness), value, infinite, of_layer(fade), is_soft
+    )
+    layer = draw_segments(segments, torch.zeros(2 * batch, height, width, device=views.device))
+    layer = layer.reshape(batch, 2, 1, height, width).clamp(max=1.5)
+
+    # added and clipped, screened (less where it is bright), or laid over as paint, which is dark before a bright sky
+    how = random.uniform("blending")[:, None, None, None, None]
+    screen = torch.where(how < 0.5, 0.0, torch.where(how < 0.65, 1.0, (how - 0.65) / 0.2)).clamp(max=1)
+    added = views + 255 * torch.where(screen > 0, layer.clamp(max=1) * (1 - screen * views / 255), layer)
+    paint = random.uniform("paint", 1, 3, 1, 1, low=-0.06, high=0.06) + random.uniform("grey", 1, 1, 1, 1, low=0.45, high=1)
+    painted = views + layer.clamp(max=0.95) * (255 * paint - views)
+    result = torch.where(how > 0.85, painted, added).clamp(0, 255)
+    return torch.where(where[:, None, None, None, None], result, views)
+
+
+def _wet_glass(views: torch.Tensor, scenes: Scenes, random: CounterRandom, where: torch.Tensor) -> torch.Tensor:
+    """Drops on the glass before each camera: out of focus, each an inverted small picture of the scene."""
+    chosen = where.nonzero()[:, 0]
+    if not len(chosen):
+        return views
+    height, width = views.shape[-2:]
+    light = to_linear(views[chosen].flatten(0, 1) / 255)
+    picture = F.interpolate(light, (48, 96), mode="area")
+
+    def drawn(name: str, low: float, high: float) -> torch.Tensor:
+        return random.uniform(name, 2, LENS_DROPS, low=low, high=high)[chosen].flatten(0, 1)
+
+    focal = scenes.cameras.focal_px[chosen].repeat_interleave(2)
+    count = 1 + random.integer("lens drops", LENS_DROPS)[chosen].repeat_interleave(2)
+    y = torch.arange(height, device=views.device).float()[:, None] + 0.5
+    x = torch.arange(width, device=views.device).float() + 0.5
+    radius = focal[:, None] * drawn("lens radius", math.log(0.008), math.log(0.05)).exp()
+    across, down = drawn("lens x", 0, width), drawn("lens y", 0, height)
+    squash, bump, phase = drawn("squash", 0.5, 1.1), drawn("bumps", 0, 0.12), drawn("bump phase", 0, 6.28)
+    blur, opaque, bend = drawn("lens blur", 0.15, 0.8), drawn("opacity", 0.6, 1), drawn("bend", 0.35, 0.5)
+    middle_x, middle_y = drawn("shown x", -0.2, 0.2), drawn("shown y", -0.2, 0.2)
+    for k in range(LENS_DROPS):
+        one = [t[:, k, None, None] for t in (radius, across, down, squash, bump, phase, blur, opaque, bend)]
+        r, cx, cy, squashed, bumps, turn, softness, opacity, bending = one
+        dx, dy = (x - cx) / r, (y - cy) / r * squashed
+        angle = torch.atan2(dy, dx)
+        rho = torch.hypot(dx, dy) / (1 + bumps * torch.cos(2 * angle + turn) + bumps * torch.cos(3 * angle - turn))
+        edge = ((1 + softness / 2 - rho) / softness).clamp(0, 1)
+        alpha = opacity * edge * edge * (3 - 2 * edge) * (k < count)[:, None, None]
+        turned = 2 * bending * (0.55 + 0.45 * rho.clamp(max=1.2).square())
+        grid = torch.stack([middle_x[:, k, None, None] - turned * dx, middle_y[:, k, None, None] - turned * dy], dim=-1)
+        seen = F.grid_sample(picture, grid.clamp(-1, 1), mode="bilinear", align_corners=False, padding_mode="border")
+        light = light + alpha[:, None] * (seen - light)
+    wet = views.clone()
+    wet[chosen] = 255 * to_srgb(light).reshape(len(chosen), 2, 3, height, width)
+    return wet
