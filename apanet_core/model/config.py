@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 
+MATCHING_STRIDE = 4  # input px per column of the parallax matching
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """Shape of one network; embedded in every checkpoint.
@@ -26,6 +29,11 @@ class ModelConfig:
             the paper has 1e9, which switches the branch off.
         max_disparity: largest disparity in px at input resolution that APAM may match; None for the whole scan line.
         parallax_mask: keep APAM to matches of disparity >= 0, as published; False is an ablation.
+        matching_channels: width of the parallax matching at a quarter of the resolution, whose matches move the other
+            view onto each; 0 for a network without, as published.
+        fusion_channels: width of what chooses between the two views where `matching_channels` is set.
+        fusion_blocks: its blocks.
+        warp: whether the match moves the other view; False is an ablation.
         coring: what leaves the derainer as bytes is shrunk towards the input where the network changes it by about half
             this many grey levels (of 255) or fewer, in dry pairs by more: docs/decisions/013. 0 for nowhere.
     """
@@ -40,6 +48,10 @@ class ModelConfig:
     external_attention_eps: float = 1e-9
     max_disparity: int | None = None
     parallax_mask: bool = True
+    matching_channels: int = 0
+    fusion_channels: int = 64
+    fusion_blocks: int = 2
+    warp: bool = True
     coring: float = 0.0
 
     def __post_init__(self) -> None:
@@ -80,6 +92,11 @@ class ModelConfig:
     def capped(self, max_disparity: int | None) -> ModelConfig:
         """The same with this cap in px; None or 0 keeps its own."""
         return replace(self, max_disparity=max_disparity or self.max_disparity)
+
+    @property
+    def matching_level(self) -> int:
+        """Level whose decoder features are matched, at a quarter of the input resolution."""
+        return int(math.log2(MATCHING_STRIDE // self.stem_stride)) + 1
 
     @property
     def finest_parallax_stride(self) -> float:

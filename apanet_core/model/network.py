@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -12,6 +13,23 @@ from apanet_core.model.config import ModelConfig
 from apanet_core.model.external_attention import ExternalAttentionBlock
 from apanet_core.model.layers import Downsample, Upsample, in_row_strips, is_tracing, pad_to_multiple
 from apanet_core.model.parallax_attention import ParallaxAttention
+from apanet_core.model.parallax_matching import MATCHING_STRIDE, Match, ParallaxMatching
+from apanet_core.model.partner_fusion import PartnerFusion
+
+
+@dataclass(frozen=True)
+class Derained:
+    """Stacked views, (2 B, 3, H, W), left ones first.
+
+    Attributes:
+        derained: the result.
+        estimate: what every view alone gives, where the network matches the views, else the result.
+        match: where the views match; None for a network that does not.
+    """
+
+    derained: torch.Tensor
+    estimate: torch.Tensor
+    match: Match | None
 
 
 class Block(nn.Module):
@@ -66,6 +84,14 @@ class APANet(nn.Module):
         nn.init.zeros_(self.project_out.weight)  # a new network returns its input
         assert self.project_out.bias is not None
         nn.init.zeros_(self.project_out.bias)
+        self.matching: ParallaxMatching | None = None
+        if config.matching_channels:
+            level = config.matching_level
+            seen = widths[level - 1] * (2 if level == 1 else 1)
+            self.matching = ParallaxMatching(
+                seen + 3 * MATCHING_STRIDE**2, config.matching_channels, config.max_disparity, config.parallax_mask
+            )
+            self.fusion = PartnerFusion(seen, config.fusion_channels, config.fusion_blocks, config.warp)
 
     def forward(self, left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Derain one batch of pairs.
@@ -85,19 +111,28 @@ class APANet(nn.Module):
                 f"left and right must both be (B, 3, H, W): got {tuple(left.shape)} and {tuple(right.shape)}"
             )
         height, width = left.shape[-2:]
-        rainy = pad_to_multiple(torch.cat([left, right]), self.config.stride)
-        # in half precision the images and their sum keep the precision they came in
-        residual = self.residual(rainy.to(self.project_in.weight.dtype))
-        derained = (rainy + residual)[..., :height, :width]
-        derained_left, derained_right = derained.chunk(2)
+        derained = self.derain(pad_to_multiple(torch.cat([left, right]), self.config.stride)).derained
+        derained_left, derained_right = derained[..., :height, :width].chunk(2)
         return derained_left, derained_right
 
-    def residual(self, rainy: torch.Tensor) -> torch.Tensor:
-        """What to add to the stacked views: (2 B, 3, H, W) -> the same; H and W multiples of `config.stride`."""
-        *skips, x = self.encode(rainy)
-        for blocks, reduce, up, skip in reversed(list(zip(self.decoder, self.reduce, self.up, skips))):
+    def derain(self, rainy: torch.Tensor) -> Derained:
+        """Derain stacked views, (2 B, 3, H, W), H and W multiples of `config.stride`, and say how."""
+        dtype = self.project_in.weight.dtype
+        *skips, x = self.encode(rainy.to(dtype))
+        features = x
+        for level, blocks, reduce, up, skip in reversed(
+            list(zip(range(1, len(skips) + 1), self.decoder, self.reduce, self.up, skips))
+        ):
             x = blocks(reduce(torch.cat([up(x), skip], dim=1)))
-        return F.pixel_shuffle(self.project_out(x), self.config.stem_stride)
+            if level == self.config.matching_level:
+                features = x
+        # in half precision the images and their sum keep the precision they came in
+        estimate = rainy + F.pixel_shuffle(self.project_out(x), self.config.stem_stride)
+        if self.matching is None:
+            return Derained(estimate, estimate, None)
+        cells = F.pixel_unshuffle(estimate, MATCHING_STRIDE).to(dtype)
+        match = self.matching(torch.cat([features, cells], dim=1))
+        return Derained(self.fusion(rainy, estimate, features, match), estimate, match)
 
     def encode(self, rainy: torch.Tensor) -> list[torch.Tensor]:
         """Features of every level, finest first: (2 B, 3, H, W) -> (2 B, C_i, H_i, W_i) each."""

@@ -1,0 +1,143 @@
+"""Parallax attention as a match: for every pixel of a view, where in the other view its point is seen, and how surely.
+
+The attention is APAM's: along the row, under the parallax mask (disparity >= 0) and a cap. Its logits are trained with
+the true disparity, its expected position at the peak is the match, and what it reads there are pixels, not features:
+`apanet_core.model.partner_fusion`.
+Source: APANet, APAM; the peak's window after Gu et al. 2020 and the supervision after Wang et al. 2019 (PASMnet).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from apanet_core.model.config import MATCHING_STRIDE
+from apanet_core.model.layers import ChannelNorm
+
+
+@dataclass(frozen=True)
+class Match:
+    """Matches of N views.
+
+    Attributes:
+        logits: (N, h, w, bins) float32 at `MATCHING_STRIDE`, minus infinity where there is no such column.
+        disparity: (N, 1, H, W) float32 px.
+        confidence: (N, 1, H, W) float32 in (0, 1]: attention within a bin of the peak.
+    """
+
+    logits: torch.Tensor
+    disparity: torch.Tensor
+    confidence: torch.Tensor
+
+
+class ContextBlock(nn.Module):
+    """5x5 depthwise convolution, norm, two 1x1 convolutions with a GELU between, added to the input."""
+
+    def __init__(self, channels: int, dilation: int = 1) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(channels, channels, 5, padding=2 * dilation, dilation=dilation, groups=channels)
+        self.norm = ChannelNorm(channels, eps=1e-5)
+        self.widen = nn.Conv2d(channels, channels, 1)
+        self.narrow = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, h, w) -> the same."""
+        return x + self.narrow(F.gelu(self.widen(self.norm(self.depthwise(x)))))
+
+
+class ParallaxMatching(nn.Module):
+    """Match each view with the other.
+
+    Args:
+        in_channels: of the features, which lie at `MATCHING_STRIDE`.
+        channels: of what is compared.
+        max_disparity: largest disparity in px; None for the whole row.
+        mask: keep to disparities >= 0; False searches both sides, an ablation.
+    """
+
+    def __init__(self, in_channels: int, channels: int, max_disparity: int | None, mask: bool = True) -> None:
+        super().__init__()
+        self.embed = nn.Sequential(
+            nn.Conv2d(in_channels, channels, 1), *(ContextBlock(channels, dilation) for dilation in (1, 2, 4))
+        )
+        self.compare = nn.Conv2d(channels, channels, 1)
+        self.refine = nn.Conv2d(channels, MATCHING_STRIDE**2, 1)  # px to add in every pixel of a cell
+        self.log_scale = nn.Parameter(torch.tensor(2.5))
+        self.reach = None if max_disparity is None else -(-max_disparity // MATCHING_STRIDE)
+        self.mask = mask
+        nn.init.zeros_(self.refine.weight)
+        assert self.refine.bias is not None
+        nn.init.zeros_(self.refine.bias)
+
+    def forward(self, features: torch.Tensor) -> Match:
+        """features: (2 B, C, h, w), all left views before all right views -> their matches, in the same order."""
+        embedded = self.embed(features)
+        compared = self.compare(embedded).float()  # from here on in float32: half precision costs the match
+        compared = compared * torch.rsqrt(compared.square().sum(dim=1, keepdim=True) + 1e-6)
+        left, right = compared.permute(0, 2, 3, 1).chunk(2)  # (B, h, w, C)
+        # The right view of a pair is the left view of its mirror image.
+        query, key = torch.cat([left, right.flip(2)]), torch.cat([right, left.flip(2)])
+        reach = query.shape[2] if self.reach is None else self.reach
+        logits = row_logits(self.log_scale.exp() * query, key, reach, self.mask)
+        first, second = logits.chunk(2)
+        logits = torch.cat([first, second.flip(2)])
+        columns, confidence = peak(logits)
+        columns = columns if self.mask else columns - reach
+        maps = F.interpolate(
+            torch.stack([MATCHING_STRIDE * columns, confidence], dim=1),
+            size=(MATCHING_STRIDE * features.shape[2], MATCHING_STRIDE * features.shape[3]),
+            mode="bilinear",
+            align_corners=False,
+        )
+        disparity = maps[:, :1] + F.pixel_shuffle(self.refine(embedded).float(), MATCHING_STRIDE)
+        return Match(logits, disparity, maps[:, 1:])
+
+
+def row_logits(query: torch.Tensor, key: torch.Tensor, reach: int, mask: bool = True) -> torch.Tensor:
+    """Products of every pixel with the pixels of the other view at disparity 0 to `reach` on its row.
+
+    Rows are cut into blocks of `reach` columns, each of which sees its own and the block to its left, so time and
+    memory grow with W x reach, and nothing branches on the width.
+
+    Args:
+        query: (N, h, w, C), of left views.
+        key: (N, h, w, C), of right views.
+        reach: columns.
+        mask: whether negative disparities are left out; else bins run from -reach to reach.
+
+    Returns:
+        (N, h, w, bins), minus infinity for columns outside the view.
+    """
+    views, height, width, channels = query.shape
+    column = torch.arange(width, device=query.device)[:, None]
+    least, reach = (0, reach) if mask else (-reach, 2 * reach)  # disparity of the first bin, bins - 1
+    tail = -width % reach
+    blocks = F.pad(query, (0, 0, 0, tail)).reshape(views * height, -1, reach, channels)
+    keys = F.pad(key, (0, 0, reach + least, tail - least)).reshape(views * height, -1, reach, channels)
+    windows = torch.cat([keys[:, :-1], keys[:, 1:]], dim=2)  # (N h, blocks, 2 reach, C)
+    products = blocks @ windows.transpose(-1, -2)  # (N h, blocks, reach, 2 reach)
+    # Row i wants columns i to i + reach: rows one longer than they are shift each by one more.
+    skewed = F.pad(products.flatten(2), (0, reach)).reshape(views * height, -1, reach, 2 * reach + 1)
+    logits = skewed[..., : reach + 1].flip(-1).reshape(views, height, -1, reach + 1)[:, :, :width]
+    seen_at = column - least - torch.arange(reach + 1, device=query.device)
+    outside = (seen_at < 0) | (seen_at >= width)
+    return logits.masked_fill(outside, -torch.inf)
+
+
+def peak(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where the attention is largest, between bins, and how much of it lies there.
+
+    Args:
+        logits: (..., bins).
+
+    Returns:
+        Expected bin within one of the largest, and the attention of those three: (...) each.
+    """
+    attention = F.pad(logits.softmax(dim=-1), (1, 1))
+    largest = logits.argmax(dim=-1, keepdim=True)
+    below, at, above = (attention.gather(-1, largest + offset) for offset in range(3))
+    confidence = below + at + above
+    return (largest + (above - below) / confidence)[..., 0], confidence[..., 0]

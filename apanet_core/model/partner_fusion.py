@@ -1,0 +1,92 @@
+"""The use of a match: the other view, moved onto this one, and a choice between what both say about a pixel."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from apanet_core.model.parallax_matching import MATCHING_STRIDE, ContextBlock, Match
+
+CANDIDATES = 4
+
+
+class PartnerFusion(nn.Module):
+    """Mend each view with what the other one shows at the matching pixels.
+
+    Rain adds light, and near drops never hide the same point from both cameras. So beside the estimate of the view
+    itself the candidates for a pixel are the partner's estimate, the darker of the two, and the darker of the two rainy
+    views; softmax weights choose among them, and a residual mends the rest. The weights come from the cells of
+    `MATCHING_STRIDE` px that pixel-unshuffle makes, so full resolution costs a few 1x1 convolutions.
+
+    Args:
+        in_channels: of the features of both views.
+        channels: width.
+        blocks: number of `ContextBlock`.
+        warp: False leaves the partner out, an ablation.
+    """
+
+    def __init__(self, in_channels: int, channels: int, blocks: int, warp: bool = True) -> None:
+        super().__init__()
+        cell = 3 * MATCHING_STRIDE**2
+        self.project_in = nn.Conv2d(in_channels + 3 * cell + 1, channels, 1)
+        self.blocks = nn.Sequential(*(ContextBlock(channels) for _ in range(blocks)))
+        self.project_out = nn.Conv2d(channels, cell + CANDIDATES * MATCHING_STRIDE**2, 1)
+        self.warp = warp
+        nn.init.zeros_(self.project_out.weight)
+        assert self.project_out.bias is not None
+        nn.init.zeros_(self.project_out.bias)
+        self.project_out.bias.data[cell : cell + MATCHING_STRIDE**2] = 4.0  # a new module keeps the estimate
+
+    def forward(
+        self, rainy: torch.Tensor, estimate: torch.Tensor, features: torch.Tensor, match: Match
+    ) -> torch.Tensor:
+        """Derain once more.
+
+        Args:
+            rainy: (2 B, 3, H, W), left views first.
+            estimate: what each view alone gives, the same shape.
+            features: (2 B, C, H / 4, W / 4).
+            match: of these views.
+
+        Returns:
+            (2 B, 3, H, W).
+        """
+        partner = torch.cat([estimate, rainy], dim=1)
+        if self.warp:
+            left, right = partner.chunk(2)
+            partner = warp_rows(torch.cat([right, left]), match.disparity)
+        partner_estimate, partner_rainy = partner.to(estimate.dtype).chunk(2, dim=1)
+        darker, darker_rainy = torch.minimum(estimate, partner_estimate), torch.minimum(rainy, partner_rainy)
+        news = torch.cat([rainy - estimate, partner_estimate - estimate, darker_rainy - estimate], dim=1)
+        confidence = F.avg_pool2d(match.confidence, MATCHING_STRIDE)
+        x = torch.cat(
+            [features, F.pixel_unshuffle(news, MATCHING_STRIDE).to(features.dtype), confidence.to(features.dtype)], dim=1
+        )
+        x = F.pixel_shuffle(self.project_out(self.blocks(self.project_in(x))), MATCHING_STRIDE).to(estimate.dtype)
+        residual, weights = x[:, :3], x[:, 3:].softmax(dim=1)
+        candidates = (estimate, partner_estimate, darker, darker_rainy)
+        return residual + sum(weights[:, n : n + 1] * image for n, image in enumerate(candidates))
+
+
+def warp_rows(images: torch.Tensor, disparity: torch.Tensor) -> torch.Tensor:
+    """Move the other view's pixels to where this view sees them.
+
+    Args:
+        images: (2 B, C, H, W): right views, then left views.
+        disparity: (2 B, 1, H, W) px of left views, then of right views.
+
+    Returns:
+        (2 B, C, H, W) float32: a left pixel x shows the right view at x - disparity, a right one the left at
+        x + disparity, linear between columns; beyond the border its last column.
+    """
+    batch, _, height, width = images.shape
+    column = torch.arange(width, device=images.device, dtype=torch.float32)
+    row = torch.arange(height, device=images.device, dtype=torch.float32)
+    left, right = disparity[:, 0].chunk(2)
+    x = torch.cat([column - left, column + right])
+    # grid_sample counts from -1 to 1
+    across = (2 * x + 1) / width - 1
+    down = ((2 * row + 1) / height - 1)[None, :, None].expand_as(across)
+    grid = torch.stack([across, down], dim=-1)
+    return F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
