@@ -1,6 +1,7 @@
-"""Train one network for so many seconds on a graphics card: rain rendered there, every step one CUDA graph.
+"""Train networks side by side for so many seconds on a graphics card: rain rendered there once for all of them, every
+step a CUDA graph.
 
-Run: python -m tools.train_on_card --name small --init small.safetensors --photos FOLDER --seconds 480 --out OUT
+Run: python -m tools.train_on_card '[{"shape": "small", "init": "small.safetensors"}]' --photos FOLDER --seconds 480 --out OUT
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import math
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from apanet_core.model.checkpoint import save_checkpoint
+from apanet_core.model.checkpoint import CONFIG_KEY
 from apanet_core.model.config import PRESETS, ModelConfig
 from apanet_core.model.network import APANet
 from apanet_core.rain.batched.photo_atlas import PhotoAtlas, read_photos
@@ -27,7 +29,9 @@ LOSSES = {"charbonnier": 1.0, "frequency": 0.05, "structure": 0.2}
 SECOND = {"parallax_levels": (), "matching_channels": 32, "fusion_channels": 48, "fusion_blocks": 1}
 SHAPES = {
     "tiny": replace(PRESETS["tiny"], **{**SECOND, "decoder_blocks": (1, 2)}),
-    "small": replace(PRESETS["small"], **{**SECOND, "fusion_channels": 64}),
+    "small": replace(
+        PRESETS["small"], **{**SECOND, "matching_channels": 48, "fusion_channels": 64, "fusion_blocks": 2}
+    ),
     "base": ModelConfig(
         stem_stride=2,
         channels=(64, 96, 128, 192),
@@ -102,82 +106,140 @@ def start_from(network: APANet, path: Path) -> int:
     return len(fitting)
 
 
+class Job:
+    """One network in training.
+
+    Args:
+        shape: a key of `SHAPES`.
+        batch: a first batch.
+        label: names its file; the shape by default.
+        init: a checkpoint to start from, as far as it fits.
+        rate: highest learning rate.
+        change: fields of the model config to change.
+        objective: weights of `StereoObjective` to change.
+    """
+
+    def __init__(
+        self,
+        shape: str,
+        batch: dict[str, torch.Tensor],
+        label: str | None = None,
+        init: str | None = None,
+        rate: float = 1e-3,
+        change: dict[str, Any] | None = None,
+        objective: dict[str, float] | None = None,
+    ) -> None:
+        change = {k: tuple(v) if isinstance(v, list) else v for k, v in (change or {}).items()}
+        self.label, self.rate, self.steps = label or shape, rate, 0
+        self.network = APANet(replace(SHAPES[shape], **change))
+        taken = start_from(self.network, Path(init)) if init else 0
+        self.network = self.network.to(batch["rainy_left"].device)
+        self.averaged = copy.deepcopy(self.network).requires_grad_(False)
+        self.ours, self.theirs = list(self.averaged.parameters()), list(self.network.parameters())
+        self.stream = torch.cuda.Stream() if torch.cuda.is_available() else None
+        self.step = GraphedStep(self.network, StereoObjective(LOSSES, **(objective or {})), batch)
+        size = sum(p.numel() for p in self.network.parameters())
+        print(f"{self.label}: {size:,} parameters, {taken} of {len(self.network.state_dict())} tensors from {init}")
+
+    def __call__(self, batch: dict[str, torch.Tensor], done: float) -> None:
+        """One step, `done` (0 to 1) of the way."""
+        warm = min(1.0, (self.steps + 1) / 200)
+        self.step(batch, self.rate * warm * (0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * done))))
+        self.steps += 1
+        with torch.no_grad():
+            torch._foreach_lerp_(self.ours, self.theirs, 1 - min(0.999, (1 + self.steps) / (10 + self.steps)))
+
+    def save(self, folder: Path) -> None:
+        """Write the averaged weights in half precision."""
+        tensors = {k: v.detach().half().cpu().contiguous() for k, v in self.averaged.state_dict().items()}
+        save_file(tensors, folder / f"{self.label}.safetensors", {CONFIG_KEY: json.dumps(self.network.config.to_dict())})
+
+
+def mirrored(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The mirror image of stereo pairs, whose left view is the mirrored right one."""
+    result = {}
+    for name, value in batch.items():
+        other = name.replace("left", "right") if "left" in name else name.replace("right", "left")
+        result[other] = value.flip(-1) if value.dim() > 1 else value
+    return result
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--name", choices=SHAPES, required=True)
-    parser.add_argument("--change", type=json.loads, default={}, help="fields of the model config")
-    parser.add_argument("--objective", type=json.loads, default={}, help="weights of StereoObjective")
-    parser.add_argument("--init", type=Path)
+    parser.add_argument("jobs", type=json.loads, help="arguments of Job")
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--seconds", type=float, required=True, help="of training, from the first step on")
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--chunk", type=int, default=8, help="batches rendered at once, each used twice")
     parser.add_argument("--size", type=int, nargs=2, default=(192, 384))
-    parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--label")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.backends.cuda.matmul.allow_tf32 = True
-    torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.manual_seed(args.seed)
-    label = args.label or args.name
+    args.out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
 
     def say(words: str) -> None:
-        print(f"{label} {time.monotonic() - started:6.1f} s  {words}", flush=True)
+        print(f"{time.monotonic() - started:6.1f} s  {words}", flush=True)
 
-    change = {k: tuple(v) if isinstance(v, list) else v for k, v in args.change.items()}
-    network = APANet(replace(SHAPES[args.name], **change)).to(device)
-    if args.init:
-        say(f"{start_from(network, args.init)} of {len(network.state_dict())} tensors from {args.init.name}")
-    averaged = copy.deepcopy(network).requires_grad_(False)
-    ours, theirs = list(averaged.parameters()), list(network.parameters())
     atlas = PhotoAtlas(read_photos([args.photos]), device)
-    say(f"{len(atlas)} photographs, {sum(p.numel() for p in network.parameters()):,} parameters")
+    say(f"{len(atlas)} photographs")
+    many = args.batch * args.chunk
 
-    def render(step: int) -> dict[str, torch.Tensor]:
-        indices = torch.arange(args.batch, device=device) + step * args.batch
-        return render_samples(atlas, tuple(args.size), args.seed, indices)
+    def render(chunk: int) -> dict[str, torch.Tensor]:
+        return render_samples(atlas, tuple(args.size), args.seed, torch.arange(many, device=device) + chunk * many)
 
-    batch = render(0)
-    step_of = GraphedStep(network, StereoObjective(LOSSES, **args.objective), batch)
-    cuda = device.type == "cuda"
-    side = torch.cuda.Stream() if cuda else None
+    chunk = render(0)
+    first = {name: value[: args.batch] for name, value in chunk.items()}
+    jobs = [Job(batch=first, **job) for job in args.jobs]
+    main_stream, side = (torch.cuda.current_stream(), torch.cuda.Stream()) if device.type == "cuda" else (None, None)
     say("captured")
-    began = logged = time.monotonic()
-    step, waited, logged_step = 0, 0.0, 0
-    while True:
-        now = time.monotonic()
-        done = (now - began) / args.seconds
-        if done >= 1:
-            break
-        rate = args.rate * min(1.0, (step + 1) / 200) * (0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * done)))
-        step_of(batch, rate)
-        step += 1
-        decay = min(0.999, (1 + step) / (10 + step))
-        with torch.no_grad():
-            torch._foreach_lerp_(ours, theirs, 1 - decay)
+    began = logged = saved = time.monotonic()
+    number = 0
+    while (done := (time.monotonic() - began) / args.seconds) < 1:
+        whole = {name: torch.cat([value, mirrored(chunk)[name]]) for name, value in chunk.items()}
+        order = torch.arange(2 * many, device=device).reshape(2, args.chunk, args.batch).transpose(0, 1).flatten(0, 1)
+        for batch_indices in order:
+            batch = {name: value[batch_indices] for name, value in whole.items()}
+            for job in jobs:
+                if job.stream is None:
+                    job(batch, done)
+                    continue
+                job.stream.wait_stream(main_stream)
+                with torch.cuda.stream(job.stream):
+                    job(batch, done)
+                for value in batch.values():
+                    value.record_stream(job.stream)
+        number += 1
         if side is None:
-            batch = render(step)
+            chunk = render(number)
         else:
             with torch.cuda.stream(side):
-                batch = render(step)
-            before = time.monotonic()
-            for value in batch.values():
-                value.record_stream(torch.cuda.current_stream())
-            torch.cuda.current_stream().wait_stream(side)
-            torch.cuda.current_stream().synchronize() if step % 2 == 0 else None  # never far ahead of the card
-            waited += time.monotonic() - before
-        if time.monotonic() - logged > 10:
-            terms = " ".join(f"{k} {v.item():.4f}" for k, v in step_of.terms.items())
-            speed = (step - logged_step) * args.batch / (time.monotonic() - logged)
-            say(f"step {step} {speed:.0f} samples/s, waiting {waited / (time.monotonic() - began):.0%}: {terms}")
-            logged, logged_step = time.monotonic(), step
-    args.out.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(averaged.cpu(), args.out / f"{label}.safetensors")
-    spent = time.monotonic() - began
-    say(f"done: {step} steps, {step * args.batch} samples in {spent:.0f} s, {step * args.batch / spent:.0f} samples/s")
+                chunk = render(number)
+            for value in chunk.values():
+                value.record_stream(main_stream)
+            main_stream.wait_stream(side)
+            rendered = time.monotonic()
+            for job in jobs:
+                main_stream.wait_stream(job.stream)
+            main_stream.synchronize()
+        now = time.monotonic()
+        if now - logged > 15 or number == 1:
+            waited = f", waited {now - rendered:.2f} s for training" if side else ""
+            say(f"{number} chunks, {2 * many * number / (now - began):.0f} samples/s{waited}")
+            for job in jobs:
+                terms = " ".join(f"{k} {v.item():.4f}" for k, v in job.step.terms.items())
+                say(f"  {job.label} step {job.steps}: {terms}")
+            logged = now
+        if now - saved > 100:
+            for job in jobs:
+                job.save(args.out)
+            saved = now
+    for job in jobs:
+        job.save(args.out)
+    say(f"done: {jobs[0].steps} steps of {args.batch}, {number * many} pairs rendered")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ class StereoObjective:
     """
 
     def __init__(
-        self, losses: dict[str, float], estimate: float = 0.4, matching: float = 0.05, disparity: float = 0.004
+        self, losses: dict[str, float], estimate: float = 0.4, matching: float = 0.1, disparity: float = 0.004
     ) -> None:
         self.losses = losses
         self.weights = {"estimate": estimate, "matching": matching, "disparity": disparity}
