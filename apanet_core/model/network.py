@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from apanet_core.model.config import ModelConfig
 from apanet_core.model.external_attention import ExternalAttentionBlock
-from apanet_core.model.layers import Downsample, Upsample, in_row_strips, is_tracing, pad_to_multiple
+from apanet_core.model.layers import Downsample, Upsample, channels_last, in_row_strips, pad_to_multiple
 from apanet_core.model.parallax_attention import ParallaxAttention
 from apanet_core.model.parallax_matching import MATCHING_STRIDE, Match, ParallaxMatching
 from apanet_core.model.partner_fusion import PartnerFusion
@@ -123,7 +123,7 @@ class APANet(nn.Module):
         for level, blocks, reduce, up, skip in reversed(
             list(zip(range(1, len(skips) + 1), self.decoder, self.reduce, self.up, skips))
         ):
-            x = blocks(reduce(torch.cat([up(x), skip], dim=1)))
+            x = blocks(channels_last(reduce(torch.cat([up(x), skip], dim=1))))
             if level == self.config.matching_level:
                 features = x
         # in half precision the images and their sum keep the precision they came in
@@ -137,13 +137,11 @@ class APANet(nn.Module):
     def encode(self, rainy: torch.Tensor) -> list[torch.Tensor]:
         """Features of every level, finest first: (2 B, 3, H, W) -> (2 B, C_i, H_i, W_i) each."""
         x = F.pixel_unshuffle(rainy, self.config.stem_stride)
-        if not is_tracing():
-            x = x.contiguous(memory_format=torch.channels_last)  # twice as fast on a CPU: norms and 1x1 run in place
-        x = self.project_in(x)
+        x = self.project_in(channels_last(x))
         features = []
         for blocks, down in zip(self.encoder, self.down):
             features.append(blocks(x))
-            x = down(features[-1])
+            x = channels_last(down(features[-1]))
         return [*features, self.encoder[-1](x)]
 
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from apanet_core.model.config import MATCHING_STRIDE
 from apanet_core.model.network import APANet
 from apanet_core.model.parallax_matching import Match
-from apanet_core.training.losses import weighted_losses
+from apanet_core.training.losses import charbonnier, weighted_losses
 
 Terms = dict[str, torch.Tensor]
 FARTHEST_PX = 8.0  # an error of the disparity counts so much at most: more is the attention's to mend
@@ -16,17 +16,17 @@ LOWEST_LOG = -30.0
 
 
 class StereoObjective:
-    """Sum of the image losses, of the same for the estimates of each view alone, and of the matching's.
+    """Sum of the image losses, of the Charbonnier loss of what each view alone gives, and of the matching's.
 
     Args:
         losses: weights of the image losses.
-        estimate: weight of the estimates' losses.
+        estimate: weight of the estimates' loss.
         matching: weight of the cross-entropy between attention and true disparity.
         disparity: weight of the error of the disparity, per px.
     """
 
     def __init__(
-        self, losses: dict[str, float], estimate: float = 0.4, matching: float = 0.1, disparity: float = 0.004
+        self, losses: dict[str, float], estimate: float = 1.0, matching: float = 0.1, disparity: float = 0.004
     ) -> None:
         self.losses = losses
         self.weights = {"estimate": estimate, "matching": matching, "disparity": disparity}
@@ -41,7 +41,7 @@ class StereoObjective:
         with torch.autocast(rainy.device.type, enabled=False):
             loss, terms = weighted_losses(torch.where(judged, result.derained.float(), clean), clean, self.losses)
             if result.match is not None:
-                estimate, _ = weighted_losses(torch.where(judged, result.estimate.float(), clean), clean, self.losses)
+                estimate = charbonnier(torch.where(judged, result.estimate.float(), clean), clean)
                 disparity = torch.cat([batch["left_disparity"], batch["right_disparity"]])
                 more = {"estimate": estimate, **match_losses(result.match, disparity)}
                 loss = loss + sum(self.weights[name] * term for name, term in more.items())
