@@ -28,7 +28,7 @@ from apanet_core.training.stereo_objective import StereoObjective
 LOSSES = {"charbonnier": 1.0, "frequency": 0.05, "structure": 0.2}
 SECOND = {"parallax_levels": (), "matching_channels": 32, "fusion_channels": 48, "fusion_blocks": 1}
 SHAPES = {
-    "tiny": replace(PRESETS["tiny"], **{**SECOND, "decoder_blocks": (1, 2)}),
+    "tiny": replace(PRESETS["tiny"], **SECOND),
     "small": replace(
         PRESETS["small"], **{**SECOND, "matching_channels": 48, "fusion_channels": 64, "fusion_blocks": 2}
     ),
@@ -59,8 +59,15 @@ class GraphedStep:
         cuda = device.type == "cuda"
         self.rate = torch.tensor(0.0, device=device)
         self.bad = torch.tensor(0.0, device=device)  # 1 where a gradient is not finite: the optimiser skips the step
+        self.fast = torch.tensor(0.0, device=device)  # for the parts that start from nothing
+        groups: list[list[torch.nn.Parameter]] = [[], []]
+        for name, parameter in network.named_parameters():
+            groups[name.startswith(("matching.", "fusion."))].append(parameter)
         self.optimizer = torch.optim.AdamW(
-            network.parameters(), lr=self.rate, weight_decay=1e-4, fused=True, capturable=cuda
+            [{"params": group, "lr": rate} for group, rate in zip(groups, (self.rate, self.fast)) if group],
+            weight_decay=1e-4,
+            fused=True,
+            capturable=cuda,
         )
         self.optimizer.found_inf = self.bad
         self.optimizer.grad_scale = None
@@ -92,6 +99,7 @@ class GraphedStep:
         for name, value in batch.items():
             self.inputs[name].copy_(value)
         self.rate.fill_(rate)
+        self.fast.fill_(2.5 * rate)
         if self.graph is None:
             self._step()
         else:
@@ -125,7 +133,7 @@ class Job:
         batch: dict[str, torch.Tensor],
         label: str | None = None,
         init: str | None = None,
-        rate: float = 1e-3,
+        rate: float = 6e-4,
         change: dict[str, Any] | None = None,
         objective: dict[str, float] | None = None,
     ) -> None:
