@@ -59,6 +59,7 @@ class GraphedStep:
         cuda = device.type == "cuda"
         self.rate = torch.tensor(0.0, device=device)
         self.bad = torch.tensor(0.0, device=device)  # 1 where a gradient is not finite: the optimiser skips the step
+        self.skipped = torch.tensor(0.0, device=device)
         self.fast = torch.tensor(0.0, device=device)  # for the parts that start from nothing
         groups: list[list[torch.nn.Parameter]] = [[], []]
         for name, parameter in network.named_parameters():
@@ -92,8 +93,9 @@ class GraphedStep:
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0, foreach=True)
         self.bad.copy_((~torch.isfinite(norm)).float())
+        self.skipped += self.bad
         self.optimizer.step()
-        self.terms = {"loss": loss.detach(), **terms, "norm": norm}
+        self.terms = {"loss": loss.detach(), **terms, "norm": norm, "skipped": self.skipped}
 
     def __call__(self, batch: dict[str, torch.Tensor], rate: float) -> None:
         for name, value in batch.items():
