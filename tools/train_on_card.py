@@ -63,6 +63,8 @@ class GraphedStep:
         self.fast = torch.tensor(0.0, device=device)  # for the parts that start from nothing
         groups: list[list[torch.nn.Parameter]] = [[], []]
         for name, parameter in network.named_parameters():
+            if not parameter.requires_grad:
+                continue
             groups[name.startswith(("matching.", "fusion."))].append(parameter)
         self.optimizer = torch.optim.AdamW(
             [{"params": group, "lr": rate} for group, rate in zip(groups, (self.rate, self.fast)) if group],
@@ -127,6 +129,7 @@ class Job:
         rate: highest learning rate.
         change: fields of the model config to change.
         objective: weights of `StereoObjective` to change.
+        only: names the parts that learn, by how they begin; all by default.
     """
 
     def __init__(
@@ -138,12 +141,15 @@ class Job:
         rate: float = 6e-4,
         change: dict[str, Any] | None = None,
         objective: dict[str, float] | None = None,
+        only: list[str] | None = None,
     ) -> None:
         change = {k: tuple(v) if isinstance(v, list) else v for k, v in (change or {}).items()}
         self.label, self.rate, self.steps = label or shape, rate, 0
         self.network = APANet(replace(SHAPES[shape], **change))
         taken = start_from(self.network, Path(init)) if init else 0
         self.network = self.network.to(batch["rainy_left"].device, memory_format=torch.channels_last)
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(only is None or name.startswith(tuple(only)))
         self.averaged = copy.deepcopy(self.network).requires_grad_(False)
         self.ours, self.theirs = list(self.averaged.parameters()), list(self.network.parameters())
         self.step = GraphedStep(self.network, StereoObjective(LOSSES, **(objective or {})), batch)

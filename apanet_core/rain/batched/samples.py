@@ -7,7 +7,7 @@ import torch
 from apanet_core.rain.batched.counter_random import CounterRandom
 from apanet_core.rain.batched.photo_atlas import PhotoAtlas
 from apanet_core.rain.batched.scenes import Scenes, occluded, random_scenes
-from apanet_core.rain.batched.sensor import expose, recolour
+from apanet_core.rain.batched.sensor import expose, misalign, recolour
 from apanet_core.rain.batched.weather import is_dry, rain_on
 
 SINGLE = 0.1  # share of single photographs, given as both views
@@ -34,7 +34,7 @@ def render_samples(
     """
     random = CounterRandom(seed, indices.to(atlas.pixels.device))
     scenes = random_scenes(atlas, size, random)
-    scenes = Scenes(recolour(scenes.views, random), scenes.disparity, scenes.cameras)
+    scenes = Scenes(recolour(misalign(scenes.views, random), random), scenes.disparity, scenes.cameras)
     hidden = occluded(scenes.disparity)
     rainy = expose(rain_on(scenes, random), random, is_dry(random))
     clean, disparity = scenes.views, torch.where(hidden, torch.nan, scenes.disparity)

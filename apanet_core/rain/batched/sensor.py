@@ -7,7 +7,9 @@ from torch.nn import functional as F
 
 from apanet_core.rain.batched.counter_random import CounterRandom
 
-GAIN_SPREAD = 0.02  # of the cameras of one pair, in every other sample
+GAIN_SPREAD = 0.05  # of the cameras of one pair, in every other sample
+MISALIGNED_PX = 0.8  # what calibration leaves, at most, in three of four samples
+LUSTRE = 0.06  # how much brighter one camera may see a part of the scene
 # Quantisation of 8x8 blocks, ITU-T T.81 annex K.
 _LUMINANCE = [
     [16, 11, 10, 16, 24, 40, 51, 61],
@@ -39,6 +41,26 @@ def recolour(views: torch.Tensor, random: CounterRandom) -> torch.Tensor:
     spread = GAIN_SPREAD * random.happens("own gains", 0.5).float()[:, None]
     own = (spread * random.normal("camera gain", 2)).exp()[:, :, None, None, None]
     return (255 * own ** (1 / 2.2) * views).clamp(0, 255).round()
+
+
+def misalign(views: torch.Tensor, random: CounterRandom) -> torch.Tensor:
+    """Move and light the right views of clean pairs (B, 2, 3, H, W) a little, smoothly.
+
+    No calibration is perfect, no surface a plane, and none looks the same from both sides: a network that is shown
+    exact pairs alone trusts the other view to the last tenth of a pixel.
+    """
+    height, width = views.shape[-2:]
+    size = (height, width)
+    amount = torch.where(random.happens("misaligned", 0.75), random.uniform("misalignment", high=MISALIGNED_PX), 0)
+    shift = amount[:, None, None, None] * random.uniform("shift", 2, 3, 5, low=-1, high=1)
+    shift = F.interpolate(shift, size, mode="bicubic")
+    y = torch.arange(height, device=views.device)[:, None] + 0.5 + shift[:, 1]
+    x = torch.arange(width, device=views.device) + 0.5 + shift[:, 0]
+    grid = torch.stack([2 * x / width - 1, 2 * y / height - 1], dim=-1)
+    moved = F.grid_sample(views[:, 1], grid, padding_mode="border", align_corners=False)
+    lustre = 1 + LUSTRE * F.interpolate(random.uniform("lustre", 1, 4, 6, low=-1, high=1), size, mode="bicubic")
+    lustrous = random.happens("lustrous", 0.5)[:, None, None, None]
+    return torch.stack([views[:, 0], torch.where(lustrous, moved * lustre, moved).clamp(0, 255)], dim=1)
 
 
 def expose(views: torch.Tensor, random: CounterRandom, dry: torch.Tensor) -> torch.Tensor:
