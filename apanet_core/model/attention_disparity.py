@@ -1,4 +1,4 @@
-"""The disparity that parallax attention implies: where, on average, a left pixel looks."""
+"""The disparity that parallax attention implies: where a left pixel looks."""
 
 from __future__ import annotations
 
@@ -7,31 +7,34 @@ from torch.nn import functional as F
 
 from apanet_core.model.network import APANet
 from apanet_core.model.parallax_attention import ParallaxAttention
+from apanet_core.model.parallax_matching import Match
 
 
 class AttentionDisparity:
-    """Listens to the finest APAM that runs last, and reads the expected match position off it.
+    """Listens to where a network looks, and reads the disparity of the left view off it.
 
-    Nothing is computed unless asked for: while no instance listens, the network is as it was.
+    Of a network that matches its views it is the match. Of another it is the expected position of the finest APAM that
+    runs last. Nothing is computed unless asked for: while no instance listens, the network is as it was.
 
     Args:
-        network: has parallax attention at some level.
+        network: has parallax matching, or parallax attention at some level.
 
     Raises:
-        ValueError: the network has no parallax attention.
+        ValueError: the network has neither.
     """
 
     def __init__(self, network: APANet) -> None:
-        if not network.config.parallax_levels:
+        self._reader: _MatchReader | _AttentionReader
+        if network.matching is not None:
+            self._reader = _MatchReader(network.matching)
+        elif network.config.parallax_levels:
+            self._reader = _AttentionReader(network)
+        else:
             raise ValueError("this model has no parallax attention: no disparity can be read off it")
-        self._stride = int(network.config.finest_parallax_stride)
-        self._module = _last_of_finest_level(network)
-        self._strips: list[tuple[torch.Tensor, ...]] = []
-        self._hook = self._module.register_forward_pre_hook(lambda _, views: self._strips.append(views))
 
     def close(self) -> None:
         """Stop listening."""
-        self._hook.remove()
+        self._reader.hook.remove()
 
     @torch.inference_mode()
     def read(self, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -42,15 +45,40 @@ class AttentionDisparity:
             width: likewise.
 
         Returns:
-            Disparity of the left view in px, and its confidence in (0, 1]: 1 / (1 + standard deviation of the match in
-            columns of the attention). Both (H, W) float32.
+            Disparity of the left view in px, and its confidence in (0, 1]: attention within a bin of the match, or of
+            a network without matching 1 / (1 + standard deviation of the attention in columns). Both (H, W) float32.
         """
+        disparity, confidence = self._reader.read()
+        return disparity[:height, :width], confidence[:height, :width]
+
+
+class _MatchReader:
+    def __init__(self, matching: torch.nn.Module) -> None:
+        self._last: Match | None = None
+        self.hook = matching.register_forward_hook(self._keep)
+
+    def _keep(self, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], match: Match) -> None:
+        self._last = match
+
+    def read(self) -> tuple[torch.Tensor, torch.Tensor]:
+        assert self._last is not None
+        return self._last.disparity[0, 0].clamp(min=0), self._last.confidence[0, 0]
+
+
+class _AttentionReader:
+    def __init__(self, network: APANet) -> None:
+        self._stride = int(network.config.finest_parallax_stride)
+        self._module = _last_of_finest_level(network)
+        self._strips: list[tuple[torch.Tensor, ...]] = []
+        self.hook = self._module.register_forward_pre_hook(lambda _, views: self._strips.append(views))
+
+    def read(self) -> tuple[torch.Tensor, torch.Tensor]:
         left, right = (torch.cat(views, dim=2) for views in zip(*self._strips))
         self._strips.clear()
         columns, deviation = self._module.match(left, right)
         maps = torch.stack([columns * self._stride, 1 / (1 + deviation)])[None]
         size = (columns.shape[0] * self._stride, columns.shape[1] * self._stride)
-        disparity, confidence = F.interpolate(maps, size, mode="bilinear")[0, :, :height, :width]
+        disparity, confidence = F.interpolate(maps, size, mode="bilinear")[0]
         return disparity, confidence
 
 

@@ -58,6 +58,11 @@ class ModelConfig:
         for name in ("stem_stride", "memory_units"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1: got {getattr(self, name)}")
+        if self.matching_channels < 0 or self.fusion_channels < 1 or self.fusion_blocks < 0:
+            raise ValueError(
+                "matching_channels and fusion_blocks must be at least 0 and fusion_channels at least 1: got "
+                f"{self.matching_channels}, {self.fusion_blocks}, {self.fusion_channels}"
+            )
         if self.coring and not 0.1 <= self.coring <= 255:
             raise ValueError(f"coring must be 0, or lie in [0.1, 255] grey levels: got {self.coring}")
         if self.external_attention_eps <= 0:
@@ -71,6 +76,11 @@ class ModelConfig:
             raise ValueError(
                 f"{levels} channel widths need {levels} encoder_blocks and {levels - 1} decoder_blocks: "
                 f"got {len(self.encoder_blocks)} and {len(self.decoder_blocks)}"
+            )
+        if self.matching_channels and self.matching_level not in range(1, levels):
+            raise ValueError(
+                f"matching needs a decoder level at 1/{MATCHING_STRIDE} of the resolution: got stem_stride "
+                f"{self.stem_stride} with {levels} levels"
             )
         for name in ("external_attention_levels", "parallax_levels"):
             if not set(getattr(self, name)) <= set(range(1, levels + 1)):
@@ -95,8 +105,9 @@ class ModelConfig:
 
     @property
     def matching_level(self) -> int:
-        """Level whose decoder features are matched, at a quarter of the input resolution."""
-        return int(math.log2(MATCHING_STRIDE // self.stem_stride)) + 1
+        """Level whose decoder features are matched, at a quarter of the input resolution; 0 where there is none."""
+        scales = [self.stem_stride * 2**level for level in range(len(self.channels))]
+        return scales.index(MATCHING_STRIDE) + 1 if MATCHING_STRIDE in scales else 0
 
     @property
     def finest_parallax_stride(self) -> float:

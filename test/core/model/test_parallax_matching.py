@@ -1,0 +1,130 @@
+import dataclasses
+
+import pytest
+import torch
+
+from apanet_core.model.attention_disparity import AttentionDisparity
+from apanet_core.model.config import ModelConfig
+from apanet_core.model.network import APANet
+from apanet_core.model.parallax_matching import Match, ParallaxMatching, peak, row_logits
+from apanet_core.model.partner_fusion import PartnerFusion, warp_rows
+
+MATCHED = ModelConfig(
+    stem_stride=2,
+    channels=(8, 8, 16),
+    encoder_blocks=(1, 1, 1),
+    decoder_blocks=(1, 1),
+    memory_units=4,
+    external_attention_levels=(3,),
+    parallax_levels=(),
+    max_disparity=32,
+    matching_channels=8,
+    fusion_channels=8,
+    fusion_blocks=1,
+)
+
+
+@pytest.mark.parametrize("mask", [True, False])
+@pytest.mark.parametrize(("width", "reach"), [(23, 7), (7, 7), (6, 20), (32, 8)])
+def test_row_logits_are_the_products_at_every_disparity(width, reach, mask):
+    query, key = torch.randn(2, 3, width, 5), torch.randn(2, 3, width, 5)
+    got = row_logits(query, key, reach, mask)
+    least = 0 if mask else -reach
+    assert got.shape == (2, 3, width, reach - least + 1)
+    for column in range(width):
+        for number in range(got.shape[-1]):
+            seen_at = column - (least + number)
+            if 0 <= seen_at < width:
+                expected = (query[:, :, column] * key[:, :, seen_at]).sum(-1)
+                torch.testing.assert_close(got[:, :, column, number], expected, atol=1e-5, rtol=1e-5)
+            else:
+                assert torch.all(got[:, :, column, number] == -torch.inf)
+
+
+def test_the_peak_lies_between_bins_and_knows_how_sure_it_is():
+    logits = torch.full((3, 40), -20.0)
+    logits[0, 30] = 20.0  # one bin
+    logits[1, 30] = logits[1, 31] = 20.0  # two neighbours
+    logits[2, 5] = logits[2, 35] = 20.0  # two far apart: half the attention at either
+    position, confidence = peak(logits)
+    torch.testing.assert_close(position[:2], torch.tensor([30.0, 30.5]), atol=1e-3, rtol=0)
+    torch.testing.assert_close(confidence, torch.tensor([1.0, 1.0, 0.5]), atol=1e-3, rtol=0)
+
+
+def test_both_views_find_a_match_that_lies_over_100_px_away():
+    cells, shift = torch.randn(1, 16, 4, 80), 30  # columns of 4 px
+    left, right = cells[..., :48], cells[..., shift : shift + 48]  # x_right = x_left - shift
+    matching = ParallaxMatching(16, 16, 160)
+    matching.embed = torch.nn.Identity()
+    matching.compare = torch.nn.Identity()
+    disparity = matching(torch.cat([left, right])).disparity
+    seen_by_both = 4 * shift + 4
+    torch.testing.assert_close(disparity[0, 0, 4:-4, seen_by_both:-4], torch.full((8, 64), 120.0), atol=2, rtol=0)
+    torch.testing.assert_close(disparity[1, 0, 4:-4, 4:-seen_by_both], torch.full((8, 64), 120.0), atol=2, rtol=0)
+
+
+def test_moving_the_other_view_by_the_true_disparity_gives_this_view():
+    wide = torch.rand(1, 3, 4, 60)
+    left, right = wide[..., :50], wide[..., 7:57]
+    moved_left, moved_right = warp_rows(torch.cat([right, left]), torch.full((2, 1, 4, 50), 7.0)).chunk(2)
+    torch.testing.assert_close(moved_left[..., 7:], left[..., 7:], atol=1e-4, rtol=0)
+    torch.testing.assert_close(moved_right[..., :-7], right[..., :-7], atol=1e-4, rtol=0)
+    torch.testing.assert_close(moved_left[..., :7], right[..., :1].expand(-1, -1, -1, 7), atol=1e-4, rtol=0)
+
+
+def test_a_new_fusion_stays_near_the_estimate_and_can_do_without_the_partner():
+    estimate, rainy = torch.rand(2, 3, 16, 24), torch.rand(2, 3, 16, 24)
+    match = Match(torch.zeros(2, 4, 6, 9), torch.full((2, 1, 16, 24), 4.0), torch.ones(2, 1, 16, 24))
+    fused = PartnerFusion(8, 8, 1)(rainy, estimate, torch.rand(2, 8, 4, 6), match)
+    assert (fused - estimate).abs().max() < 0.06
+    alone = PartnerFusion(8, 8, 1, warp=False)
+    torch.nn.init.normal_(alone.project_out.weight)
+    before = alone(rainy, estimate, torch.zeros(2, 8, 4, 6), match)
+    rainy[1], estimate[1] = torch.rand(3, 16, 24), torch.rand(3, 16, 24)
+    torch.testing.assert_close(alone(rainy, estimate, torch.zeros(2, 8, 4, 6), match)[0], before[0])
+
+
+@pytest.mark.parametrize("size", [(16, 24), (37, 51), (20, 200)])
+@pytest.mark.parametrize(
+    "changes", [{}, {"parallax_mask": False, "max_disparity": None}, {"max_disparity": None}, {"warp": False}]
+)
+def test_a_network_that_matches_takes_any_size_and_learns_in_every_part(size, changes):
+    network = APANet(dataclasses.replace(MATCHED, **changes))
+    torch.nn.init.normal_(network.fusion.project_out.weight, std=0.1)
+    torch.nn.init.normal_(network.project_out.weight, std=0.1)
+    left, right = torch.rand(2, 1, 3, *size).unbind(0)
+    derained = network(left, right)
+    assert [view.shape for view in derained] == [left.shape, right.shape]
+    sum(view.square().mean() for view in derained).backward()
+    still = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+    assert still == ([] if network.config.warp else [n for n in still if n.startswith("matching.")])
+
+
+def test_disparity_is_read_off_the_match():
+    network = APANet(MATCHED).eval()
+    reader = AttentionDisparity(network)
+    left, right = torch.rand(2, 1, 3, 21, 70).unbind(0)
+    with torch.no_grad():
+        network(left, right)
+    disparity, confidence = reader.read(21, 70)
+    reader.close()
+    assert disparity.shape == confidence.shape == (21, 70)
+    assert disparity.min() >= 0 and disparity.max() <= 40
+    assert 0 < confidence.min() and confidence.max() <= 1.001
+
+
+def test_half_precision_keeps_the_match():
+    torch.manual_seed(0)
+    network = APANet(MATCHED).eval()
+    left, right = torch.rand(2, 1, 3, 32, 96).unbind(0)
+    with torch.no_grad():
+        exact = network.derain(torch.cat([left, right])).match
+        rounded = network.to(torch.bfloat16).derain(torch.cat([left, right])).match
+    assert rounded.disparity.dtype == rounded.logits.dtype == torch.float32
+    same = (exact.logits.argmax(-1) == rounded.logits.argmax(-1)).float().mean()
+    assert same > 0.9
+
+
+def test_matching_needs_a_level_at_a_quarter_of_the_resolution():
+    with pytest.raises(ValueError, match="1/4 of the resolution: got stem_stride 8"):
+        dataclasses.replace(MATCHED, stem_stride=8)
