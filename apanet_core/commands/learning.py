@@ -33,6 +33,7 @@ def evaluate(
     device: str = "auto",
     lpips: Path | None = None,
     pictures: int = 6,
+    stereo_gain: bool = False,
 ) -> None:
     """Compare models and other methods' outputs with the rainy input: quality, stereo depth, consistency.
 
@@ -49,6 +50,8 @@ def evaluate(
         device: auto, cpu, cuda or cuda:N.
         lpips: AlexNet's weights (torchvision's alexnet-owt-7be5be79.pth), to measure LPIPS as well.
         pictures: how many pairs the report shows.
+        stereo_gain: also say what the second view is worth to the models, and where their attention looks (the latter
+            with engine torch).
     """
     from apanet_core.evaluation.evaluate import Settings
     from apanet_core.evaluation.evaluate import evaluate as run
@@ -56,7 +59,16 @@ def evaluate(
 
     folders = {name: Path(folder) for name, folder in named(outputs).items()}
     settings = Settings(
-        named(models, default_name=True), folders, disparity, max_disparity, limit, engine, device, lpips, pictures
+        named(models, default_name=True),
+        folders,
+        disparity,
+        max_disparity,
+        limit,
+        engine,
+        device,
+        lpips,
+        pictures,
+        stereo_gain,
     )
     print(run(data, out, settings))
     print(f"\nwritten: {out / 'report.html'}, {out / 'results.json'}, {out / 'per_image.csv'}")

@@ -30,6 +30,7 @@ from apanet_core.evaluation.inputs import (
 )
 from apanet_core.evaluation.lpips import LPIPS, SMALLEST_SIDE_PX
 from apanet_core.evaluation.report import draw_picture, report_html
+from apanet_core.evaluation.stereo_gain import stereo_gain
 from apanet_core.evaluation.tables import Row, best_methods, columns, csv_text, markdown, summarise
 from apanet_core.images.metrics import brightness_shift, luma, psnr, ssim
 from apanet_core.stereo.disparity import read_disparity
@@ -52,6 +53,7 @@ class Settings:
         device: of the models.
         lpips: file of AlexNet's weights; None leaves LPIPS out.
         pictures: how many pairs the report shows.
+        stereo_gain: whether models derain every pair with other partners too, to say what the second view is worth.
     """
 
     models: dict[str, str]
@@ -63,6 +65,7 @@ class Settings:
     device: str = "auto"
     lpips: Path | None = None
     pictures: int = 6
+    stereo_gain: bool = False
 
     def __post_init__(self) -> None:
         for name, value, least in (
@@ -102,13 +105,20 @@ def evaluate(data: Path, out: Path, settings: Settings) -> str:
         raise NotADirectoryError(f"out must be a folder: {out} is a file")
     samples = find_samples(data, settings.outputs, settings.disparity, settings.limit)
     lpips = None if settings.lpips is None else LPIPS(settings.lpips)
-    methods, described = _methods(settings)
+    derainers, methods, described = _methods(settings)
     check_samples(samples, settings.max_disparity, *([] if lpips is None else [SMALLEST_SIDE_PX]))
 
-    table = columns(settings.disparity is not None, lpips is not None)
+    table = columns(settings.disparity is not None, lpips is not None, settings.stereo_gain)
     rows: list[Row] = []
     for sample in tqdm(samples, desc="evaluate", unit="pair"):
-        rows += _measure(sample.name, *_look(sample, methods, settings.max_disparity), lpips)
+        views, disparities = _look(sample, methods, settings.max_disparity)
+        rows += _measure(sample.name, views, disparities, lpips)
+        if settings.stereo_gain and sample.is_stereo:
+            reference = disparities.get(TRUTH, disparities[CLEAN])
+            for row in rows[-len(methods) :]:
+                if row["method"] in derainers:
+                    gains = stereo_gain(derainers[row["method"]], views[RAINY], views[CLEAN], reference)
+                    row.update({key: _rounded(value) for key, value in gains.items()})
     for row in rows:  # what was not measured is None, in every row
         row.update({key: row.get(key) for column in table for key in column.keys})
     shown = _spread(samples, rows, list(methods), settings.pictures)
@@ -137,12 +147,14 @@ def evaluate(data: Path, out: Path, settings: Settings) -> str:
     return "\n".join([markdown(summary, table), "", *_notes(samples, settings)])
 
 
-def _methods(settings: Settings) -> tuple[dict[str, Method], list[dict[str, str]]]:
-    """The methods in the order of the tables, the clean pair last, and what they are in words."""
+def _methods(settings: Settings) -> tuple[dict[str, StereoDerainer], dict[str, Method], list[dict[str, str]]]:
+    """The models, all methods in the order of the tables, the clean pair last, and what they are in words."""
+    derainers: dict[str, StereoDerainer] = {}
     methods: dict[str, Method] = {RAINY: lambda sample: read_views(sample.rainy)}
     described = [{"name": RAINY, "what": "the input"}]
     for name, model in settings.models.items():
         derainer = StereoDerainer(model, settings.engine, settings.device)
+        derainers[name] = derainer
         methods[name] = lambda sample, derainer=derainer: derainer(*read_views(sample.rainy))  # type: ignore[misc]
         engine = derainer.engine
         described.append({"name": name, "what": f"model {model}, {engine.name}, {engine.device}, {engine.precision}"})
@@ -150,7 +162,7 @@ def _methods(settings: Settings) -> tuple[dict[str, Method], list[dict[str, str]
         methods[name] = lambda sample, name=name: read_views(sample.outputs[name])  # type: ignore[misc]
         described.append({"name": name, "what": f"images in {folder}"})
     methods[CLEAN] = lambda sample: read_views(sample.clean)
-    return methods, [*described, {"name": CLEAN, "what": "the clean pair itself: what depth and views can reach"}]
+    return derainers, methods, [*described, {"name": CLEAN, "what": "the clean pair itself: what depth and views can reach"}]
 
 
 def _look(
@@ -223,6 +235,8 @@ def _notes(samples: list[Sample], settings: Settings) -> list[str]:
     ]
     if settings.lpips is None:
         notes.append("LPIPS was not measured: it needs AlexNet's weights (--lpips FILE).")
+    if settings.stereo_gain and settings.engine != "torch":
+        notes.append("The attention's disparity is read off the torch engine (--engine torch).")
     if not all(sample.is_stereo for sample in samples):
         notes.append("Single images have no depth and no right view.")
     return notes

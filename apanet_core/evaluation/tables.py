@@ -44,12 +44,13 @@ class Column:
         return tuple(f"{self.key}_{side}" for side in SIDES) if self.per_view else (self.key,)
 
 
-def columns(truth_is_known: bool, lpips: bool) -> list[Column]:
+def columns(truth_is_known: bool, lpips: bool, stereo_gain: bool = False) -> list[Column]:
     """What an evaluation reports.
 
     Args:
         truth_is_known: disparities are compared with true ones, not with those of the clean pair.
         lpips: whether LPIPS is measured.
+        stereo_gain: whether models are asked what the second view is worth to them.
 
     Returns:
         The columns, in the order of the tables.
@@ -63,6 +64,16 @@ def columns(truth_is_known: bool, lpips: bool) -> list[Column]:
     ]
     if lpips:
         quality.append(Column("lpips", "LPIPS", "", "lower", 4, True, "perceptual distance, AlexNet, version 0.1"))
+    gains = []
+    if stereo_gain:
+        gains = [
+            Column("stereo_gain_db", "stereo gain", "dB", "higher", 2, False,
+                   "PSNR of the left view with its own partner minus that with the left view given twice"),
+            Column("clean_partner_db", "clean partner", "dB", "higher", 2, False,
+                   "PSNR of the left view with the clean right view minus that with its own rainy one"),
+            Column("attention_wrong_percent", "attention wrong", "%", "lower", 2, False,
+                   f"pixels whose attention lies more than 3 px from {reference}"),
+        ]  # fmt: skip
     return [
         *quality,
         Column("epe_px", "EPE", "px", "none", 2, False,
@@ -75,6 +86,7 @@ def columns(truth_is_known: bool, lpips: bool) -> list[Column]:
                "nearest to the clean pair's is best"),
         Column("brightness_shift", "brightness shift", "grey levels", "zero", 2, False,
                "mean of the output minus mean of the clean pair"),
+        *gains,
     ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from apanet_core.rain.batched.counter_random import CounterRandom
 
 GAIN_SPREAD = 0.05  # of the cameras of one pair, in every other sample
-MISALIGNED_PX = 0.8  # what calibration leaves, at most, in three of four samples
+MISALIGNED_PX = 1.2  # what calibration leaves, at most, in three of four samples
 LUSTRE = 0.06  # how much brighter one camera may see a part of the scene
 # Quantisation of 8x8 blocks, ITU-T T.81 annex K.
 _LUMINANCE = [

@@ -7,7 +7,9 @@ import pytest
 
 from apanet_core.cli import main
 from apanet_core.data.layouts import LAYOUTS
+from apanet_core.derainer import StereoDerainer
 from apanet_core.evaluation.evaluate import Settings, evaluate
+from apanet_core.images.files import read_image
 
 
 def run(root, *more):
@@ -17,6 +19,26 @@ def run(root, *more):
 
 def results_of(root):
     return json.loads((root / "out/results.json").read_text())
+
+
+def test_the_worth_of_the_second_view_is_measured_on_demand(data_set, capsys):
+    assert run(data_set, "--disparity", str(data_set / "truth"), "--stereo_gain", "true") == 0
+    assert "stereo gain" in capsys.readouterr().out
+    results = results_of(data_set)
+    derainer = StereoDerainer("tiny", "torch")
+    for row in results["rows"]:
+        gains = [row[key] for key in ("stereo_gain_db", "clean_partner_db", "attention_wrong_percent")]
+        if row["method"] != "tiny":
+            assert gains == [None, None, None]
+            continue
+        rainy, clean = (
+            [read_image(data_set / "data" / kind / side / f"{row['name']}.png") for side in ("left", "right")]
+            for kind in ("rain", "norain")
+        )
+        own, twice, dry = (derainer(rainy[0], other)[0].astype(float) for other in (rainy[1], rainy[0], clean[1]))
+        db = [10 * np.log10(255**2 / np.square(view - clean[0]).mean()) for view in (own, twice, dry)]
+        assert gains[:2] == pytest.approx([db[0] - db[1], db[2] - db[0]], abs=1e-3)
+        assert 0 <= gains[2] <= 100
 
 
 def test_a_whole_evaluation(data_set, capsys):
