@@ -54,33 +54,42 @@ class PartnerFusion(nn.Module):
         """
         partner = torch.cat([estimate, rainy], dim=1)
         if self.warp:
-            left, right = partner.chunk(2)
-            partner = warp_rows(torch.cat([right, left]), match.disparity)
+            partner = warp_rows(partner, match.disparity)
         partner_estimate, partner_rainy = partner.to(estimate.dtype).chunk(2, dim=1)
         darker, darker_rainy = torch.minimum(estimate, partner_estimate), torch.minimum(rainy, partner_rainy)
         news = torch.cat([rainy - estimate, partner_estimate - estimate, darker_rainy - estimate], dim=1)
-        confidence = F.avg_pool2d(match.confidence, MATCHING_STRIDE)
-        x = torch.cat(
-            [features, F.pixel_unshuffle(news, MATCHING_STRIDE).to(features.dtype), confidence.to(features.dtype)], dim=1
-        )
-        x = F.pixel_shuffle(self.project_out(self.blocks(self.project_in(x))), MATCHING_STRIDE).to(estimate.dtype)
+        x = self.blocks(self._project_in(features, news.to(features.dtype), match.confidence.to(features.dtype)))
+        x = F.pixel_shuffle(self.project_out(x), MATCHING_STRIDE).to(estimate.dtype)
         residual, weights = x[:, :3], x[:, 3:].softmax(dim=1)
         candidates = (estimate, partner_estimate, darker, darker_rainy)
         return residual + sum(weights[:, n : n + 1] * image for n, image in enumerate(candidates))
+
+    def _project_in(self, features: torch.Tensor, news: torch.Tensor, confidence: torch.Tensor) -> torch.Tensor:
+        """`project_in` of [features, unshuffled news, mean confidence of the cell], without putting them together.
+
+        A 1x1 convolution of what pixel-unshuffle makes of an image is a convolution of the image with that stride.
+        """
+        weight, stride = self.project_in.weight, MATCHING_STRIDE
+        wide, seen = weight.shape[0], features.shape[1]
+        of_news = weight[:, seen:-1].reshape(wide, -1, stride, stride)
+        of_confidence = (weight[:, -1:] / stride**2).expand(-1, -1, stride, stride)
+        images = torch.cat([news, confidence], dim=1)
+        moved = F.conv2d(images, torch.cat([of_news, of_confidence], dim=1), stride=stride)
+        return moved + F.conv2d(features, weight[:, :seen], self.project_in.bias)
 
 
 def warp_rows(images: torch.Tensor, disparity: torch.Tensor) -> torch.Tensor:
     """Move the other view's pixels to where this view sees them.
 
     Args:
-        images: (2 B, C, H, W): right views, then left views.
+        images: (2 B, C, H, W): left views, then right views.
         disparity: (2 B, 1, H, W) px of left views, then of right views.
 
     Returns:
         (2 B, C, H, W) float32: a left pixel x shows the right view at x - disparity, a right one the left at
         x + disparity, linear between columns; beyond the border its last column.
     """
-    batch, _, height, width = images.shape
+    height, width = images.shape[2:]
     column = torch.arange(width, device=images.device, dtype=torch.float32)
     row = torch.arange(height, device=images.device, dtype=torch.float32)
     left, right = disparity[:, 0].chunk(2)
@@ -89,4 +98,5 @@ def warp_rows(images: torch.Tensor, disparity: torch.Tensor) -> torch.Tensor:
     across = (2 * x + 1) / width - 1
     down = ((2 * row + 1) / height - 1)[None, :, None].expand_as(across)
     grid = torch.stack([across, down], dim=-1)
-    return F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
+    partners = torch.cat([view.float() for view in reversed(images.chunk(2))])
+    return F.grid_sample(partners, grid, padding_mode="border", align_corners=False)

@@ -66,7 +66,7 @@ def test_both_views_find_a_match_that_lies_over_100_px_away():
 def test_moving_the_other_view_by_the_true_disparity_gives_this_view():
     wide = torch.rand(1, 3, 4, 60)
     left, right = wide[..., :50], wide[..., 7:57]
-    moved_left, moved_right = warp_rows(torch.cat([right, left]), torch.full((2, 1, 4, 50), 7.0)).chunk(2)
+    moved_left, moved_right = warp_rows(torch.cat([left, right]), torch.full((2, 1, 4, 50), 7.0)).chunk(2)
     torch.testing.assert_close(moved_left[..., 7:], left[..., 7:], atol=1e-4, rtol=0)
     torch.testing.assert_close(moved_right[..., :-7], right[..., :-7], atol=1e-4, rtol=0)
     torch.testing.assert_close(moved_left[..., :7], right[..., :1].expand(-1, -1, -1, 7), atol=1e-4, rtol=0)

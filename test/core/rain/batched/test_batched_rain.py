@@ -1,0 +1,160 @@
+import numpy as np
+import pytest
+import torch
+
+from apanet_core.rain.batched import samples, weather
+from apanet_core.rain.batched.counter_random import CounterRandom
+from apanet_core.rain.batched.photo_atlas import PhotoAtlas
+from apanet_core.rain.batched.samples import render_samples
+from apanet_core.rain.batched.scenes import Cameras, Scenes, occluded, random_scenes
+from apanet_core.rain.batched.sensor import compress
+from apanet_core.rain.batched.splat import Segments, draw_segments
+from apanet_core.model.partner_fusion import warp_rows
+
+SIZE = (64, 128)
+
+
+@pytest.fixture(scope="module")
+def atlas():
+    rng = np.random.default_rng(0)
+    smooth = [np.kron(rng.integers(0, 256, (30, 40, 3)), np.ones((8, 8, 1))).astype(np.uint8) for _ in range(4)]
+    return PhotoAtlas(smooth)
+
+
+def segment(**changes):
+    values = {
+        "image": torch.tensor([0]),
+        "u0": 20.0,
+        "v0": 10.0,
+        "u1": 20.0,
+        "v1": 40.0,
+        "width": 1.0,
+        "value": 1.0,
+        "disparity": torch.inf,
+        "fade": 0.0,
+        "soft": torch.tensor([False]),
+    } | changes
+    return Segments(**{k: v if isinstance(v, torch.Tensor) else torch.tensor([float(v)]) for k, v in values.items()})
+
+
+def test_a_sample_is_the_same_in_any_batch_and_order(atlas):
+    together = render_samples(atlas, SIZE, 3, torch.arange(40))
+    apart = render_samples(atlas, SIZE, 3, torch.tensor([31, 2, 17]))
+    for name, value in together.items():
+        assert torch.equal(apart[name].nan_to_num(-1), value[[31, 2, 17]].nan_to_num(-1)), name
+    other = render_samples(atlas, SIZE, 4, torch.arange(2))
+    assert not torch.equal(other["clean_left"], together["clean_left"][:2])
+
+
+def test_random_numbers_have_the_distributions_that_they_claim():
+    random = CounterRandom(1, torch.arange(4))
+    uniform, normal = random.uniform("a", 50_000), random.normal("b", 50_000)
+    assert uniform.min() >= 0 and uniform.max() < 1
+    assert abs(uniform.mean() - 0.5) < 3e-3 and abs(uniform.std() - 12**-0.5) < 3e-3
+    assert abs(normal.mean()) < 1e-2 and abs(normal.std() - 1) < 1e-2
+    assert abs(torch.corrcoef(uniform)[0, 1]) < 2e-2
+    counts = CounterRandom(1, torch.arange(5000)).count("c", torch.full((5000,), 30.0)).float()
+    assert abs(counts.mean() - 30) < 0.4 and abs(counts.std() - 30**0.5) < 0.3
+
+
+def test_the_right_view_shows_what_its_disparity_says(atlas):
+    scenes = random_scenes(atlas, SIZE, CounterRandom(5, torch.arange(24)))
+    left, right = scenes.views.unbind(1)
+    disparity = scenes.disparity
+    moved = warp_rows(torch.cat([left, right]), disparity.transpose(0, 1).flatten(0, 1)[:, None])
+    difference = (moved - torch.cat([left, right])).abs().mean(1)
+    seen = ~occluded(disparity).transpose(0, 1).flatten(0, 1)
+    unmoved = (left - right).abs().mean(1)
+    assert difference[seen].median() < 1 < unmoved.median()
+    assert difference[seen].mean() < 0.2 * unmoved.mean()
+    assert 0.02 < 1 - seen.float().mean() < 0.4
+    assert disparity.min() >= 0
+
+
+def test_a_drop_is_seen_on_one_row_at_its_disparity_and_never_behind_the_scene():
+    disparity = torch.zeros(2, *SIZE)
+    disparity[:, 30:] = 50.0  # something near in the lower part
+    pair = Segments(
+        torch.tensor([0, 1]),
+        *(torch.tensor(v) for v in ([60.0, 40.0], [10.0, 10.0], [60.0, 40.0], [50.0, 50.0], [2.0, 2.0], [1.0, 1.0])),
+        disparity=torch.tensor([20.0, 20.0]),
+        fade=torch.zeros(2),
+        soft=torch.tensor([False, False]),
+    )
+    left, right = draw_segments(pair, disparity)
+    assert torch.allclose(left[:, 55:65], right[:, 35:45], atol=1e-4)  # 20 px to the left
+    assert left[:29].sum() > 10 and left[32:].sum() == 0
+
+
+@pytest.mark.parametrize("width", [0.4, 1.0, 3.0, 8.0, 13.0])
+def test_a_segment_adds_its_value_times_its_area(width):
+    drawn = draw_segments(segment(width=width), torch.zeros(1, *SIZE))
+    assert drawn.sum().item() == pytest.approx(width * (30 + width), rel=0.03)
+    assert drawn.max() <= 1.25
+    turned = draw_segments(segment(width=width, u1=50.0, v1=10.0), torch.zeros(1, *SIZE))
+    assert turned.sum().item() == pytest.approx(width * (30 + width), rel=0.03)
+
+
+def test_soft_and_fading_segments_are_strongest_in_the_middle():
+    drawn = draw_segments(segment(width=5.0, fade=1.0, soft=torch.tensor([True])), torch.zeros(1, *SIZE))[0]
+    assert drawn.argmax() // SIZE[1] in range(23, 27)
+    assert drawn[25, 20] > drawn[25, 22] > drawn[25, 24] and drawn[25, 20] > drawn[15, 20] > drawn[11, 20]
+
+
+def test_the_veil_grows_with_depth_and_dry_samples_stay_dry(atlas):
+    depth_disparity = torch.full((8, 2, *SIZE), 40.0)
+    depth_disparity[..., 64:] = 0.5
+    camera = Cameras(*(torch.full((8,), v) for v in (800.0, 0.5, 64.0, 32.0)))
+    scenes = Scenes(torch.full((8, 2, 3, *SIZE), 30.0), depth_disparity, camera)
+    scenes.views[..., :8, :] = 255.0  # a bright sky
+    random = CounterRandom(9, torch.arange(8))
+    light = weather._falling_rain(weather.to_linear(scenes.views / 255), scenes, random, torch.zeros(8, dtype=bool))
+    near, far = light[..., 20:, 8:56].mean((1, 2, 3, 4)), light[..., 20:, 72:120].mean((1, 2, 3, 4))
+    veiled = random.uniform("veil") >= 0.3
+    assert veiled.any() and not veiled.all()
+    assert torch.all(far[veiled] > near[veiled]) and torch.allclose(far[~veiled], near[~veiled])
+
+    many = torch.arange(64)
+    batch = render_samples(atlas, SIZE, 2, many)
+    dry = weather.is_dry(CounterRandom(2, many)) & (batch["left_judged"] > 0) & (batch["right_judged"] > 0)
+    assert 3 < dry.sum() < 20
+    for side in ("left", "right"):
+        assert torch.equal(batch[f"rainy_{side}"][dry], batch[f"clean_{side}"][dry])
+        assert batch[f"rainy_{side}"][~dry].ne(batch[f"clean_{side}"][~dry]).any()
+
+
+def test_special_samples_are_what_they_say(atlas, monkeypatch):
+    monkeypatch.setattr(samples, "SINGLE", 1.0)
+    batch = render_samples(atlas, SIZE, 1, torch.arange(4))
+    assert torch.equal(batch["rainy_left"], batch["rainy_right"]) and torch.all(batch["left_disparity"] == 0)
+    monkeypatch.setattr(samples, "SINGLE", 0.0)
+    monkeypatch.setattr(samples, "ONE_DRY", 0.0)
+    monkeypatch.setattr(samples, "BLOCKED", 1.0)
+    batch = render_samples(atlas, SIZE, 1, torch.arange(12))
+    assert torch.all(batch["left_judged"] + batch["right_judged"] >= 1)
+    blocked = batch["left_judged"] == 0
+    assert blocked.any() and not blocked.all()
+    assert torch.all(batch["left_disparity"][blocked].isnan().float().mean((1, 2)) > 0.05)
+    monkeypatch.setattr(samples, "BLOCKED", 0.0)
+    monkeypatch.setattr(samples, "ONE_DRY", 1.0)
+    batch = render_samples(atlas, SIZE, 1, torch.arange(12))
+    same = [(batch[f"rainy_{s}"] == batch[f"clean_{s}"]).flatten(1).all(1) for s in ("left", "right")]
+    assert torch.all(same[0] | same[1])
+
+
+def test_compression_keeps_flat_blocks_and_costs_detail():
+    flat = torch.full((1, 3, 16, 16), 90.0)
+    assert (compress(flat, torch.tensor([75.0])) - flat).abs().max() <= 3
+    noise = torch.rand(1, 3, 32, 32) * 255
+    low, high = ((compress(noise, torch.tensor([q])) - noise).abs().mean() for q in (60.0, 97.0))
+    assert high < low and low > 3
+
+
+def test_an_atlas_reads_photographs_as_they_are_and_mirrored_beyond_the_border():
+    photo = np.random.default_rng(1).integers(0, 256, (6, 9, 3), dtype=np.uint8)
+    atlas = PhotoAtlas([photo])
+    column, row = torch.meshgrid(torch.arange(-9, 9) + 0.5, torch.arange(6) + 0.5, indexing="xy")
+    read = atlas.sample(torch.zeros_like(column, dtype=torch.long), column, row, torch.ones_like(column))
+    assert np.array_equal(read.numpy(), np.concatenate([photo[:, ::-1], photo], axis=1))
+    with pytest.raises(ValueError, match="at least one photograph"):
+        PhotoAtlas([])

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+import torch
+
+from apanet_core.model.config import ModelConfig
+from apanet_core.model.network import APANet
+from apanet_core.model.parallax_matching import Match
+from apanet_core.rain.batched.photo_atlas import PhotoAtlas
+from apanet_core.rain.batched.samples import render_samples
+from apanet_core.training.stereo_objective import FARTHEST_PX, StereoObjective, match_losses
+
+
+def a_match(columns, width=12, bins=9):
+    """A match that is sure of `columns` everywhere, at any place where it can be."""
+    logits = torch.full((2, 2, width, bins), -40.0)
+    logits[..., columns] = 0.0
+    return Match(logits, torch.full((2, 1, 8, 4 * width), 4.0 * columns), torch.ones(2, 1, 8, 4 * width))
+
+
+def test_a_true_match_costs_nothing_and_a_wrong_one_much():
+    truth = torch.full((2, 8, 48), 12.0)
+    right, wrong = match_losses(a_match(3), truth), match_losses(a_match(6), truth)
+    assert right["matching"] < 0.01 and right["disparity"] == 0
+    assert wrong["matching"] > 20 and wrong["disparity"] == FARTHEST_PX
+
+
+def test_two_bins_share_a_target_between_them():
+    logits = torch.full((2, 2, 12, 9), -40.0)
+    logits[..., 3], logits[..., 4] = np.log(0.25), np.log(0.75)
+    match = Match(logits, torch.zeros(2, 1, 8, 48), torch.ones(2, 1, 8, 48))
+    entropy = -(0.25 * np.log(0.25) + 0.75 * np.log(0.75))
+    assert match_losses(match, torch.full((2, 8, 48), 15.0))["matching"].item() == pytest.approx(entropy, abs=1e-4)
+
+
+def test_points_without_a_match_do_not_count():
+    truth = torch.full((2, 8, 48), 12.0)
+    truth[:, :, 24:] = torch.nan  # not seen by the other view
+    truth[:, :, :12] = 100.0  # beyond the reach
+    match = a_match(3)
+    match.logits[:, :, 6:] = torch.randn(2, 2, 6, 9)
+    losses = match_losses(match, truth)
+    assert losses["matching"] < 0.01 and losses["disparity"] == 0
+    nothing = match_losses(match, torch.full((2, 8, 48), torch.nan))
+    assert nothing["matching"] == 0 and nothing["disparity"] == 0
+
+
+def test_a_blocked_view_asks_for_nothing_and_every_part_learns():
+    rng = np.random.default_rng(0)
+    atlas = PhotoAtlas([rng.integers(0, 256, (100, 150, 3), dtype=np.uint8)])
+    batch = render_samples(atlas, (32, 64), 0, torch.arange(4))
+    network = APANet(
+        ModelConfig(4, (8, 8), (1, 1), (1,), 4, (2,), (), max_disparity=32, matching_channels=8, fusion_channels=8)
+    )
+    torch.nn.init.normal_(network.project_out.weight, std=0.01)
+    torch.nn.init.normal_(network.fusion.project_out.weight, std=0.01)
+    objective = StereoObjective({"charbonnier": 1.0})
+    loss, terms = objective(network, batch)
+    loss.backward()
+    assert set(terms) == {"charbonnier", "estimate", "matching", "disparity"}
+    assert all(p.grad.isfinite().all() for p in network.parameters())
+    assert network.matching.log_scale.grad != 0
+    batch["left_judged"].zero_()
+    batch["right_judged"].zero_()
+    assert objective(network, batch)[1]["charbonnier"].item() == pytest.approx(1e-3, rel=1e-3)
