@@ -1,7 +1,8 @@
 """Train networks side by side for so many seconds on a graphics card: rain rendered there once for all of them, every
 step a CUDA graph.
 
-Run: python -m tools.train_on_card '[{"shape": "small", "init": "small.safetensors"}]' --photos FOLDER --seconds 480 --out OUT
+Run: python -m tools.train_on_card '[{"shape": "small", "init": "small.safetensors"}]' --photos FOLDER --seconds 480
+--out OUT
 """
 
 from __future__ import annotations
@@ -167,7 +168,9 @@ class Job:
     def save(self, folder: Path) -> None:
         """Write the averaged weights in half precision."""
         tensors = {k: v.detach().half().cpu().contiguous() for k, v in self.averaged.state_dict().items()}
-        save_file(tensors, folder / f"{self.label}.safetensors", {CONFIG_KEY: json.dumps(self.network.config.to_dict())})
+        save_file(
+            tensors, folder / f"{self.label}.safetensors", {CONFIG_KEY: json.dumps(self.network.config.to_dict())}
+        )
 
 
 def mirrored(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -162,7 +162,11 @@ def _methods(settings: Settings) -> tuple[dict[str, StereoDerainer], dict[str, M
         methods[name] = lambda sample, name=name: read_views(sample.outputs[name])  # type: ignore[misc]
         described.append({"name": name, "what": f"images in {folder}"})
     methods[CLEAN] = lambda sample: read_views(sample.clean)
-    return derainers, methods, [*described, {"name": CLEAN, "what": "the clean pair itself: what depth and views can reach"}]
+    return (
+        derainers,
+        methods,
+        [*described, {"name": CLEAN, "what": "the clean pair itself: what depth and views can reach"}],
+    )
 
 
 def _look(

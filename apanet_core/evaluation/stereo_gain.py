@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from apanet_core.derainer import StereoDerainer
-from apanet_core.engines.torch_engine import TorchEngine
 from apanet_core.evaluation.depth import bad_pixel_rate
 from apanet_core.images.metrics import psnr
 
@@ -31,8 +30,7 @@ def stereo_gain(derainer: StereoDerainer, rainy: Views, clean: Views, disparity:
     left, right = rainy
     wrong = float("nan")
     config = derainer.config
-    readable = isinstance(derainer.engine, TorchEngine) and (config.matching_channels or config.parallax_levels)
-    if readable:
+    if derainer.engine.name == "torch" and (config.matching_channels or config.parallax_levels):
         result = derainer.with_disparity(left, right)
         own, wrong = result.left, 100 * bad_pixel_rate(result.disparity_px, disparity)
     else:

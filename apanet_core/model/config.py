@@ -7,7 +7,6 @@ import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-
 MATCHING_STRIDE = 4  # input px per column of the parallax matching
 
 

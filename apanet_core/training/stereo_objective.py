@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch.nn import functional as F
 
 from apanet_core.model.config import MATCHING_STRIDE
 from apanet_core.model.network import APANet

@@ -80,7 +80,15 @@ class PhotoAtlas:
 
 
 def read_photos(folders: list[Path], validation: bool = False, held_out: int = 12) -> list[np.ndarray]:
-    """Read the photographs of `folders`, searched recursively: every `held_out`-th for validation, else the rest.
+    """Read photographs for training or validation.
+
+    Args:
+        folders: searched recursively for image files.
+        validation: read the held-out ones in place of the rest.
+        held_out: every `held_out`-th photograph goes to validation.
+
+    Returns:
+        (H, W, 3) uint8 RGB each.
 
     Raises:
         FileNotFoundError: none found.

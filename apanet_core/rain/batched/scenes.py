@@ -155,9 +155,7 @@ def _draw(atlas: PhotoAtlas, size: tuple[int, int], random: CounterRandom) -> tu
     object_h = torch.where(standing, tall_m * per_m, loose_h).clamp(min=2)
     foot = horizon[:, None] + per_m * above_m[:, None]
     column = random.uniform("column", OBJECTS, low=-0.2, high=1.0) * (width + d) + torch.where(standing, 0, 0.1 * width)
-    row = torch.where(
-        standing, foot - object_h / 2, height * random.uniform("row", OBJECTS, low=-0.1, high=1.1)
-    )
+    row = torch.where(standing, foot - object_h / 2, height * random.uniform("row", OBJECTS, low=-0.1, high=1.1))
     slanted = ~thin & random.happens("slanted", 0.35, OBJECTS)
     slope = torch.where(slanted, random.uniform("slope", OBJECTS, low=-0.2, high=0.2), 0)
     slope = slope.clamp(-0.5 * d / object_w, 0.5 * d / object_w)
@@ -165,7 +163,9 @@ def _draw(atlas: PhotoAtlas, size: tuple[int, int], random: CounterRandom) -> tu
     lean = torch.where(thin & ~standing, random.uniform("lean", OBJECTS, low=-0.3, high=0.3), 0)
 
     def with_backdrop(backdrop: torch.Tensor | float, ground: torch.Tensor | float, rest: torch.Tensor) -> torch.Tensor:
-        front = [torch.as_tensor(v, device=rest.device, dtype=rest.dtype).expand(random.batch) for v in (backdrop, ground)]
+        front = [
+            torch.as_tensor(v, device=rest.device, dtype=rest.dtype).expand(random.batch) for v in (backdrop, ground)
+        ]
         return torch.cat([torch.stack(front, dim=1), rest], dim=1)
 
     photo = random.integer("photo", len(atlas), OBJECTS + 2)
@@ -192,13 +192,17 @@ def _draw(atlas: PhotoAtlas, size: tuple[int, int], random: CounterRandom) -> tu
         shape=with_backdrop(0.0, 0.0, torch.where(thin, 0.0, random.integer("shape", 3, OBJECTS).float())),
         bump=with_backdrop(0.0, 0.0, random.uniform("bump", OBJECTS, low=0.05, high=0.3)),
         phase=with_backdrop(0.0, 0.0, random.uniform("phase", OBJECTS, low=0, high=6.28)),
-        shown=with_backdrop(1.0, street.float(), (torch.arange(OBJECTS, device=random.device) < number[:, None]).float()),
+        shown=with_backdrop(
+            1.0, street.float(), (torch.arange(OBJECTS, device=random.device) < number[:, None]).float()
+        ),
         photo=photo,
         u=within("u", wide, half_w),
         v=within("v", tall, half_h),
         step_u=step * mirror,
         step_v=step,
-        per_m=with_backdrop(0.0, random.log_uniform("per metre", low=8, high=60), torch.zeros(objects, device=random.device)),
+        per_m=with_backdrop(
+            0.0, random.log_uniform("per metre", low=8, high=60), torch.zeros(objects, device=random.device)
+        ),
     )
     return cameras, surfaces
 

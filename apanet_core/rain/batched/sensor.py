@@ -33,7 +33,9 @@ def recolour(views: torch.Tensor, random: CounterRandom) -> torch.Tensor:
     weights = torch.tensor([0.299, 0.587, 0.114], device=views.device)[:, None, None]
     views = views + grey * ((views * weights).sum(2, keepdim=True) - views)
     # a soft lens: a small triangular blur in one of three samples
-    blur = torch.where(random.happens("defocused", 0.33), random.uniform("defocus", high=0.25), 0)[:, None, None, None, None]
+    blur = torch.where(random.happens("defocused", 0.33), random.uniform("defocus", high=0.25), 0)[
+        :, None, None, None, None
+    ]
     flat = views.flatten(0, 1)
     across = F.pad(flat, (1, 1, 1, 1), mode="replicate")
     neighbours = across[..., 1:-1, :-2] + across[..., 1:-1, 2:] + across[..., :-2, 1:-1] + across[..., 2:, 1:-1]

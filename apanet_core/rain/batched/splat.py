@@ -58,7 +58,7 @@ def draw_segments(segments: Segments, disparity: torch.Tensor) -> torch.Tensor:
     Returns:
         (N, H, W) float32, what the segments add.
     """
-    images, height, width = disparity.shape
+    _images, height, width = disparity.shape
     s = segments
     seen = (torch.maximum(s.u0, s.u1) > -s.width) & (torch.minimum(s.u0, s.u1) < width + s.width)
     seen &= (torch.maximum(s.v0, s.v1) > -s.width) & (torch.minimum(s.v0, s.v1) < height + s.width)

@@ -98,7 +98,7 @@ def _coverage_s(
     path_m = 10.0 * exposure
 
     def region(depth: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """At a depth (B, n): left edge, width, top edge and height of what the cameras see in m, smallest drop in mm."""
+        """At a depth (B, n): left edge, width, top edge, height of what is seen in m, smallest drop in mm."""
         metre = depth / cameras.focal_px[:, None]  # per px
         left_edge = -cameras.cx[:, None] * metre - path_m[:, None]
         across = width * metre + cameras.baseline_m[:, None] + 2 * path_m[:, None]
@@ -177,7 +177,9 @@ def _streaks(views: torch.Tensor, random: CounterRandom, where: torch.Tensor) ->
     thickness = torch.where(wide, thick_wide, torch.where(soft, thick_soft, thick))
     heavy = random.uniform("heavy")[:, None]
     cover = torch.where(
-        soft, random.uniform("soft cover", LAYERS, low=0.1, high=1.2), 0.02 + random.uniform("cover", LAYERS) * (0.1 + 0.4 * heavy)
+        soft,
+        random.uniform("soft cover", LAYERS, low=0.1, high=1.2),
+        0.02 + random.uniform("cover", LAYERS) * (0.1 + 0.4 * heavy),
     )
     strength = torch.where(
         wide,
@@ -199,9 +201,13 @@ def _streaks(views: torch.Tensor, random: CounterRandom, where: torch.Tensor) ->
     reach = length / 2 + thickness
     area = (height + 2 * reach) * (width + 2 * reach)
     mean = (cover * area / (length * thickness)).clamp(max=MOST_STREAKS)
-    counts = torch.stack(
-        [random.count(f"streaks {side} {layer}", mean[:, layer]) for side in range(2) for layer in range(LAYERS)], dim=1
-    ).reshape(batch, 2, LAYERS) * used[:, None]
+    counts = (
+        torch.stack(
+            [random.count(f"streaks {side} {layer}", mean[:, layer]) for side in range(2) for layer in range(LAYERS)],
+            dim=1,
+        ).reshape(batch, 2, LAYERS)
+        * used[:, None]
+    )
     most = int(counts.max())
     if most == 0:
         return views
@@ -233,7 +239,9 @@ def _streaks(views: torch.Tensor, random: CounterRandom, where: torch.Tensor) ->
     how = random.uniform("blending")[:, None, None, None, None]
     screen = torch.where(how < 0.5, 0.0, torch.where(how < 0.65, 1.0, (how - 0.65) / 0.2)).clamp(max=1)
     added = views + 255 * torch.where(screen > 0, layer.clamp(max=1) * (1 - screen * views / 255), layer)
-    paint = random.uniform("paint", 1, 3, 1, 1, low=-0.06, high=0.06) + random.uniform("grey", 1, 1, 1, 1, low=0.45, high=1)
+    paint = random.uniform("paint", 1, 3, 1, 1, low=-0.06, high=0.06) + random.uniform(
+        "grey", 1, 1, 1, 1, low=0.45, high=1
+    )
     painted = views + layer.clamp(max=0.95) * (255 * paint - views)
     result = torch.where(how > 0.85, painted, added).clamp(0, 255)
     return torch.where(where[:, None, None, None, None], result, views)

@@ -6,11 +6,13 @@ import torch
 
 from apanet_core import StereoDerainer
 from apanet_core.cli import main
-from apanet_core.engines.export import export
+from apanet_core.engines.export import FORMATS, export
 from apanet_core.engines.quiet_openvino import import_openvino
 from apanet_core.model.checkpoint import CONFIG_KEY, load_model
 from apanet_core.model.config import ModelConfig
+from apanet_core.model.network import APANet
 from apanet_core.model.parallax_attention import ParallaxAttention, scanline_attention
+from apanet_core.model.uint8 import Uint8Derainer
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +90,55 @@ def test_the_network_stays_as_it_is(tmp_path):
     assert next(network.parameters()).dtype == torch.bfloat16
     modules = [m for m in network.modules() if isinstance(m, ParallaxAttention)]
     assert all(m.attention is scanline_attention for m in modules)
+
+
+MATCHED = ModelConfig(
+    stem_stride=2,
+    channels=(8, 16, 16),
+    encoder_blocks=(1, 1, 1),
+    decoder_blocks=(1, 1),
+    memory_units=4,
+    external_attention_levels=(3,),
+    parallax_levels=(),
+    max_disparity=160,
+    matching_channels=16,
+    fusion_channels=16,
+    fusion_blocks=1,
+)
+
+
+@pytest.mark.parametrize("file_format", ["onnx", "openvino", "torch-export"])
+def test_a_network_that_matches_its_views_computes_the_same_everywhere(tmp_path, file_format):
+    torch.manual_seed(0)
+    network = APANet(MATCHED).eval()
+    for name, parameter in network.named_parameters():
+        if name in ("project_out.weight", "fusion.project_out.weight"):
+            torch.nn.init.normal_(parameter, std=0.02)
+    # what is compared are the pixels themselves, so that the match is sure and lies 120 px away
+    torch.nn.init.zeros_(network.matching.embed[0].weight)
+    for channel in range(16):
+        network.matching.embed[0].weight.data[channel, 16 + 3 * channel] = 1.0
+    torch.nn.init.constant_(network.matching.log_scale, 5.0)
+    rng = np.random.default_rng(0)
+    wide = np.kron(rng.integers(0, 256, (12, 100, 3)), np.ones((4, 4, 1))).astype(np.uint8)
+    left, right = (np.ascontiguousarray(view) for view in (wide[:, :250], wide[:, 120:370]))
+    with torch.inference_mode():
+        want = Uint8Derainer(network)(torch.from_numpy(left), torch.from_numpy(right))
+    path = tmp_path / f"model{FORMATS[file_format]}"
+    export(network, path, file_format, (48, 250))
+    if file_format == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        got = session.run(None, {"left": left, "right": right})
+    elif file_format == "openvino":
+        core = import_openvino()
+        result = core.compile_model(core.Core().read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(
+            [left, right]
+        )
+        got = [result[0], result[1]]
+    else:
+        got = torch.export.load(path).module()(torch.from_numpy(left), torch.from_numpy(right))
+    for ours, theirs in zip(want, got):
+        difference = np.abs(ours.numpy().astype(int) - np.asarray(theirs).astype(int))
+        assert (difference > 1).mean() < 1e-3

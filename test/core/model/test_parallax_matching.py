@@ -109,8 +109,10 @@ def test_disparity_is_read_off_the_match():
     disparity, confidence = reader.read(21, 70)
     reader.close()
     assert disparity.shape == confidence.shape == (21, 70)
-    assert disparity.min() >= 0 and disparity.max() <= 40
-    assert 0 < confidence.min() and confidence.max() <= 1.001
+    assert disparity.min() >= 0
+    assert disparity.max() <= 40
+    assert confidence.min() > 0
+    assert confidence.max() <= 1.001
 
 
 def test_half_precision_keeps_the_match():

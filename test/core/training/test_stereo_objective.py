@@ -20,8 +20,10 @@ def a_match(columns, width=12, bins=9):
 def test_a_true_match_costs_nothing_and_a_wrong_one_much():
     truth = torch.full((2, 8, 48), 12.0)
     right, wrong = match_losses(a_match(3), truth), match_losses(a_match(6), truth)
-    assert right["matching"] < 0.01 and right["disparity"] == 0
-    assert wrong["matching"] > 20 and wrong["disparity"] == FARTHEST_PX
+    assert right["matching"] < 0.01
+    assert right["disparity"] == 0
+    assert wrong["matching"] > 20
+    assert wrong["disparity"] == FARTHEST_PX
 
 
 def test_two_bins_share_a_target_between_them():
@@ -39,9 +41,11 @@ def test_points_without_a_match_do_not_count():
     match = a_match(3)
     match.logits[:, :, 6:] = torch.randn(2, 2, 6, 9)
     losses = match_losses(match, truth)
-    assert losses["matching"] < 0.01 and losses["disparity"] == 0
+    assert losses["matching"] < 0.01
+    assert losses["disparity"] == 0
     nothing = match_losses(match, torch.full((2, 8, 48), torch.nan))
-    assert nothing["matching"] == 0 and nothing["disparity"] == 0
+    assert nothing["matching"] == 0
+    assert nothing["disparity"] == 0
 
 
 def test_a_blocked_view_asks_for_nothing_and_every_part_learns():

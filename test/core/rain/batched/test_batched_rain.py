@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from apanet_core.model.partner_fusion import warp_rows
 from apanet_core.rain.batched import samples, weather
 from apanet_core.rain.batched.counter_random import CounterRandom
 from apanet_core.rain.batched.photo_atlas import PhotoAtlas
@@ -9,7 +10,6 @@ from apanet_core.rain.batched.samples import render_samples
 from apanet_core.rain.batched.scenes import Cameras, Scenes, occluded, random_scenes
 from apanet_core.rain.batched.sensor import compress
 from apanet_core.rain.batched.splat import Segments, draw_segments
-from apanet_core.model.partner_fusion import warp_rows
 
 SIZE = (64, 128)
 
@@ -49,12 +49,16 @@ def test_a_sample_is_the_same_in_any_batch_and_order(atlas):
 def test_random_numbers_have_the_distributions_that_they_claim():
     random = CounterRandom(1, torch.arange(4))
     uniform, normal = random.uniform("a", 50_000), random.normal("b", 50_000)
-    assert uniform.min() >= 0 and uniform.max() < 1
-    assert abs(uniform.mean() - 0.5) < 3e-3 and abs(uniform.std() - 12**-0.5) < 3e-3
-    assert abs(normal.mean()) < 1e-2 and abs(normal.std() - 1) < 1e-2
+    assert uniform.min() >= 0
+    assert uniform.max() < 1
+    assert abs(uniform.mean() - 0.5) < 3e-3
+    assert abs(uniform.std() - 12**-0.5) < 3e-3
+    assert abs(normal.mean()) < 1e-2
+    assert abs(normal.std() - 1) < 1e-2
     assert abs(torch.corrcoef(uniform)[0, 1]) < 2e-2
     counts = CounterRandom(1, torch.arange(5000)).count("c", torch.full((5000,), 30.0)).float()
-    assert abs(counts.mean() - 30) < 0.4 and abs(counts.std() - 30**0.5) < 0.3
+    assert abs(counts.mean() - 30) < 0.4
+    assert abs(counts.std() - 30**0.5) < 0.3
 
 
 def test_the_right_view_shows_what_its_disparity_says(atlas):
@@ -83,7 +87,8 @@ def test_a_drop_is_seen_on_one_row_at_its_disparity_and_never_behind_the_scene()
     )
     left, right = draw_segments(pair, disparity)
     assert torch.allclose(left[:, 55:65], right[:, 35:45], atol=1e-4)  # 20 px to the left
-    assert left[:29].sum() > 10 and left[32:].sum() == 0
+    assert left[:29].sum() > 10
+    assert left[32:].sum() == 0
 
 
 @pytest.mark.parametrize("width", [0.4, 1.0, 3.0, 8.0, 13.0])
@@ -98,7 +103,8 @@ def test_a_segment_adds_its_value_times_its_area(width):
 def test_soft_and_fading_segments_are_strongest_in_the_middle():
     drawn = draw_segments(segment(width=5.0, fade=1.0, soft=torch.tensor([True])), torch.zeros(1, *SIZE))[0]
     assert drawn.argmax() // SIZE[1] in range(23, 27)
-    assert drawn[25, 20] > drawn[25, 22] > drawn[25, 24] and drawn[25, 20] > drawn[15, 20] > drawn[11, 20]
+    assert drawn[25, 20] > drawn[25, 22] > drawn[25, 24]
+    assert drawn[25, 20] > drawn[15, 20] > drawn[11, 20]
 
 
 def test_the_veil_grows_with_depth_and_dry_samples_stay_dry(atlas):
@@ -111,8 +117,10 @@ def test_the_veil_grows_with_depth_and_dry_samples_stay_dry(atlas):
     light = weather._falling_rain(weather.to_linear(scenes.views / 255), scenes, random, torch.zeros(8, dtype=bool))
     near, far = light[..., 20:, 8:56].mean((1, 2, 3, 4)), light[..., 20:, 72:120].mean((1, 2, 3, 4))
     veiled = random.uniform("veil") >= 0.3
-    assert veiled.any() and not veiled.all()
-    assert torch.all(far[veiled] > near[veiled]) and torch.allclose(far[~veiled], near[~veiled])
+    assert veiled.any()
+    assert not veiled.all()
+    assert torch.all(far[veiled] > near[veiled])
+    assert torch.allclose(far[~veiled], near[~veiled])
 
     many = torch.arange(64)
     batch = render_samples(atlas, SIZE, 2, many)
@@ -126,14 +134,16 @@ def test_the_veil_grows_with_depth_and_dry_samples_stay_dry(atlas):
 def test_special_samples_are_what_they_say(atlas, monkeypatch):
     monkeypatch.setattr(samples, "SINGLE", 1.0)
     batch = render_samples(atlas, SIZE, 1, torch.arange(4))
-    assert torch.equal(batch["rainy_left"], batch["rainy_right"]) and torch.all(batch["left_disparity"] == 0)
+    assert torch.equal(batch["rainy_left"], batch["rainy_right"])
+    assert torch.all(batch["left_disparity"] == 0)
     monkeypatch.setattr(samples, "SINGLE", 0.0)
     monkeypatch.setattr(samples, "ONE_DRY", 0.0)
     monkeypatch.setattr(samples, "BLOCKED", 1.0)
     batch = render_samples(atlas, SIZE, 1, torch.arange(12))
     assert torch.all(batch["left_judged"] + batch["right_judged"] >= 1)
     blocked = batch["left_judged"] == 0
-    assert blocked.any() and not blocked.all()
+    assert blocked.any()
+    assert not blocked.all()
     assert torch.all(batch["left_disparity"][blocked].isnan().float().mean((1, 2)) > 0.05)
     monkeypatch.setattr(samples, "BLOCKED", 0.0)
     monkeypatch.setattr(samples, "ONE_DRY", 1.0)
@@ -147,7 +157,8 @@ def test_compression_keeps_flat_blocks_and_costs_detail():
     assert (compress(flat, torch.tensor([75.0])) - flat).abs().max() <= 3
     noise = torch.rand(1, 3, 32, 32) * 255
     low, high = ((compress(noise, torch.tensor([q])) - noise).abs().mean() for q in (60.0, 97.0))
-    assert high < low and low > 3
+    assert high < low
+    assert low > 3
 
 
 def test_an_atlas_reads_photographs_as_they_are_and_mirrored_beyond_the_border():
