@@ -24,7 +24,8 @@ from apanet_core.model.config import PRESETS, ModelConfig
 from apanet_core.model.network import APANet
 from apanet_core.rain.batched.photo_atlas import PhotoAtlas, read_photos
 from apanet_core.rain.batched.samples import render_samples
-from apanet_core.training.stereo_objective import StereoObjective
+from apanet_core.training.config import MatchingConfig
+from apanet_core.training.objectives import Supervised
 
 LOSSES = {"charbonnier": 1.0, "frequency": 0.05, "structure": 0.2}
 SECOND = {"parallax_levels": (), "matching_channels": 32, "fusion_channels": 48, "fusion_blocks": 1}
@@ -54,7 +55,7 @@ SHAPES = {
 class GraphedStep:
     """One step of training, captured as a CUDA graph; on a CPU the same step, eager."""
 
-    def __init__(self, network: APANet, objective: StereoObjective, batch: dict[str, torch.Tensor]) -> None:
+    def __init__(self, network: APANet, objective: Supervised, batch: dict[str, torch.Tensor]) -> None:
         self.network, self.objective = network, objective
         device = next(network.parameters()).device
         cuda = device.type == "cuda"
@@ -129,7 +130,7 @@ class Job:
         init: a checkpoint to start from, as far as it fits.
         rate: highest learning rate.
         change: fields of the model config to change.
-        objective: weights of `StereoObjective` to change.
+        objective: weights of `MatchingConfig` to change.
         only: names the parts that learn, by how they begin; all by default.
     """
 
@@ -153,7 +154,7 @@ class Job:
             parameter.requires_grad_(only is None or name.startswith(tuple(only)))
         self.averaged = copy.deepcopy(self.network).requires_grad_(False)
         self.ours, self.theirs = list(self.averaged.parameters()), list(self.network.parameters())
-        self.step = GraphedStep(self.network, StereoObjective(LOSSES, **(objective or {})), batch)
+        self.step = GraphedStep(self.network, Supervised(LOSSES, MatchingConfig(**(objective or {}))), batch)
         size = sum(p.numel() for p in self.network.parameters())
         print(f"{self.label}: {size:,} parameters, {taken} of {len(self.network.state_dict())} tensors from {init}")
 

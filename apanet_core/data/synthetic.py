@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from apanet_core.rain.batched.scenes import occluded
 from apanet_core.rain.scenes import PhotoPool, Scene, random_scene
 from apanet_core.rain.sensor import Sensor, apply_camera_gains
 from apanet_core.rain.weather import render_weather, sample_weather
@@ -47,7 +48,11 @@ class SyntheticRain(Dataset[dict[str, torch.Tensor]]):
         return self.length
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        """rainy_left, rainy_right, clean_left, clean_right: (3, H, W) uint8 RGB."""
+        """One sample.
+
+        rainy_left, rainy_right, clean_left, clean_right: (3, H, W) uint8 RGB. left_disparity, right_disparity: (H, W)
+        float32 px, not a number where the other view does not show the point.
+        """
         rng = np.random.default_rng([self.seed, index])
         scene = random_scene(self.pool, self.size, rng)
         single = rng.uniform() < self.single_image
@@ -66,7 +71,12 @@ class SyntheticRain(Dataset[dict[str, torch.Tensor]]):
         }
         if single:  # and one rain: in use, too, a single image is given as both views
             views |= {"rainy_right": rainy.left, "clean_right": scene.left}
-        return {name: torch.from_numpy(np.ascontiguousarray(v.transpose(2, 0, 1))) for name, v in views.items()}
+        sample = {name: torch.from_numpy(np.ascontiguousarray(v.transpose(2, 0, 1))) for name, v in views.items()}
+        disparity = torch.from_numpy(np.stack([scene.left_disparity, scene.right_disparity])).float()
+        if single:
+            disparity = torch.zeros_like(disparity)
+        disparity = torch.where(occluded(disparity[None])[0], torch.nan, disparity)
+        return sample | {"left_disparity": disparity[0], "right_disparity": disparity[1]}
 
 
 def _recolour(scene: Scene, rng: np.random.Generator) -> Scene:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -17,8 +17,7 @@ from apanet_core.model.parallax_matching import MATCHING_STRIDE, Match, Parallax
 from apanet_core.model.partner_fusion import PartnerFusion
 
 
-@dataclass(frozen=True)
-class Derained:
+class Derained(NamedTuple):
     """Stacked views, (2 B, 3, H, W), left ones first.
 
     Attributes:

@@ -8,7 +8,7 @@ Source: APANet, APAM; the peak's window after Gu et al. 2020 and the supervision
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -18,8 +18,7 @@ from apanet_core.model.config import MATCHING_STRIDE
 from apanet_core.model.layers import ChannelNorm
 
 
-@dataclass(frozen=True)
-class Match:
+class Match(NamedTuple):
     """Matches of N views.
 
     Attributes:

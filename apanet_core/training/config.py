@@ -45,6 +45,21 @@ class Phase:
 
 
 @dataclass
+class MatchingConfig:
+    """What a network that matches its views learns besides the result; others have no use for it.
+
+    Args:
+        estimate: weight of the Charbonnier loss of what each view alone gives.
+        attention: weight of the cross-entropy between attention and true disparity, where a data set knows it.
+        disparity: weight of the error of the disparity, per px.
+    """
+
+    estimate: float = 1.0
+    attention: float = 0.1
+    disparity: float = 0.004
+
+
+@dataclass
 class DistillationConfig:
     """Single-to-Stereo distillation: what is learnt from real rain without clean partners.
 
@@ -84,6 +99,7 @@ class TrainConfig:
         warmup_steps: linear warm-up.
         weight_decay: of AdamW; 0 makes it Adam.
         losses: weight of every term of the supervised loss.
+        matching: weights of what the matching of the views learns.
         ema: decay of the averaged weights that are validated and kept; 0 for none.
         clip_norm: largest norm of the gradient; 0 leaves it.
         validate_every: steps between validations; the best on the validation split is kept.
@@ -110,6 +126,7 @@ class TrainConfig:
     warmup_steps: int = 200
     weight_decay: float = 0.0
     losses: dict[str, float] = field(default_factory=lambda: {"charbonnier": 1.0})
+    matching: MatchingConfig = field(default_factory=MatchingConfig)
     ema: float = 0.999
     clip_norm: float = 1.0
     validate_every: int = 1000
@@ -135,6 +152,8 @@ class TrainConfig:
         for name in ("learning_rate", "final_learning_rate", "warmup_steps", "weight_decay"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be below 0: got {getattr(self, name)}")
+        if min(self.matching.estimate, self.matching.attention, self.matching.disparity) < 0:
+            raise ValueError(f"the weights of matching must not be below 0: got {self.matching}")
         if not 0 <= self.data.single_image <= 1:
             raise ValueError(f"data.single_image must lie in [0, 1]: got {self.data.single_image}")
         if not 0 <= self.ema < 1 or self.clip_norm < 0:

@@ -52,6 +52,7 @@ def train(config: TrainConfig) -> Path:
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     trained: Any = torch.compile(network) if config.compile else network
     model, optimizer = fabric.setup(trained, optimizer)
+    model.mark_forward_method("derain")
     objective = build_objective(config, fabric.device)
     state: dict[str, Any] = {
         "model": network,

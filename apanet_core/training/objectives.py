@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import nan
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from apanet_core.model.checkpoint import load_model
-from apanet_core.training.config import DistillationConfig, TrainConfig
+from apanet_core.model.layers import pad_to_multiple
+from apanet_core.model.network import Derained
+from apanet_core.training.config import DistillationConfig, MatchingConfig, TrainConfig
 from apanet_core.training.features import EncoderFeatures, VGG19Features, contrast
-from apanet_core.training.losses import check_weights, dark_channel, total_variation, weighted_losses
+from apanet_core.training.losses import charbonnier, check_weights, dark_channel, total_variation, weighted_losses
+from apanet_core.training.match_losses import match_losses
 
 Batch = dict[str, torch.Tensor]
 # (network, batch) -> the loss and its terms before their weights
@@ -19,30 +24,67 @@ Objective = Callable[[nn.Module, Batch], tuple[torch.Tensor, dict[str, torch.Ten
 
 def build_objective(config: TrainConfig, device: torch.device) -> Objective:
     """The objective that `config` asks for, what it needs on `device`."""
-    if config.distillation is None:
-        return Supervised(config.losses)
-    return Distillation(config.losses, config.distillation, device)
+    supervised = Supervised(config.losses, config.matching)
+    return supervised if config.distillation is None else Distillation(supervised, config.distillation, device)
 
 
 class Supervised:
-    """Both derained views against the clean ones.
+    """Both derained views against the clean ones, and of a network that matches them its matches against the true ones.
 
     Args:
         losses: weight of every term.
+        matching: weights of what the matching learns.
 
     Raises:
         ValueError: a term that does not exist, or none.
     """
 
-    def __init__(self, losses: dict[str, float]) -> None:
+    def __init__(self, losses: dict[str, float], matching: MatchingConfig | None = None) -> None:
         check_weights(losses)
         self.losses = losses
+        self.matching = matching or MatchingConfig()
 
     def __call__(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Derain `rainy_left`, `rainy_right` and compare with `clean_left`, `clean_right`: (B, 3, H, W) uint8."""
-        derained = torch.cat(network(to_float32(batch["rainy_left"]), to_float32(batch["rainy_right"])))
-        clean = torch.cat([to_float32(batch["clean_left"]), to_float32(batch["clean_right"])])
-        return weighted_losses(derained, clean, self.losses)
+        """Derain `rainy_left`, `rainy_right` and compare with `clean_left`, `clean_right`: (B, 3, H, W) uint8.
+
+        Where the batch has them, `left_disparity` and `right_disparity`, (B, H, W) float32 px and not a number where
+        there is no match, teach the matching, and `left_judged` and `right_judged`, (B,), are 0 for a view of which
+        nothing can be asked.
+        """
+        clean = both(batch, "clean_{}")
+        if getattr(network, "matching", None) is None:
+            left, right = network(to_float32(batch["rainy_left"]), to_float32(batch["rainy_right"]))
+            return weighted_losses(_judged(torch.cat([left, right]), clean, batch), clean, self.losses)
+        rainy = both(batch, "rainy_{}")
+        height, width = rainy.shape[2:]
+        stride: int = network.config.stride  # type: ignore[union-attr, assignment]
+        result: Derained = network.derain(pad_to_multiple(rainy, stride))  # type: ignore[operator]
+        derained, estimate = (
+            _judged(views[..., :height, :width].float(), clean, batch) for views in (result.derained, result.estimate)
+        )
+        loss, terms = weighted_losses(derained, clean, self.losses)
+        more = {"estimate": charbonnier(estimate, clean)}
+        if "left_disparity" in batch:
+            disparity = torch.cat([batch["left_disparity"], batch["right_disparity"]])
+            padded = F.pad(disparity, (0, -width % stride, 0, -height % stride), value=nan)
+            assert result.match is not None
+            more |= match_losses(result.match, padded)
+        for name, term in more.items():
+            loss = loss + getattr(self.matching, name) * term
+        return loss, terms | {name: term.detach() for name, term in more.items()}
+
+
+def both(batch: Batch, name: str) -> torch.Tensor:
+    """The views of `batch` called `name` with the side in place of {}: (2 B, 3, H, W) float32 in [0, 1], left first."""
+    return torch.cat([to_float32(batch[name.format(side)]) for side in ("left", "right")])
+
+
+def _judged(views: torch.Tensor, clean: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """`views`, with the clean one in place of those of which nothing can be asked."""
+    if "left_judged" not in batch:
+        return views
+    judged = torch.cat([batch["left_judged"], batch["right_judged"]])[:, None, None, None] > 0
+    return torch.where(judged, views, clean)
 
 
 class Distillation:
@@ -53,13 +95,13 @@ class Distillation:
     Source: APANet, second stage. Its features are VGG19's; here the teacher's own encoder is the default.
 
     Args:
-        losses: weights of the supervised terms.
+        supervised: the loss on synthetic pairs.
         config: the teacher and the weights of the terms on real pairs.
         device: where the teacher runs.
     """
 
-    def __init__(self, losses: dict[str, float], config: DistillationConfig, device: torch.device) -> None:
-        self.supervised = Supervised(losses)
+    def __init__(self, supervised: Supervised, config: DistillationConfig, device: torch.device) -> None:
+        self.supervised = supervised
         self.config = config
         self.teacher = load_model(config.teacher).requires_grad_(False).to(device)
         features = VGG19Features(config.vgg19) if config.vgg19 is not None else EncoderFeatures(self.teacher)

@@ -34,7 +34,14 @@ def config(photos):
 
     def make(out, **changes):
         data = DataConfig(photos=[photos], size=(32, 64), workers=0)
-        values = {"steps": 12, "batch_size": 2, "validation_pairs": 4, "validate_every": 6, "checkpoint_every": 5}
-        return TrainConfig(out, data, model=SMALLEST, **(values | {"device": "cpu"} | changes))
+        values = {
+            "model": SMALLEST,
+            "steps": 12,
+            "batch_size": 2,
+            "validation_pairs": 4,
+            "validate_every": 6,
+            "checkpoint_every": 5,
+        }
+        return TrainConfig(out, data, **(values | {"device": "cpu"} | changes))
 
     return make

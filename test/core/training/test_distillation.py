@@ -9,7 +9,7 @@ from apanet_core.model.network import APANet
 from apanet_core.training.config import DistillationConfig
 from apanet_core.training.features import VGG19_WIDTHS, EncoderFeatures, VGG19Features, contrast
 from apanet_core.training.loop import train
-from apanet_core.training.objectives import Distillation
+from apanet_core.training.objectives import Distillation, Supervised
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_a_term_that_weighs_is_lowered(config, distillation, tmp_path, term):
     torch.nn.init.constant_(student.project_out.bias, 0.2)
     weights = {name: float(name == term) for name in ("total_variation", "dark_channel", "contrastive")}
     on = DistillationConfig(distillation.teacher, distillation.unpaired, **weights)
-    objective = Distillation({"charbonnier": 1e-9}, on, torch.device("cpu"))
+    objective = Distillation(Supervised({"charbonnier": 1e-9}), on, torch.device("cpu"))
     optimizer, batch, values = torch.optim.Adam(student.parameters(), 3e-3), batch_of(), []
     for _ in range(15):
         loss, terms = objective(student, batch)
@@ -71,7 +71,7 @@ def test_a_term_that_weighs_is_lowered(config, distillation, tmp_path, term):
 def test_weights_of_zero_leave_the_supervised_loss(config, distillation, tmp_path):
     network, batch = APANet(config(tmp_path).model), batch_of()
     off = DistillationConfig(distillation.teacher, distillation.unpaired, 0.0, 0.0, 0.0)
-    objective = Distillation({"charbonnier": 1.0}, off, torch.device("cpu"))
+    objective = Distillation(Supervised({"charbonnier": 1.0}), off, torch.device("cpu"))
     loss, terms = objective(network, batch)
     torch.testing.assert_close(loss, objective.supervised(network, batch)[0])
     assert set(terms) == {"charbonnier", "total_variation", "dark_channel", "contrastive"}
@@ -80,7 +80,7 @@ def test_weights_of_zero_leave_the_supervised_loss(config, distillation, tmp_pat
 def test_the_teacher_stays_as_it_is_and_the_student_learns(config, distillation, tmp_path):
     network = APANet(config(tmp_path).model)
     on = DistillationConfig(distillation.teacher, distillation.unpaired, 0.0, 0.0, 1.0)
-    objective = Distillation({"charbonnier": 1e-9}, on, torch.device("cpu"))
+    objective = Distillation(Supervised({"charbonnier": 1e-9}), on, torch.device("cpu"))
     loss, _ = objective(network, batch_of())
     loss.backward()
     assert network.project_out.weight.grad.abs().max() > 0

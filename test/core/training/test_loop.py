@@ -13,6 +13,7 @@ import torch
 
 from apanet_core.images.files import write_image
 from apanet_core.model.checkpoint import load_model
+from apanet_core.model.config import ModelConfig
 from apanet_core.training.config import DataConfig, Phase, TrainConfig
 from apanet_core.training.loop import learning_rate, train
 from apanet_core.training.objectives import build_objective
@@ -65,10 +66,27 @@ def test_training_lowers_the_loss_and_keeps_a_loadable_best(config, tmp_path, mo
     assert load_model(best).config == run.model
 
 
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_network_that_matches_learns_where_to_look(config, tmp_path, precision, monkeypatch):
+    monkeypatch.setattr("apanet_core.rain.weather.KINDS", {"dry": 1.0})
+    model = ModelConfig(
+        4, (8, 16), (1, 1), (1,), 4, (2,), (), max_disparity=32, matching_channels=16, fusion_channels=8
+    )
+    train(config(tmp_path, model=model, steps=120, learning_rate=3e-3, warmup_steps=5, precision=precision))
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    log = EventAccumulator(str(tmp_path))
+    log.Reload()
+    attention = [event.value for event in log.Scalars("attention")]
+    assert attention[-1] < 0.8 * attention[0]
+    assert set(log.Tags()["scalars"]) >= {"estimate", "disparity"}
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_batch(config, tmp_path):
     with pytest.raises(FloatingPointError, match=r"at step \d+.*not_finite.pt"):
         train(config(tmp_path, learning_rate=float("inf"), warmup_steps=0, clip_norm=1e30))
-    assert set(torch.load(tmp_path / "not_finite.pt")) == {"rainy_left", "rainy_right", "clean_left", "clean_right"}
+    kinds = ("rainy_{}", "clean_{}", "{}_disparity")
+    assert set(torch.load(tmp_path / "not_finite.pt")) == {k.format(side) for k in kinds for side in ("left", "right")}
 
 
 def test_learning_rate_warms_up_and_ends_at_its_final_value(config, tmp_path):

@@ -7,7 +7,8 @@ from apanet_core.model.network import APANet
 from apanet_core.model.parallax_matching import Match
 from apanet_core.rain.batched.photo_atlas import PhotoAtlas
 from apanet_core.rain.batched.samples import render_samples
-from apanet_core.training.stereo_objective import FARTHEST_PX, StereoObjective, match_losses
+from apanet_core.training.match_losses import FARTHEST_PX, match_losses
+from apanet_core.training.objectives import Supervised
 
 
 def a_match(columns, width=12, bins=9):
@@ -20,9 +21,9 @@ def a_match(columns, width=12, bins=9):
 def test_a_true_match_costs_nothing_and_a_wrong_one_much():
     truth = torch.full((2, 8, 48), 12.0)
     right, wrong = match_losses(a_match(3), truth), match_losses(a_match(6), truth)
-    assert right["matching"] < 0.01
+    assert right["attention"] < 0.01
     assert right["disparity"] == 0
-    assert wrong["matching"] > 20
+    assert wrong["attention"] > 20
     assert wrong["disparity"] == FARTHEST_PX
 
 
@@ -31,7 +32,7 @@ def test_two_bins_share_a_target_between_them():
     logits[..., 3], logits[..., 4] = np.log(0.25), np.log(0.75)
     match = Match(logits, torch.zeros(2, 1, 8, 48), torch.ones(2, 1, 8, 48))
     entropy = -(0.25 * np.log(0.25) + 0.75 * np.log(0.75))
-    assert match_losses(match, torch.full((2, 8, 48), 15.0))["matching"].item() == pytest.approx(entropy, abs=1e-4)
+    assert match_losses(match, torch.full((2, 8, 48), 15.0))["attention"].item() == pytest.approx(entropy, abs=1e-4)
 
 
 def test_points_without_a_match_do_not_count():
@@ -41,10 +42,10 @@ def test_points_without_a_match_do_not_count():
     match = a_match(3)
     match.logits[:, :, 6:] = torch.randn(2, 2, 6, 9)
     losses = match_losses(match, truth)
-    assert losses["matching"] < 0.01
+    assert losses["attention"] < 0.01
     assert losses["disparity"] == 0
     nothing = match_losses(match, torch.full((2, 8, 48), torch.nan))
-    assert nothing["matching"] == 0
+    assert nothing["attention"] == 0
     assert nothing["disparity"] == 0
 
 
@@ -57,10 +58,10 @@ def test_a_blocked_view_asks_for_nothing_and_every_part_learns():
     )
     torch.nn.init.normal_(network.project_out.weight, std=0.01)
     torch.nn.init.normal_(network.fusion.project_out.weight, std=0.01)
-    objective = StereoObjective({"charbonnier": 1.0})
+    objective = Supervised({"charbonnier": 1.0})
     loss, terms = objective(network, batch)
     loss.backward()
-    assert set(terms) == {"charbonnier", "estimate", "matching", "disparity"}
+    assert set(terms) == {"charbonnier", "estimate", "attention", "disparity"}
     assert all(p.grad.isfinite().all() for p in network.parameters())
     assert network.matching.log_scale.grad != 0
     batch["left_judged"].zero_()

@@ -1,0 +1,41 @@
+"""What the matching of the views is trained with: the true disparity, where a data set knows it."""
+
+from __future__ import annotations
+
+import torch
+
+from apanet_core.model.config import MATCHING_STRIDE
+from apanet_core.model.parallax_matching import Match
+
+FARTHEST_PX = 8.0  # an error of the disparity counts so much at most: more is the attention's to mend
+LOWEST_LOG = -30.0
+
+
+def match_losses(match: Match, disparity: torch.Tensor) -> dict[str, torch.Tensor]:
+    """How far matches are from the truth.
+
+    Args:
+        match: of N views, left ones first.
+        disparity: (N, H, W) px, not a number where there is no match.
+
+    Returns:
+        attention: cross-entropy of the attention, whose target two neighbouring bins share. disparity: mean error in
+        px, at most `FARTHEST_PX` a pixel. Both without the pixels that have no match within reach.
+    """
+    bins = match.logits.shape[-1]
+    cells = disparity[:, MATCHING_STRIDE // 2 :: MATCHING_STRIDE, MATCHING_STRIDE // 2 :: MATCHING_STRIDE]
+    target = cells / MATCHING_STRIDE
+    known = target.isfinite() & (target < bins - 1)
+    target = torch.where(known, target, 0)
+    below = target.floor()
+    log = match.logits.log_softmax(dim=-1).clamp(min=LOWEST_LOG)
+    lower, upper = (log.gather(-1, (below.long() + n)[..., None])[..., 0] for n in range(2))
+    share = target - below
+    cross_entropy = -((1 - share) * lower + share * upper)
+    seen = disparity.isfinite() & (disparity < MATCHING_STRIDE * (bins - 1))
+    error = (match.disparity[:, 0] - torch.where(seen, disparity, 0)).abs().clamp(max=FARTHEST_PX)
+    return {"attention": _mean(cross_entropy, known), "disparity": _mean(error, seen)}
+
+
+def _mean(values: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
+    return (values * where).sum() / where.sum().clamp(min=1)
