@@ -1,8 +1,8 @@
 """Train networks side by side for so many seconds on a graphics card: rain rendered there once for all of them, every
 step a CUDA graph.
 
-Run: python -m tools.train_on_card '[{"shape": "small", "init": "small.safetensors"}]' --photos FOLDER --seconds 480
---out OUT
+Run: python -m tools.train_on_card '[{"shape": "small-stereo", "init": "small.safetensors"}]' --photos FOLDER
+--seconds 480 --out OUT
 """
 
 from __future__ import annotations
@@ -28,12 +28,8 @@ from apanet_core.training.config import MatchingConfig
 from apanet_core.training.objectives import Supervised
 
 LOSSES = {"charbonnier": 1.0, "frequency": 0.05, "structure": 0.2}
-SECOND = {"parallax_levels": (), "matching_channels": 32, "fusion_channels": 48, "fusion_blocks": 1}
 SHAPES = {
-    "tiny": replace(PRESETS["tiny"], **SECOND),
-    "small": replace(
-        PRESETS["small"], **{**SECOND, "matching_channels": 48, "fusion_channels": 64, "fusion_blocks": 2}
-    ),
+    **PRESETS,
     "base": ModelConfig(
         stem_stride=2,
         channels=(64, 96, 128, 192),
@@ -47,8 +43,6 @@ SHAPES = {
         fusion_channels=96,
         fusion_blocks=2,
     ),
-    "control": PRESETS["tiny"],
-    "control-small": PRESETS["small"],
 }
 
 

@@ -122,9 +122,16 @@ class ModelConfig:
         return max(self._rows_seen(row) for row in range(self.stride))
 
     def _rows_seen(self, row: int) -> int:
-        """Follow the 3x3 convolutions back from one output row: one per block, one per down and up, first and last."""
-        low = high = row // self.stem_stride
-        low, high = low - 1, high + 1
+        """Follow the convolutions back from one output row: 3x3, one per block, one per down and up, first and last.
+
+        Matching and fusion lie behind them: 5x5 on cells, one per fusion block, three of matching with dilations 1, 2
+        and 4, and the bilinear map between.
+        """
+        low = high = row
+        if self.matching_channels:
+            cell, cells = row // MATCHING_STRIDE, 2 * self.fusion_blocks + 1 + 2 * (1 + 2 + 4)
+            low, high = (cell - cells) * MATCHING_STRIDE, (cell + cells + 1) * MATCHING_STRIDE - 1
+        low, high = low // self.stem_stride - 1, high // self.stem_stride + 1
         for blocks in self.decoder_blocks:
             low, high = (low - blocks) // 2 - 1, (high + blocks) // 2 + 1
         low, high = low - self.encoder_blocks[-1], high + self.encoder_blocks[-1]
@@ -184,6 +191,13 @@ PRESETS: dict[str, ModelConfig] = {
         coring=4.0,
     ),
 }
+# The same networks with parallax matching in place of APAM in their blocks: docs/network.md.
+PRESETS["tiny-stereo"] = replace(
+    PRESETS["tiny"], parallax_levels=(), matching_channels=32, fusion_channels=48, fusion_blocks=1
+)
+PRESETS["small-stereo"] = replace(
+    PRESETS["small"], parallax_levels=(), matching_channels=48, fusion_channels=64, fusion_blocks=2
+)
 
 
 def preset(name: str) -> ModelConfig:

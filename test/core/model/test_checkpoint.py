@@ -72,7 +72,7 @@ def test_tensors_of_another_network_are_named(tmp_path):
 def test_missing_checkpoints_say_what_there_is(tmp_path):
     with pytest.raises(FileNotFoundError, match="no checkpoint at"):
         load_model(tmp_path / "none.safetensors")
-    with pytest.raises(FileNotFoundError, match="comes without weights: choose one of small, tiny"):
+    with pytest.raises(FileNotFoundError, match="comes without weights: choose one of small, small-stereo, tiny"):
         load_model("paper")
     with pytest.raises(ValueError, match="unknown preset 'tny'"):
         load_model("tny")
