@@ -1,33 +1,52 @@
-"""Measures the disparity of `StereoDerainer.with_disparity` against the truth, beside two references.
+"""Measures the disparity of `StereoDerainer.with_disparity` against the truth, in rain and without, beside SGBM.
 
 Run: .venv/bin/python -m tools.measure_disparity
 """
+
+from itertools import pairwise
 
 import numpy as np
 
 from apanet_core import StereoDerainer
 from apanet_core.evaluation.depth import bad_pixel_rate
+from apanet_core.rain.render import Rain, render_rain
+from apanet_core.stereo.disparity import fill_unknown, to_right_view
 from apanet_core.stereo.sgbm import sgbm_disparity
-from tools.demo.recording import motorcycle
+from tools.demo.recording import MOTORCYCLE, motorcycle
+
+MODELS = ("tiny", "small", "tiny-stereo", "small-stereo")
+WEATHERS = {"dry": Rain(0.0), "rain of 50 mm/h": Rain(50.0)}
 
 
 def main() -> None:
-    """Print a row per method for scikit-image's Middlebury pair."""
+    """Print a row per method for scikit-image's Middlebury pair; occluded pixels count."""
     truth = motorcycle()
-    known = np.isfinite(truth.disparity)
-    result = StereoDerainer("tiny", engine="torch").with_disparity(truth.left, truth.right)
-    sure = result.confidence >= np.quantile(result.confidence, 0.9)
-    rows = {
-        "parallax attention": result.disparity_px,
-        "parallax attention, the tenth it is surest of": np.where(sure, result.disparity_px, np.nan),
-        "the median true disparity everywhere": np.full_like(truth.disparity, np.median(truth.disparity[known])),
-        "semi-global matching": sgbm_disparity(truth.left, truth.right, 64),
-    }
-    for name, disparity in rows.items():
-        given = known & np.isfinite(disparity)
-        error = np.median(np.abs(disparity - truth.disparity)[given])
-        wrong = bad_pixel_rate(disparity, np.where(given, truth.disparity, np.nan))
-        print(f"{name:<48}{error:6.2f} px{100 * wrong:7.1f} %")
+    left_disparity = fill_unknown(truth.disparity)
+    right_disparity = to_right_view(left_disparity)
+    derainers = {name: StereoDerainer(name, engine="torch") for name in MODELS}
+    for weather, rain in WEATHERS.items():
+        rng = np.random.default_rng(0)
+        pair = render_rain(truth.left, truth.right, left_disparity, right_disparity, MOTORCYCLE, rain, rng)
+        row(f"SGBM of the pair, {weather}", sgbm_disparity(pair.left, pair.right, 64), truth.disparity)
+        for name, derainer in derainers.items():
+            result = derainer.with_disparity(pair.left, pair.right)
+            row(f"{name}: attention, {weather}", result.disparity_px, truth.disparity)
+            bounds = np.quantile(result.confidence, [0, 0.25, 0.5, 0.75, 1])
+            for low, high in pairwise(bounds):
+                chosen = (result.confidence >= low) & (result.confidence <= high)
+                row(
+                    f"  confidence {low:.2f} to {high:.2f}",
+                    np.where(chosen, result.disparity_px, np.nan),
+                    truth.disparity,
+                )
+
+
+def row(name: str, disparity: np.ndarray, truth: np.ndarray) -> None:
+    """Median error and share of errors over 3 px, where both are known."""
+    given = np.isfinite(truth) & np.isfinite(disparity)
+    error = np.median(np.abs(disparity - truth)[given])
+    wrong = bad_pixel_rate(disparity, np.where(given, truth, np.nan))
+    print(f"| {name} | {error:.2f} px | {100 * wrong:.1f} % |")
 
 
 if __name__ == "__main__":

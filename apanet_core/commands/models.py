@@ -141,12 +141,12 @@ def info() -> None:
     from apanet_core.model.network import APANet
 
     bundled = bundled_models()
-    print("preset    parameters  GMAC of 128x128  receptive field  max_disparity  weights")
+    print("preset          parameters  GMAC of 128x128  receptive field  max_disparity  weights")
     for name, config in PRESETS.items():
         network = APANet(config)
         parameters = sum(p.numel() for p in network.parameters())
         print(
-            f"{name:<8}{parameters:>12,}{count_gmac(network, 128, 128):>17.2f}{config.receptive_field:>14} px"
+            f"{name:<14}{parameters:>12,}{count_gmac(network, 128, 128):>17.2f}{config.receptive_field:>14} px"
             f"{config.max_disparity or 'none':>12}    {'bundled' if name in bundled else 'none'}"
         )
     print(

@@ -11,6 +11,7 @@ from apanet_core.engines.engine import PRECISIONS, Engine
 from apanet_core.model.config import ModelConfig
 
 GIB = 2**30
+MATCHING_VALUES = {"torch": 110, "openvino": 190}  # per pixel of a view, what matching and fusion take beside the rest
 CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -30,12 +31,13 @@ def estimate_bytes(config: ModelConfig, engine: str, precision: str, height: int
     stem = config.stem_stride
     value = PRECISIONS[precision].itemsize
     image = 2 * 3 * height * width * value
+    matching = MATCHING_VALUES.get(engine, 50) * height * width * value if config.matching_channels else 0
     finest = 2 * config.channels[0] * (height / stem) * (width / stem) * value
     if engine == "torch":  # what is local to a row lives in strips
-        return 0.25 * GIB + (10 if 1 in config.parallax_levels else 6) * finest + 5 * image
+        return 0.25 * GIB + (10 if 1 in config.parallax_levels else 6) * finest + 5 * image + matching
     stride = config.finest_parallax_stride
     attention_map = (height / stride) * (width / stride) ** 2 * value
-    return 0.1 * GIB + (13 if engine == "openvino" else 17) * finest + 6 * image + 11 * attention_map
+    return 0.1 * GIB + (13 if engine == "openvino" else 17) * finest + 6 * image + 11 * attention_map + matching
 
 
 def free_bytes(device: torch.device) -> float:
