@@ -66,7 +66,7 @@ def test_bad_folders_give_one_line_and_write_nothing(tmp_path, capsys, break_it,
     ("arguments", "message"),
     [
         (["--engine", "magic"], "unknown engine 'magic': choose one of auto, torch, openvino, onnxruntime"),
-        (["--model", "huge"], "unknown preset 'huge': choose one of paper, small, tiny"),
+        (["--model", "huge"], "unknown preset 'huge': choose one of paper, small, small-stereo"),
         (["--colour", "red"], "--colour"),
     ],
 )
