@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from apanet_core.model.checkpoint import CONFIG_KEY
+from apanet_core.model.checkpoint import save_checkpoint
 from apanet_core.model.config import PRESETS, ModelConfig
 from apanet_core.model.network import APANet
-from apanet_core.rain.batched.photo_atlas import PhotoAtlas, read_photos
+from apanet_core.rain.batched.photo_atlas import PhotoAtlas
 from apanet_core.rain.batched.samples import render_samples
+from apanet_core.rain.photos import read_photos
+from apanet_core.training.averaging import update_average
 from apanet_core.training.config import MatchingConfig
 from apanet_core.training.objectives import Supervised
 
@@ -147,7 +149,6 @@ class Job:
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(only is None or name.startswith(tuple(only)))
         self.averaged = copy.deepcopy(self.network).requires_grad_(False)
-        self.ours, self.theirs = list(self.averaged.parameters()), list(self.network.parameters())
         self.step = GraphedStep(self.network, Supervised(LOSSES, MatchingConfig(**(objective or {}))), batch)
         size = sum(p.numel() for p in self.network.parameters())
         print(f"{self.label}: {size:,} parameters, {taken} of {len(self.network.state_dict())} tensors from {init}")
@@ -157,15 +158,11 @@ class Job:
         warm = min(1.0, (self.steps + 1) / 200)
         self.step(batch, self.rate * warm * (0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * done))))
         self.steps += 1
-        with torch.no_grad():
-            torch._foreach_lerp_(self.ours, self.theirs, 1 - min(0.998, (1 + self.steps) / (10 + self.steps)))
+        update_average(self.averaged, self.network, min(0.998, (1 + self.steps) / (10 + self.steps)))
 
     def save(self, folder: Path) -> None:
         """Write the averaged weights in half precision."""
-        tensors = {k: v.detach().half().cpu().contiguous() for k, v in self.averaged.state_dict().items()}
-        save_file(
-            tensors, folder / f"{self.label}.safetensors", {CONFIG_KEY: json.dumps(self.network.config.to_dict())}
-        )
+        save_checkpoint(self.averaged, folder / f"{self.label}.safetensors", torch.float16)
 
 
 def mirrored(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -212,7 +209,8 @@ def main() -> None:
     began = logged = saved = time.monotonic()
     number = 0
     while (done := (time.monotonic() - began) / args.seconds) < 1:
-        whole = {name: torch.cat([value, mirrored(chunk)[name]]) for name, value in chunk.items()}
+        flipped = mirrored(chunk)
+        whole = {name: torch.cat([value, flipped[name]]) for name, value in chunk.items()}
         order = torch.arange(2 * many, device=device).reshape(2, args.chunk, args.batch).transpose(0, 1).flatten(0, 1)
         for batch_indices in order:
             batch = {name: value[batch_indices] for name, value in whole.items()}

@@ -116,8 +116,9 @@ def evaluate(data: Path, out: Path, settings: Settings) -> str:
         if settings.stereo_gain and sample.is_stereo:
             reference = disparities.get(TRUTH, disparities[CLEAN])
             for row in rows[-len(methods) :]:
-                if row["method"] in derainers:
-                    gains = stereo_gain(derainers[row["method"]], views[RAINY], views[CLEAN], reference)
+                if (method := row["method"]) in derainers:
+                    own = views[method][0]
+                    gains = stereo_gain(derainers[method], views[RAINY], views[CLEAN], own, reference)
                     row.update({key: _rounded(value) for key, value in gains.items()})
     for row in rows:  # what was not measured is None, in every row
         row.update({key: row.get(key) for column in table for key in column.keys})

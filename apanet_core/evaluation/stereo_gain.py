@@ -12,13 +12,16 @@ from apanet_core.images.metrics import psnr
 Views = tuple[np.ndarray, np.ndarray]
 
 
-def stereo_gain(derainer: StereoDerainer, rainy: Views, clean: Views, disparity: np.ndarray) -> dict[str, float]:
+def stereo_gain(
+    derainer: StereoDerainer, rainy: Views, clean: Views, derained: np.ndarray, disparity: np.ndarray
+) -> dict[str, float]:
     """Derain the left view with other partners than its own.
 
     Args:
         derainer: the model.
         rainy: left and right, (H, W, 3) uint8 RGB.
-        clean: likewise.
+        clean: left and right, of the same shape.
+        derained: the left view, derained with its own partner.
         disparity: (H, W) px of the left view, not finite where unknown.
 
     Returns:
@@ -31,19 +34,12 @@ def stereo_gain(derainer: StereoDerainer, rainy: Views, clean: Views, disparity:
     wrong = float("nan")
     config = derainer.config
     if derainer.engine.name == "torch" and (config.matching_channels or config.parallax_levels):
-        result = derainer.with_disparity(left, right)
-        own, wrong = result.left, 100 * bad_pixel_rate(result.disparity_px, disparity)
-    else:
-        own = derainer(left, right)[0]
-    twice, with_clean = derainer(left, left)[0], derainer(left, clean[1])[0]
-    own_db, twice_db, clean_db = (_psnr(view, clean[0]) for view in (own, twice, with_clean))
+        wrong = 100 * bad_pixel_rate(derainer.with_disparity(left, right).disparity_px, disparity)
+    views = np.stack([derained, derainer(left, left)[0], derainer(left, clean[1])[0]])
+    images, truth = (torch.from_numpy(v).permute(0, 3, 1, 2).float() / 255 for v in (views, np.stack([clean[0]] * 3)))
+    own_db, twice_db, clean_db = psnr(images, truth).tolist()
     return {
         "stereo_gain_db": own_db - twice_db,
         "clean_partner_db": clean_db - own_db,
         "attention_wrong_percent": wrong,
     }
-
-
-def _psnr(view: np.ndarray, reference: np.ndarray) -> float:
-    image, truth = (torch.from_numpy(v).permute(2, 0, 1)[None].float() / 255 for v in (view, reference))
-    return psnr(image, truth).item()

@@ -17,15 +17,16 @@ from apanet_core.model.network import APANet
 CONFIG_KEY = "apanet_config"
 
 
-def save_checkpoint(model: APANet, path: str | Path, **metadata: str) -> None:
+def save_checkpoint(model: APANet, path: str | Path, dtype: torch.dtype = torch.float32, **metadata: str) -> None:
     """Write the weights of `model` and its config to `path`, atomically.
 
     Args:
-        model: its parameters are stored as float32.
+        model: to store.
         path: a .safetensors file; its folder must exist.
+        dtype: of the stored parameters.
         **metadata: further entries, such as the training recipe.
     """
-    tensors = {name: value.detach().float().cpu().contiguous() for name, value in model.state_dict().items()}
+    tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in model.state_dict().items()}
     write_bytes(Path(path), save(tensors, {CONFIG_KEY: json.dumps(model.config.to_dict()), **metadata}))
 
 

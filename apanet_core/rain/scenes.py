@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from apanet_core.images.files import IMAGE_SUFFIXES, read_image
+from apanet_core.rain.photos import read_photos
 from apanet_core.stereo.camera import StereoCamera
 
 STREETS = 0.4  # share of the scenes
@@ -44,14 +44,7 @@ class PhotoPool:
     """
 
     def __init__(self, folders: list[Path], held_out: int = 12, validation: bool = False) -> None:
-        paths = sorted(p for f in folders for p in Path(f).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-        chosen = [p for i, p in enumerate(paths) if (i % held_out == 0) == validation]
-        if not chosen:
-            raise FileNotFoundError(
-                f"expected at least 2 photographs ({', '.join(IMAGE_SUFFIXES)}), one of them for validation, under "
-                f"{', '.join(map(str, folders))}: found {len(paths)}"
-            )
-        self.photos = [read_image(p) for p in chosen]
+        self.photos = read_photos(folders, validation, held_out)
 
     def texture(self, height: int, width: int, rng: np.random.Generator, detail: float | None = None) -> np.ndarray:
         """Cut a random (height, width, 3) uint8 texture; `detail` is output px per photograph px, None for random."""

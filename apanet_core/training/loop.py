@@ -20,6 +20,7 @@ from tqdm import tqdm
 from apanet_core.images.metrics import psnr
 from apanet_core.model.checkpoint import load_model, load_tensors, save_checkpoint
 from apanet_core.model.network import APANet
+from apanet_core.training.averaging import update_average
 from apanet_core.training.config import Phase, TrainConfig
 from apanet_core.training.datasets import training_set, validation_set
 from apanet_core.training.objectives import Batch, Objective, build_objective, to_float32
@@ -232,12 +233,6 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     warmup = min(1.0, (step + 1) / max(config.warmup_steps, 1))
     cosine = 0.5 * (1 + math.cos(math.pi * step / config.total_steps))
     return warmup * (config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * cosine)
-
-
-def update_average(averaged: torch.nn.Module, current: torch.nn.Module, decay: float) -> None:
-    """Move `averaged` towards `current`: average = decay * average + (1 - decay) * current."""
-    with torch.no_grad():
-        torch._foreach_lerp_(list(averaged.parameters()), list(current.parameters()), 1 - decay)
 
 
 @torch.no_grad()

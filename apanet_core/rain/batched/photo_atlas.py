@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-
-from apanet_core.images.files import IMAGE_SUFFIXES, read_image
 
 LEVELS = 4  # each half the size of the one before
 LONGEST_SIDE = 1600  # px; larger photographs are made smaller
@@ -77,30 +74,6 @@ class PhotoAtlas:
         upper = texel(0, 0) * (1 - across) + texel(1, 0) * across
         lower = texel(0, 1) * (1 - across) + texel(1, 1) * across
         return upper * (1 - down) + lower * down
-
-
-def read_photos(folders: list[Path], validation: bool = False, held_out: int = 12) -> list[np.ndarray]:
-    """Read photographs for training or validation.
-
-    Args:
-        folders: searched recursively for image files.
-        validation: read the held-out ones in place of the rest.
-        held_out: every `held_out`-th photograph goes to validation.
-
-    Returns:
-        (H, W, 3) uint8 RGB each.
-
-    Raises:
-        FileNotFoundError: none found.
-    """
-    paths = sorted(p for f in folders for p in Path(f).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-    chosen = [p for number, p in enumerate(paths) if (number % held_out == 0) == validation]
-    if not chosen:
-        raise FileNotFoundError(
-            f"expected at least 2 photographs ({', '.join(IMAGE_SUFFIXES)}), one of them for validation, under "
-            f"{', '.join(map(str, folders))}: found {len(paths)}"
-        )
-    return [read_image(p) for p in chosen]
 
 
 def _mirrored(index: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
