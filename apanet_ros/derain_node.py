@@ -28,8 +28,8 @@ from apanet_ros.publishers import StereoPublishers
 from apanet_ros.stereo_inputs import SIDES
 from apanet_ros.stereo_sync import PairingCounts
 from apanet_ros.subscriptions import StereoSubscriptions
-from apanet_ros.timed_call_thread import TimedDerainer
-from apanet_ros.wire import SerializedImage
+from apanet_ros.threads import TimedDerainer
+from apanet_ros.image_messages import SerializedImage
 
 if TYPE_CHECKING:
     from apanet_core import StereoDerainer

@@ -14,7 +14,7 @@ from apanet_core.images.encodings import RawImage, keeps_encoding
 from apanet_ros.image_codec import compressed_message, decode_message
 from apanet_ros.qos_monitor import NO_PUBLISHER_EVENTS
 from apanet_ros.stereo_inputs import SIDES, compressed_topic
-from apanet_ros.wire import SerializedImage, write_image
+from apanet_ros.image_messages import SerializedImage, write_image
 
 
 def _passthrough_image(source: Any) -> RawImage:

@@ -13,7 +13,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from apanet_ros.camera_info import CameraInfoCache
 from apanet_ros.qos_monitor import NO_SUBSCRIPTION_EVENTS
 from apanet_ros.stereo_sync import StereoSynchronizer
-from apanet_ros.wire import read_image
+from apanet_ros.image_messages import read_image
 
 try:
     from message_filters import SimpleFilter, Subscriber

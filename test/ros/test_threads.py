@@ -3,7 +3,7 @@ import threading
 import numpy as np
 import pytest
 
-from apanet_ros.timed_call_thread import TimedCallThread, TimedDerainer
+from apanet_ros.threads import TimedCallThread, TimedDerainer
 
 FOREVER = float("inf")
 

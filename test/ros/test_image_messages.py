@@ -10,7 +10,7 @@ from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import Image
 
 from apanet_core.images.encodings import decode, encode
-from apanet_ros.wire import SerializedImage, read_image, write_image
+from apanet_ros.image_messages import SerializedImage, read_image, write_image
 
 FIELDS = ("height", "width", "encoding", "is_bigendian", "step")
 
