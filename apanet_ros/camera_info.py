@@ -21,12 +21,12 @@ class CameraInfoCache:
         """Forget them all."""
         self._recent.clear()
 
-    def own(self, image: Any) -> Any | None:
+    def with_stamp_of(self, image: Any) -> Any | None:
         """The CameraInfo with the stamp of `image`; None where it did not come, or long ago."""
         recent = list(self._recent)  # the receiving thread may append meanwhile
         return next((info for info in reversed(recent) if info.header.stamp == image.header.stamp), None)
 
-    def beside(self, image: Any, size: tuple[int, int]) -> Any | None:
+    def for_image(self, image: Any, size: tuple[int, int]) -> Any | None:
         """The CameraInfo to publish beside `image`: its own unchanged, else the newest that fits under its header.
 
         Args:
@@ -36,7 +36,7 @@ class CameraInfoCache:
         Returns:
             A CameraInfo; None where none came yet for images of this size.
         """
-        own = self.own(image)
+        own = self.with_stamp_of(image)
         if own is not None:
             return own
         newest = next((info for info in reversed(list(self._recent)) if fits(info, size)), None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +13,7 @@ from apanet_core.images import encodings
 from apanet_core.images.encodings import RawImage
 from apanet_core.images.sizes import check_sizes
 from apanet_ros.bypass import SAMPLED_ROWS, DryBypass, rain_level
-from apanet_ros.image_codec import checked_size, decode_message
+from apanet_ros.image_messages import ReceivedImage, decode_message
 from apanet_ros.parameters import NodeParameters
 
 Views = tuple[np.ndarray, np.ndarray]
@@ -40,7 +39,7 @@ class PairResult:
 
 
 class PairProcessor:
-    """Cleans pairs of messages one by one.
+    """Cleans pairs one by one. For the worker's thread alone.
 
     Args:
         derain: (H, W, 3) uint8 RGB views in, the same out.
@@ -52,11 +51,13 @@ class PairProcessor:
         self._bypass = DryBypass(clock)
         self._level: float | None = None
 
-    def __call__(self, left: Any, right: Any, parameters: NodeParameters, enabled: bool = True) -> PairResult:
+    def __call__(
+        self, left: ReceivedImage, right: ReceivedImage, parameters: NodeParameters, enabled: bool = True
+    ) -> PairResult:
         """Clean a pair.
 
         Args:
-            left: Image or CompressedImage.
+            left: checked already.
             right: likewise.
             parameters: in force.
             enabled: whether to clean it, or only to check that it is a pair.
@@ -65,15 +66,15 @@ class PairProcessor:
             What to publish.
 
         Raises:
-            ValueError: a message that cannot be read, or views of two sizes.
+            ValueError: views of two sizes, or data that cannot be decoded.
         """
-        size, right_size = (checked_size(message, parameters.max_megapixels) for message in (left, right))
-        check_sizes(size, right_size)
+        size = left.size
+        check_sizes(size, right.size)
         if not enabled:
             return PairResult(size=size)
         if not self._bypass.should_run(parameters.bypass):
             return PairResult(level=self._level, bypassed=True, size=size)
-        sources = [decode_message(message) for message in (left, right)]
+        sources = [decode_message(image.message) for image in (left, right)]
         rainy = encodings.decode(sources[0]), encodings.decode(sources[1])
         try:
             clean = self._derain(*rainy)

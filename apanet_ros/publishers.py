@@ -11,16 +11,9 @@ from std_msgs.msg import Float32
 
 from apanet_core.images import encodings
 from apanet_core.images.encodings import RawImage, keeps_encoding
-from apanet_ros.image_codec import compressed_message, decode_message
+from apanet_ros.image_messages import ReceivedImage, SerializedImage, compressed_message, decode_message, write_image
 from apanet_ros.qos_monitor import NO_PUBLISHER_EVENTS
-from apanet_ros.stereo_inputs import SIDES, compressed_topic
-from apanet_ros.image_messages import SerializedImage, write_image
-
-
-def _passthrough_image(source: Any) -> RawImage:
-    """The pixels that came, in the encoding in which clean ones would go out."""
-    image = decode_message(source)
-    return encodings.encode(encodings.decode(image), image)
+from apanet_ros.subscriptions import SIDES, compressed_topic
 
 
 class StereoPublishers:
@@ -55,13 +48,13 @@ class StereoPublishers:
         return list(self._publishers.values())
 
     def messages(
-        self, side: str, source: Any, clean: RawImage | None, info: Any, jpeg_quality: int
+        self, side: str, source: ReceivedImage, clean: RawImage | None, info: Any, jpeg_quality: int
     ) -> list[tuple[Any, Any]]:
         """What to publish for one view; made before any of the pair goes out, so that no half of one does.
 
         Args:
             side: "left" or "right".
-            source: the SerializedImage or CompressedImage that came.
+            source: what came.
             clean: what was made of it; None passes it untouched.
             info: its CameraInfo, or None.
             jpeg_quality: of the compressed image, which is made when somebody subscribes to it.
@@ -69,22 +62,22 @@ class StereoPublishers:
         Returns:
             Publishers and their messages.
         """
-        messages = []
+        messages, came = [], source.message
         if info is not None:
             messages.append((self._publishers[side, "camera_info"], info))
         compressed, raw = (self._publishers[side, name] for name in ("compressed", "image_rect"))
         if compressed.get_subscription_count():
-            untouched = clean is None and isinstance(source, CompressedImage)
-            message = (
-                source if untouched else compressed_message(clean or _passthrough_image(source), source, jpeg_quality)
-            )
-            messages.append((compressed, message))
+            if clean is None and isinstance(came, CompressedImage):
+                answer = came
+            else:
+                answer = compressed_message(clean or _passthrough_image(came), came, jpeg_quality)
+            messages.append((compressed, answer))
         if raw.get_subscription_count():
-            untouched = clean is None and isinstance(source, SerializedImage) and keeps_encoding(source.encoding)
-            message = (
-                source.serialized if untouched else write_image(clean or _passthrough_image(source), source.header)
-            )
-            messages.append((raw, message))
+            if clean is None and isinstance(came, SerializedImage) and keeps_encoding(came.encoding):
+                answer = came.serialized
+            else:
+                answer = write_image(clean or _passthrough_image(came), came.header)
+            messages.append((raw, answer))
         return messages
 
     def publish_level(self, level: float) -> None:
@@ -105,3 +98,9 @@ class StereoPublishers:
             qos_overriding_options=options,
             event_callbacks=NO_PUBLISHER_EVENTS,
         )
+
+
+def _passthrough_image(source: Any) -> RawImage:
+    """The pixels that came, in the encoding in which clean ones would go out."""
+    image = decode_message(source)
+    return encodings.encode(encodings.decode(image), image)

@@ -57,14 +57,19 @@ class PairMatcher:
     Args:
         tolerance_ns: largest stamp difference within a pair; 0 pairs equal stamps only.
         depth: items remembered per stream.
+        counts: to go on counting in.
     """
 
-    def __init__(self, tolerance_ns: int = 0, depth: int = 10) -> None:
+    def __init__(self, tolerance_ns: int = 0, depth: int = 10, counts: PairingCounts | None = None) -> None:
         if tolerance_ns < 0 or depth < 1:
             raise ValueError(f"tolerance must be >= 0 ns and depth >= 1: got {tolerance_ns} and {depth}")
         self.tolerance_ns = tolerance_ns
         self.depth = depth
-        self.counts = PairingCounts([0, 0])
+        self.counts = counts or PairingCounts([0, 0])
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, as after a pause: no item waits, and nothing is known of the streams."""
         self._waiting: tuple[dict[int, Any], dict[int, Any]] = ({}, {})  # stamp -> item, in the order of arrival
         self._periods: tuple[deque[int], deque[int]] = (deque(maxlen=PERIODS_KEPT), deque(maxlen=PERIODS_KEPT))
         self._last: list[int | None] = [None, None]  # stamps
@@ -148,19 +153,21 @@ class StereoSynchronizer(SimpleFilter):  # type: ignore[misc]
         right: a filter.
         tolerance_s: largest stamp difference within a pair; 0 pairs equal stamps only.
         depth: messages remembered per view.
+        counts: to go on counting in.
     """
 
-    def __init__(self, left: SimpleFilter, right: SimpleFilter, tolerance_s: float = 0.0, depth: int = 10) -> None:
+    def __init__(
+        self,
+        left: SimpleFilter,
+        right: SimpleFilter,
+        tolerance_s: float = 0.0,
+        depth: int = 10,
+        counts: PairingCounts | None = None,
+    ) -> None:
         super().__init__()
-        self._inputs: list[tuple[SimpleFilter, int]] = []
-        self.matcher = PairMatcher(round(tolerance_s * 1e9), depth)
-        self.connectInput(left, right)
-
-    def connectInput(self, left: SimpleFilter, right: SimpleFilter) -> None:  # noqa: N802 (message_filters' name)
-        """Take messages from these filters from now on, in place of any before."""
-        for source, connection in self._inputs:
-            source.callbacks.pop(connection, None)
-        self._inputs = [(f, f.registerCallback(self.add, side)) for side, f in ((LEFT, left), (RIGHT, right))]
+        self.matcher = PairMatcher(round(tolerance_s * 1e9), depth, counts)
+        left.registerCallback(self.add, LEFT)
+        right.registerCallback(self.add, RIGHT)
 
     def add(self, message: Any, side: int) -> None:
         """Take one message; no lock is held while the callbacks run."""

@@ -1,126 +1,205 @@
-"""The receiving side: subscribes while somebody wants pairs, follows the cameras, and says why nothing pairs."""
+"""The receiving side: four subscriptions, held while pairs are wanted, with the QoS that the publishers have."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
+
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from apanet_ros.camera_info import CameraInfoCache
-from apanet_ros.guards import LOG_EVERY_S
+from apanet_ros.image_messages import receive
 from apanet_ros.parameters import NodeParameters
-from apanet_ros.stereo_inputs import StereoInputs
-from apanet_ros.stereo_sync import PairingCounts
+from apanet_ros.qos_monitor import NO_SUBSCRIPTION_EVENTS
 
+try:
+    from message_filters import SimpleFilter, Subscriber
+except ImportError:
+    from apanet_ros.message_filters_fallback import SimpleFilter, Subscriber
+
+SIDES = ("left", "right")
 SLEEP_AFTER_S = 2.0
+RELIABILITIES = {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPolicy.BEST_EFFORT}
+
+
+class InputQos(NamedTuple):
+    """What differs between cameras: reliability of the images, reliability and durability of CameraInfo."""
+
+    images: ReliabilityPolicy
+    infos: ReliabilityPolicy
+    durability: DurabilityPolicy
 
 
 class StereoSubscriptions:
-    """Holds the subscriptions of a node while its pairs are wanted. For the executor's thread alone.
+    """Subscribes to both views and their CameraInfo while somebody wants pairs. For the executor's thread alone.
+
+    A best-effort subscription hears every publisher, but with Fast DDS's default transports it loses images above half
+    a megabyte; a reliable one hears reliable publishers only. So with "auto" the subscriptions to images are reliable
+    until a best-effort publisher is on one of their topics, and likewise those to CameraInfo.
+
+    Attributes:
+        images: by side, a message_filters filter of `ReceivedImage`; it outlives the subscription that feeds it.
+        infos: by side, the CameraInfo that came.
 
     Args:
         node: the rclpy node.
-        on_pair: called with the left and the right image (`SerializedImage` or CompressedImage).
-        check: raises ValueError for an image that is broken.
-        on_refused: called with its side, "left" or "right", and that error.
-        infos: where the CameraInfo of each side are kept.
-        counts: of what is received and paired; outlives the subscriptions.
+        parameters: when the node was configured.
+        on_refused: called with its side, "left" or "right", and the error of an image that is broken.
     """
 
-    def __init__(
-        self,
-        node: Any,
-        on_pair: Callable[[Any, Any], None],
-        check: Callable[[Any], object],
-        on_refused: Callable[[str, Exception], None],
-        infos: dict[str, CameraInfoCache],
-        counts: PairingCounts,
-    ) -> None:
-        self.inputs: StereoInputs | None = None  # None while asleep
-        self._node = node
-        self._on_pair = on_pair
-        self._check = check
-        self._on_refused = on_refused
-        self._infos = infos
-        self._counts = counts
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget when pairs were last wanted and last came."""
+    def __init__(self, node: Any, parameters: NodeParameters, on_refused: Callable[[str, Exception], None]) -> None:
+        self.images = {side: SimpleFilter() for side in SIDES}
+        self.infos = {side: CameraInfoCache() for side in SIDES}
+        self._node, self._parameters, self._on_refused = node, parameters, on_refused
+        self._compressed = parameters.image_transport == "compressed"
+        self._subscribers: list[Any] = []  # empty while asleep
         self._wanted_at = -math.inf
         self._asleep_said = False
-        self._begin_waiting()
 
-    def update(self, p: NodeParameters, wanted: bool) -> None:
-        """Subscribe, follow the parameters and the publishers' QoS, or sleep; to be called several times a second.
+    @property
+    def awake(self) -> bool:
+        """Whether it subscribes."""
+        return bool(self._subscribers)
+
+    def subscriptions(self) -> list[Any]:
+        """Those of rclpy."""
+        return [subscriber.sub for subscriber in self._subscribers]
+
+    def update(self, parameters: NodeParameters, wanted: bool) -> bool:
+        """Subscribe, follow the publishers' QoS, or sleep; to be called several times a second.
 
         Args:
-            p: the node's parameters now.
+            parameters: of the node now.
             wanted: whether somebody wants pairs.
+
+        Returns:
+            Whether it woke up just now, so that what came before is of another time.
         """
+        self._parameters = parameters
         now = time.monotonic()
         if wanted:
             self._wanted_at = now
         if now - self._wanted_at > SLEEP_AFTER_S:
-            self.unsubscribe()
+            self.close()
             if not self._asleep_said:
                 self._node.get_logger().info("nobody subscribes to derained/*: asleep until somebody does")
                 self._asleep_said = True
-        elif self.inputs is None:
-            self._listen(p)
-        else:
-            self._follow(self.inputs, p)
-            reason = self.pairing_problem()
-            if reason:
-                self._node.get_logger().warning(reason, throttle_duration_sec=LOG_EVERY_S)
-
-    def unsubscribe(self) -> None:
-        """Drop the subscriptions."""
-        if self.inputs is not None:
-            self.inputs.close()
-            self.inputs = None
-
-    def pairing_problem(self) -> str:
-        """The reason, when there has been no pair for a while; else empty."""
-        if self.inputs is None or time.monotonic() - self._waiting_since < LOG_EVERY_S:
-            return ""
-        return self.inputs.pairing_problem(self._received_before)
-
-    def _begin_waiting(self) -> None:
-        """A pair came, or waiting for one begins."""
-        self._waiting_since, self._received_before = time.monotonic(), list(self._counts.received)
-
-    def _paired(self, left: Any, right: Any) -> None:
-        self._begin_waiting()
-        self._on_pair(left, right)
-
-    def _listen(self, p: NodeParameters) -> None:
-        for infos in self._infos.values():
+            return False
+        if self.awake:
+            self._follow_publishers()
+            return False
+        for infos in self.infos.values():
             infos.clear()  # the cameras may have been calibrated anew meanwhile
-        self.inputs = StereoInputs(
-            self._node,
-            self._paired,
-            self._check,
-            self._on_refused,
-            self._infos,
-            p.pairing_tolerance_s,
-            p.queue_size,
-            p.input_reliability,
-            p.image_transport == "compressed",
-        )
-        self.inputs.synchronizer.matcher.counts = self._counts
+        self._open(self._wanted_qos())
         self._asleep_said = False
-        self._begin_waiting()
-        self._node.get_logger().info(f"listening to {self.inputs.describe()}")
+        self._node.get_logger().info(f"listening to {self.describe()}")
+        return True
 
-    def _follow(self, inputs: StereoInputs, p: NodeParameters) -> None:
-        inputs.synchronizer.matcher.tolerance_ns = round(1e9 * p.pairing_tolerance_s)
+    def describe(self) -> str:
+        """The image topics after remapping, with their number of publishers, for log messages."""
+        topics = [self._image_topic(side) for side in SIDES]
+        return ", ".join(f"{topic} ({self._node.count_publishers(topic)} publishers)" for topic in topics)
+
+    def close(self) -> None:
+        """Drop the subscriptions."""
+        for subscription in self.subscriptions():
+            self._node.destroy_subscription(subscription)
+        self._subscribers = []
+
+    def _on_image(self, side: str, message: bytes | CompressedImage) -> None:
+        """Check an image once, here: a broken one would take a good one's place in a pair."""
         try:
-            renewed = inputs.resubscribe_if_qos_changed()
-        except Exception:
-            self.inputs = None  # to begin anew
+            image = receive(message, self._parameters.max_megapixels)
+        except Exception as error:  # noqa: BLE001 (whatever a message brings, it must not end the process)
+            self._on_refused(side, error)
+        else:
+            self.images[side].signalMessage(image)
+
+    def _follow_publishers(self) -> None:
+        wanted = self._wanted_qos()
+        if wanted == self._qos:
+            return
+        self.close()
+        self._open(wanted)
+        images, infos = wanted.images.name, wanted.infos.name
+        self._node.get_logger().info(f"subscribed again as the publishers are: images {images}, CameraInfo {infos}")
+
+    def _open(self, qos: InputQos) -> None:
+        self._qos = qos
+        image_type = CompressedImage if self._compressed else Image
+        try:
+            for side in SIDES:
+                images = self._subscribe(image_type, self._image_name(side), qos.images, raw=not self._compressed)
+                images.registerCallback(partial(self._on_image, side))
+            for side in SIDES:
+                infos = self._subscribe(CameraInfo, f"{side}/camera_info", qos.infos, durability=qos.durability)
+                infos.registerCallback(self.infos[side].add)
+        except Exception:  # a QoS override that rclpy refuses; leave none of the others behind
+            self.close()
             raise
-        if renewed:
-            images, infos = inputs.reliability.name, inputs.info_reliability.name
-            self._node.get_logger().info(f"subscribed again as the publishers are: images {images}, CameraInfo {infos}")
+
+    def _subscribe(
+        self,
+        message_type: type,
+        topic: str,
+        reliability: ReliabilityPolicy,
+        raw: bool = False,
+        durability: DurabilityPolicy = DurabilityPolicy.VOLATILE,
+    ) -> Any:
+        profile = QoSProfile(
+            history=HistoryPolicy.KEEP_LAST,
+            depth=self._parameters.queue_size,
+            reliability=reliability,
+            durability=durability,
+        )
+        subscriber = Subscriber(
+            self._node,
+            message_type,
+            topic,
+            qos_profile=profile,
+            qos_overriding_options=QoSOverridingOptions([QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH]),
+            event_callbacks=NO_SUBSCRIPTION_EVENTS,
+            raw=raw,
+        )
+        self._subscribers.append(subscriber)
+        return subscriber
+
+    def _image_name(self, side: str) -> str:
+        name = f"{side}/image_rect"
+        return compressed_topic(self._node, name) if self._compressed else name
+
+    def _image_topic(self, side: str) -> str:
+        return self._node.resolve_topic_name(self._image_name(side))
+
+    def _wanted_qos(self) -> InputQos:
+        images = [self._image_topic(side) for side in SIDES]
+        infos = [self._node.resolve_topic_name(f"{side}/camera_info") for side in SIDES]
+        return InputQos(
+            self._wanted_reliability(images), self._wanted_reliability(infos), self._wanted_durability(infos)
+        )
+
+    def _wanted_durability(self, topics: list[str]) -> DurabilityPolicy:
+        """Transient local where every publisher is, so that what was sent long ago still comes."""
+        offered = [profile.durability for profile in self._offered(topics)]
+        latched = bool(offered) and all(durability == DurabilityPolicy.TRANSIENT_LOCAL for durability in offered)
+        return DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
+
+    def _wanted_reliability(self, topics: list[str]) -> ReliabilityPolicy:
+        if self._parameters.input_reliability != "auto":
+            return RELIABILITIES[self._parameters.input_reliability]
+        weakest = any(p.reliability == ReliabilityPolicy.BEST_EFFORT for p in self._offered(topics))
+        return ReliabilityPolicy.BEST_EFFORT if weakest else ReliabilityPolicy.RELIABLE
+
+    def _offered(self, topics: list[str]) -> list[QoSProfile]:
+        """QoS of every publisher on these topics."""
+        return [info.qos_profile for topic in topics for info in self._node.get_publishers_info_by_topic(topic)]
+
+
+def compressed_topic(node: Any, image: str) -> str:
+    """As image_transport has it: /compressed comes behind whatever the image topic was remapped to."""
+    return f"{node.resolve_topic_name(image)}/compressed"

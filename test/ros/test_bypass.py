@@ -7,9 +7,11 @@ import pytest
 from conftest import image_message
 from hypothesis import given
 from hypothesis import strategies as st
+from rclpy.serialization import serialize_message
 
 from apanet_core.images.encodings import decode
 from apanet_ros.bypass import BypassSettings, DryBypass, rain_level
+from apanet_ros.image_messages import receive
 from apanet_ros.pair_processing import PairProcessor
 
 SETTINGS = BypassSettings(True, dry_threshold=1.0, wet_threshold=2.0, dry_pairs=3, recheck_s=5.0)
@@ -91,8 +93,12 @@ class Parameters:
     max_megapixels: float = 25.0
 
 
+def received(message):
+    return receive(serialize_message(message), max_megapixels=1.0)
+
+
 def noise_pair():
-    return image_message(1, "left", seed=1), image_message(1, "right", seed=2)
+    return received(image_message(1, "left", seed=1)), received(image_message(1, "right", seed=2))
 
 
 @pytest.mark.parametrize(
@@ -117,13 +123,13 @@ def test_a_network_that_fails_is_said_and_tried_again(derain, reason):
     with pytest.raises(ValueError, match=reason):
         raise ValueError(first.failure)
     assert second.failure == ""
-    np.testing.assert_array_equal(decode(second.clean[0]), decode(noise_pair()[0]))
+    np.testing.assert_array_equal(decode(second.clean[0]), decode(noise_pair()[0].message))
 
 
 def test_a_flat_image_may_stay_flat():
     flat = image_message(1)
     flat.data = type(flat.data)("B", bytes([7]) * len(flat.data))
-    assert PairProcessor(lambda a, b: (a, b))(flat, flat, Parameters(OFF)).failure == ""
+    assert PairProcessor(lambda a, b: (a, b))(received(flat), received(flat), Parameters(OFF)).failure == ""
 
 
 def test_dry_pairs_pass_untouched_and_rain_is_noticed_again():

@@ -9,7 +9,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from apanet_core.images import encodings
 from apanet_core.images.encodings import decode, encode, view_of
-from apanet_ros.image_codec import checked_size, decode_message
+from apanet_ros.image_messages import checked_size, decode_message
 
 
 @pytest.mark.parametrize("padding", [0, 5])

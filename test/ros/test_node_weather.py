@@ -15,7 +15,7 @@ from std_msgs.msg import Float32
 from apanet_core import StereoDerainer
 from apanet_core.images.encodings import decode
 from apanet_ros.derain_node import DerainNode
-from apanet_ros.image_codec import decode_message
+from apanet_ros.image_messages import decode_message
 
 
 class FakeNetwork:

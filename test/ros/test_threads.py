@@ -3,16 +3,17 @@ import threading
 import numpy as np
 import pytest
 
-from apanet_ros.threads import TimedCallThread, TimedDerainer
+from apanet_ros.threads import LatestItemWorker, TimedDerainer, TimedThread
 
 FOREVER = float("inf")
+VIEW = np.zeros((2, 3, 3), np.uint8)
 
 
 @pytest.fixture
 def patient():
-    thread = TimedCallThread("test")
+    thread = TimedThread("test")
     yield thread
-    assert thread.end(lambda: None, 5)
+    assert thread.close(lambda: None, 5)
 
 
 def test_results_and_exceptions_come_through_time_out_errors_too(patient):
@@ -47,10 +48,10 @@ def test_a_call_past_its_limit_is_left_alone_and_who_comes_is_turned_away_until_
 
 
 def test_who_comes_when_it_has_ended_is_told():
-    thread = TimedCallThread("test")
-    assert thread.end(lambda: None, 5)
+    derainer = TimedDerainer(Built, lambda: (FOREVER, FOREVER), lambda: False)
+    assert derainer.close()
     with pytest.raises(RuntimeError, match="closed meanwhile"):
-        thread.call(lambda: 7, FOREVER)
+        derainer(VIEW, VIEW)
 
 
 def test_who_gives_up_before_its_turn_is_not_called(patient):
@@ -83,13 +84,13 @@ class Built:
 
 
 def test_an_engine_that_builds_has_its_time_for_the_first_pair_of_a_size_only():
-    built, view = Built(), np.zeros((2, 3, 3), np.uint8)
+    built = Built()
     derainer = TimedDerainer(lambda: built, lambda: (0.01, FOREVER), lambda: False)
     threading.Timer(0.3, built.release.set).start()
-    assert derainer(view, view)[0] is view
+    assert derainer(VIEW, VIEW)[0] is VIEW
     built.release.clear()
     with pytest.raises(TimeoutError):
-        derainer(view, view)
+        derainer(VIEW, VIEW)
     built.release.set()
     assert derainer.close()
     assert built.closed
@@ -103,3 +104,55 @@ def test_loading_that_is_given_up_frees_what_it_loaded():
     built.close = closed.set
     release.set()
     assert closed.wait(5)
+
+
+def test_the_newest_waits_and_the_rest_is_dropped():
+    started, release, done = threading.Event(), threading.Event(), []
+
+    def work(item):
+        started.set()
+        release.wait(5)
+        done.append(item)
+
+    worker = LatestItemWorker(work, on_error=lambda error: None)
+    assert worker.put(0)
+    assert started.wait(5)
+    assert [worker.put(n) for n in (1, 2, 3)] == [True, False, False]
+    finished = threading.Event()
+    release.set()
+    while len(done) < 2:
+        finished.wait(0.01)
+    assert worker.stop()
+    assert done == [0, 3]
+
+
+def test_errors_are_reported_and_the_thread_goes_on():
+    errors, done = [], threading.Event()
+
+    def work(item):
+        if item == "bad":
+            raise ValueError("bad item")
+        done.set()
+
+    failed = threading.Event()
+    worker = LatestItemWorker(work, on_error=lambda error: (errors.append(str(error)), failed.set()))
+    worker.put("bad")
+    assert failed.wait(5)
+    worker.put("good")
+    assert done.wait(5)
+    assert errors == ["bad item"]
+    assert worker.stop()
+
+
+def test_stop_tells_when_the_work_hangs():
+    hang, started = threading.Event(), threading.Event()
+
+    def work(_):
+        started.set()
+        hang.wait(5)
+
+    worker = LatestItemWorker(work, on_error=lambda error: None)
+    worker.put(1)
+    assert started.wait(5)
+    assert not worker.stop(timeout_s=0.05)
+    hang.set()

@@ -26,8 +26,8 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from tqdm import tqdm
 
-from apanet_ros.transport import prefer_large_shared_memory
 from apanet_ros.image_messages import read_image
+from apanet_ros.transport import prefer_large_shared_memory
 from tools.node_benchmark.relay import SIDES
 
 WAYS = {"relay": "relayed", "node": "derained"}  # name of a process and its namespace -> where its outputs are

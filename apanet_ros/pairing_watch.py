@@ -1,0 +1,72 @@
+"""Why no pairs come, in one sentence for the log and for /diagnostics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from apanet_ros.stereo_sync import PairMatcher
+from apanet_ros.subscriptions import SIDES
+
+CLOCKS_DIFFER_NS = 1_000_000_000
+
+
+class PairingWatch:
+    """Looks at what was received since the last pair. For the executor's thread alone.
+
+    Args:
+        matcher: what makes the pairs.
+        topics: names the image topics.
+        after_s: so long without a pair is a problem.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        matcher: PairMatcher,
+        topics: Callable[[], str],
+        after_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._matcher, self._topics = matcher, topics
+        self._after_s, self._clock = after_s, clock
+        self.begin()
+
+    def begin(self) -> None:
+        """A pair came, or waiting for one begins."""
+        self._since = self._clock()
+        self._received_before = list(self._matcher.counts.received)
+        self._refused = dict.fromkeys(SIDES, 0)
+
+    def refused(self, side: str) -> None:
+        """An image of that side, "left" or "right", was broken."""
+        self._refused[side] += 1
+
+    def problem(self) -> str:
+        """The reason, when there has been no pair for a while, and what to do about it; else empty."""
+        if self._clock() - self._since < self._after_s:
+            return ""
+        counts = self._matcher.counts
+        left, right = (now - before for now, before in zip(counts.received, self._received_before))
+        if any(self._refused.values()):
+            reason = f"{self._refused['left']} left and {self._refused['right']} right ones beside these were refused"
+        elif left == right == 0:
+            reason = "both cameras are silent, or the remaps are wrong"
+        elif left == 0 or right == 0:
+            reason = "one camera is silent"
+        else:
+            reason = self._why_stamps_do_not_pair(counts.nearest_partner_ns)
+        return f"no pairs: {left} left and {right} right images on {self._topics()}; {reason}"
+
+    def _why_stamps_do_not_pair(self, apart_ns: int | None) -> str:
+        tolerance_ns = self._matcher.tolerance_ns
+        if apart_ns is None:
+            return "no image had one of the other view to be compared with"
+        if apart_ns > CLOCKS_DIFFER_NS:
+            return f"the stamps differ by {apart_ns / 1e9:.1f} s: the cameras' clocks do"
+        differ = f"the stamps differ by {apart_ns / 1e6:.3f} ms"
+        if apart_ns <= tolerance_ns:
+            return f"{differ}, half the time between two images or more: trigger the cameras together"
+        return (
+            f"{differ}: {'raise tolerance_s' if tolerance_ns else 'set approximate_sync, and tolerance_s'} above that"
+        )
