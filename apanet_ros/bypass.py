@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
+
+from apanet_ros.parameters import NodeParameters
 
 SAMPLED_ROWS = slice(None, None, 4)
 
@@ -28,38 +29,6 @@ def rain_level(rainy: tuple[np.ndarray, np.ndarray], clean: tuple[np.ndarray, np
     return float(np.mean([cv2.norm(before, after, cv2.NORM_L1) / before.size for before, after in sampled]))
 
 
-@dataclass(frozen=True)
-class BypassSettings:
-    """When pairs count as dry.
-
-    Args:
-        enabled: whether to bypass at all.
-        dry_threshold: a rain level below this is dry.
-        wet_threshold: a rain level above this is wet; in between the state stays.
-        dry_pairs: so many dry pairs in a row begin the bypass.
-        recheck_s: while bypassing, run the network again on the first pair after so long.
-    """
-
-    enabled: bool
-    dry_threshold: float
-    wet_threshold: float
-    dry_pairs: int
-    recheck_s: float
-
-    def __post_init__(self) -> None:
-        check_thresholds(self.dry_threshold, self.wet_threshold)
-
-
-def check_thresholds(dry_threshold: float, wet_threshold: float) -> None:
-    """Raise ValueError unless `dry_threshold` is at most `wet_threshold`, both in grey levels."""
-    if dry_threshold > wet_threshold:
-        raise ValueError(
-            "dry_threshold must not be above wet_threshold, or the node would switch with every pair: got "
-            f"{dry_threshold} and {wet_threshold}; to set one at a time, "
-            "raise wet_threshold or lower dry_threshold first"
-        )
-
-
 class DryBypass:
     """Decides pair by pair whether the network runs; knows nothing of ROS.
 
@@ -73,30 +42,30 @@ class DryBypass:
         self._measured_at = 0.0
         self.bypassing = False
 
-    def should_run(self, settings: BypassSettings) -> bool:
+    def should_run(self, p: NodeParameters) -> bool:
         """Whether the next pair goes through the network."""
-        if not settings.enabled:
+        if not p.bypass_when_dry:
             self.bypassing, self._dry_in_a_row = False, 0
             return True
-        return not self.bypassing or self._clock() - self._measured_at >= settings.recheck_s
+        return not self.bypassing or self._clock() - self._measured_at >= p.recheck_s
 
-    def update(self, level: float, settings: BypassSettings) -> bool:
+    def update(self, level: float, p: NodeParameters) -> bool:
         """Take the rain level of a pair that went through the network.
 
         Args:
             level: of `rain_level`.
-            settings: in force.
+            p: in force.
 
         Returns:
             Whether that very pair should pass untouched: it was a re-check, and it is still dry.
         """
         self._measured_at = self._clock()
-        if level > settings.wet_threshold:
+        if level > p.wet_threshold:
             self._dry_in_a_row, self.bypassing = 0, False
-        elif level < settings.dry_threshold:
+        elif level < p.dry_threshold:
             self._dry_in_a_row += 1
         elif not self.bypassing:
             self._dry_in_a_row = 0
-        if settings.enabled and self._dry_in_a_row >= settings.dry_pairs:
+        if p.bypass_when_dry and self._dry_in_a_row >= p.dry_pairs:
             self.bypassing = True
         return self.bypassing

@@ -72,7 +72,7 @@ class PairProcessor:
         check_sizes(size, right.size)
         if not enabled:
             return PairResult(size=size)
-        if not self._bypass.should_run(parameters.bypass):
+        if not self._bypass.should_run(parameters):
             return PairResult(level=self._level, bypassed=True, size=size)
         sources = [decode_message(image.message) for image in (left, right)]
         rainy = encodings.decode(sources[0]), encodings.decode(sources[1])
@@ -83,7 +83,7 @@ class PairProcessor:
             reason = " ".join(str(error).split()) or type(error).__name__
             return PairResult(failure=f"the network failed: {reason}", size=size)
         self._level = rain_level(rainy, clean)
-        if self._bypass.update(self._level, parameters.bypass):
+        if self._bypass.update(self._level, parameters):
             return PairResult(level=self._level, bypassed=True, size=size)
         answers = [encodings.encode(view, source) for view, source in zip(clean, sources)]
         return PairResult(answers, self._level, size=size)

@@ -1,0 +1,77 @@
+"""The arguments of derain.launch.py. Each parameter of the node is one; this module imports no ROS package."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import yaml
+
+from apanet_ros.parameters import definitions, description
+
+
+class LaunchArgument(NamedTuple):
+    """Default, description, and the values that it may have; None for any."""
+
+    default: str
+    description: str
+    choices: list[str] | None = None
+
+
+TOPICS = {  # argument -> the topic that it remaps
+    "left_image": "left/image_rect",
+    "right_image": "right/image_rect",
+    "left_camera_info": "left/camera_info",
+    "right_camera_info": "right/camera_info",
+}
+TYPES = {"use_sim_time": bool, **{name: type(definition.default) for name, definition in definitions().items()}}
+
+
+def arguments() -> dict[str, LaunchArgument]:
+    """All arguments by name. The empty default of a parameter leaves it to `params_file`."""
+    own = {
+        "namespace": LaunchArgument("", "Namespace of the node and of every relative topic, such as the camera's."),
+        "left_image": LaunchArgument("left/image_rect", "Left rectified image topic."),
+        "right_image": LaunchArgument("right/image_rect", "Right rectified image topic."),
+        "left_camera_info": LaunchArgument("left/camera_info", "CameraInfo of the left view."),
+        "right_camera_info": LaunchArgument("right/camera_info", "CameraInfo of the right view."),
+        "params_file": LaunchArgument(
+            "", "YAML file of parameters in place of the package's config/derain.yaml; arguments given win over it."
+        ),
+        "log_level": LaunchArgument(
+            "info", "Least severity that is logged.", ["debug", "info", "warn", "error", "fatal"]
+        ),
+        "enclave": LaunchArgument("", "SROS 2 enclave of the node, such as /derain."),
+        "use_sim_time": LaunchArgument("", "true takes time from /clock, as when a bag is played with --clock."),
+    }
+    for name, definition in definitions().items():
+        choices = definition.metadata["choices"]
+        default = definition.default if isinstance(definition.default, str) else json.dumps(definition.default)
+        own[name] = LaunchArgument(
+            "", f"{description(definition)} Default: {default}.", ["", *choices] if choices else None
+        )
+    return own
+
+
+def parameters_of_arguments(given: dict[str, str]) -> dict[str, Any]:
+    """The parameters among launch arguments, in their types.
+
+    Args:
+        given: launch arguments as text; empty ones are left to the parameter file.
+
+    Returns:
+        Values by parameter name.
+
+    Raises:
+        ValueError: a text that is not of the parameter's type.
+    """
+    return {name: _parse(name, given[name], kind) for name, kind in TYPES.items() if given.get(name)}
+
+
+def _parse(name: str, text: str, kind: type) -> Any:
+    value: Any = text if kind is str else yaml.safe_load(text)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ValueError(f"{name}: expected a {kind.__name__}, got {text!r}")
+    return value

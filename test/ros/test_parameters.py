@@ -1,0 +1,79 @@
+"""Parameters and launch arguments, without a node."""
+
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rclpy.parameter import Parameter
+
+from apanet_ros.launch_arguments import arguments, parameters_of_arguments
+from apanet_ros.parameters import NodeParameters, check, check_change, definitions
+
+DEFAULTS = vars(NodeParameters())
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        *(
+            ({name: "nonsense"}, f"{name} must be one of {', '.join(definition.metadata['choices'])}: got 'nonsense'")
+            for name, definition in definitions().items()
+            if definition.metadata["choices"]
+        ),
+        ({"device": "gpu"}, "device must be auto, cpu, cuda or cuda:N: got 'gpu'"),
+        ({"device": "cuda:x"}, "device must be auto, cpu, cuda or cuda:N: got 'cuda:x'"),
+        ({"dry_threshold": 2.0, "wet_threshold": 1.0}, "dry_threshold must not be above wet_threshold"),
+    ],
+)
+def test_wrong_values_are_refused(change, reason):
+    check(DEFAULTS)
+    with pytest.raises(ValueError, match=reason):
+        check({**DEFAULTS, **change})
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:0", "cuda:11"])
+def test_devices_that_exist_somewhere_are_accepted(device):
+    check({**DEFAULTS, "device": device})
+
+
+def change(name, value, configured):
+    """What a node with default values answers."""
+    node = SimpleNamespace(get_parameter=lambda name: SimpleNamespace(value=DEFAULTS[name]))
+    return check_change(node, [Parameter(name, value=value)], configured)
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_a_set_to_the_value_in_force_is_accepted(name):
+    assert change(name, DEFAULTS[name], configured=True).successful
+
+
+@pytest.mark.parametrize("name", [name for name, d in definitions().items() if d.metadata["fixed"]])
+def test_what_is_read_on_configure_changes_only_before(name):
+    choices = definitions()[name].metadata["choices"]
+    other = {str: "cpu", bool: not DEFAULTS[name], int: 1, float: 1.0}[type(DEFAULTS[name])]
+    other = choices[-1] if choices else other
+    assert change(name, other, configured=False).successful
+    answer = change(name, other, configured=True)
+    assert not answer.successful
+    assert answer.reason == f"{name} is read on configure: deactivate and clean up the node, then set it"
+
+
+@given(st.fixed_dictionaries({}, optional={name: st.just(value) for name, value in DEFAULTS.items()}))
+def test_launch_arguments_become_parameters_of_their_types(values):
+    text = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
+    found = parameters_of_arguments({**dict.fromkeys(arguments(), ""), **text, "log_level": "info"})
+    assert found == values
+    assert all(type(found[name]) is type(value) for name, value in values.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("tile", "1.5"), ("tile", "true"), ("lazy", "1"), ("tolerance_s", "soon"), ("recheck_s", "yes")]
+)
+def test_a_launch_argument_of_another_type_is_refused(name, text):
+    with pytest.raises(ValueError, match=f"{name}: expected a .*, got '{text}'"):
+        parameters_of_arguments({name: text})
+
+
+def test_whole_seconds_may_be_written_without_a_point():
+    assert parameters_of_arguments({"recheck_s": "3"}) == {"recheck_s": 3.0}
