@@ -82,7 +82,7 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "apanet = apanet_core.cli:main",
+            "apanet = apanet_core.commands.main:main",
             "derain_node = apanet_ros.derain_node:main",
         ],
     },

@@ -10,7 +10,7 @@ import numpy as np
 from apanet_core.engines.choose import make_engine
 from apanet_core.engines.memory import check_memory
 from apanet_core.engines.tiling import derain_tiled
-from apanet_core.images.sizes import SMALLEST_SIDE_PX, check_sizes
+from apanet_core.images.sizes import SMALLEST_SIDE_PX, check_pair
 from apanet_core.model.checkpoint import load_model
 
 
@@ -143,13 +143,3 @@ class StereoDerainer:
         if size != self._fits:
             check_memory(self.config, self.engine, *size)
             self._fits = size
-
-
-def check_pair(left: np.ndarray, right: np.ndarray) -> None:
-    """Raise unless both views are (H, W, 3) uint8 of one size from 16x16 up."""
-    for name, view in (("left", left), ("right", right)):
-        if view.dtype != np.uint8:
-            raise TypeError(f"{name} must be uint8 in 0..255: got {view.dtype}; scale and convert it first")
-        if view.ndim != 3 or view.shape[2] != 3:
-            raise ValueError(f"{name} must be (H, W, 3) RGB: got shape {view.shape}")
-    check_sizes(left.shape[:2], right.shape[:2])

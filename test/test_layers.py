@@ -22,7 +22,6 @@ LAYERS = {
 CORE = {name.removeprefix("apanet_core.") for name in LAYERS}
 LAYERS |= {
     "apanet_core.commands": CORE,
-    "apanet_core.cli": {"commands", "training"},
     "apanet_ros": {"derainer", "images", "apanet_core"},
 }
 PUBLIC = {"derainer", "model"}  # what `import apanet_core` itself offers

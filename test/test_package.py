@@ -163,7 +163,7 @@ def test_the_foxglove_layout_plots_what_the_node_says():
 
 
 def test_training_configs_are_valid():
-    from apanet_core.cli import main
+    from apanet_core.commands.main import main
 
     for path in (ROOT / "config/training").glob("*.yaml"):
         with pytest.raises(SystemExit) as done:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from selenium import webdriver
 
-from apanet_core.cli import main
+from apanet_core.commands.main import main
 from apanet_core.images.files import write_image
 from apanet_core.rain.render import Rain, render_rain
 from tools.make_picture import CAMERA, trace

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from jsonargparse import auto_cli
 
-from apanet_core.cli import main
+from apanet_core.commands.main import main
 
 KINDS = {
     "heavy drops, 50 mm/h, veil": ["--rate", "50"],

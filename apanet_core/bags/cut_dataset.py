@@ -14,49 +14,11 @@ import numpy as np
 from tqdm import tqdm
 
 from apanet_core.bags.read import ImageBag, check_distinct, decode, open_bag
+from apanet_core.bags.settings import CutSettings
 from apanet_core.images.files import write_image
 
 SIDES = ("left", "right")
 THUMBNAIL = (64, 40)  # width, height: rain averages out in it, motion of the camera does not
-
-
-@dataclass(frozen=True)
-class CutSettings:
-    """What to keep of a recording.
-
-    Args:
-        left_topic: images of the left camera.
-        right_topic: images of the right camera.
-        tolerance_s: largest stamp difference within a pair; 0 asks for equal stamps.
-        clip_s: longest clip.
-        gap_s: a pause that ends a clip.
-        blur_below: pairs less sharp than this share of their clip's median are dropped.
-        duplicate_below: pairs that differ less than this from the last one kept, in mean grey levels, are dropped.
-        validation_share: of the clips that go to val/.
-    """
-
-    left_topic: str
-    right_topic: str
-    tolerance_s: float = 0.0
-    clip_s: float = 10.0
-    gap_s: float = 1.0
-    blur_below: float = 0.5
-    duplicate_below: float = 1.5
-    validation_share: float = 0.1
-
-    def __post_init__(self) -> None:
-        if self.left_topic == self.right_topic:
-            raise ValueError(f"left_topic and right_topic must be two topics: got {self.left_topic} twice")
-        if self.tolerance_s < 0 or not (self.clip_s > 0 and self.gap_s > 0):
-            raise ValueError(
-                "tolerance_s must be >= 0, clip_s and gap_s positive: got "
-                f"{self.tolerance_s}, {self.clip_s}, {self.gap_s}"
-            )
-        if not 0 <= self.blur_below < 1 or self.duplicate_below < 0 or not 0 <= self.validation_share < 1:
-            raise ValueError(
-                "blur_below and validation_share must be in [0, 1), duplicate_below >= 0: got "
-                f"{self.blur_below}, {self.validation_share}, {self.duplicate_below}"
-            )
 
 
 @dataclass(frozen=True)

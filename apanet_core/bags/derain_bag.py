@@ -21,9 +21,10 @@ from apanet_core.atomic import write_text
 from apanet_core.bags.journal import journal_path
 from apanet_core.bags.output import custom_data, merge_metadata
 from apanet_core.bags.partial import file_fingerprints, has_progress, locked, partial_path
-from apanet_core.bags.plan import BagSettings, Plan, Segment, make_plan
+from apanet_core.bags.plan import Plan, Segment, make_plan
 from apanet_core.bags.read import bag_root, check_distinct, open_bag
 from apanet_core.bags.segment import SegmentResult, WarmDerainer, derain_segment
+from apanet_core.bags.settings import BagSettings
 from apanet_core.derainer import StereoDerainer
 
 KEY = "apanet_derain_bag"  # in custom_data of the output: what it was made of, and how

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from apanet_core.bags.cut_dataset import pair_stamps
 from apanet_core.bags.read import ImageBag
+from apanet_core.bags.settings import BagSettings
 
 SIDES = ("left", "right")
 MAX_LAG_NS = 5 * 10**9  # halves of a pair that were recorded further apart do not pair: they would have to be kept
@@ -26,36 +27,6 @@ class ImageRecord(NamedTuple):
 
 
 Pair = tuple[ImageRecord, ImageRecord]  # left, right
-
-
-@dataclass(frozen=True)
-class BagSettings:
-    """How to derain a recording.
-
-    Args:
-        left_topic: images of the left camera, raw or compressed.
-        right_topic: likewise of the right camera.
-        tolerance_s: largest stamp difference within a pair; 0 asks for equal stamps.
-        beside: keep the rainy images, and add the clean ones under derained/, where the node publishes them.
-        jpeg_quality: of clean images that came as JPEG.
-        segment_pairs: pairs in a file of the output.
-    """
-
-    left_topic: str = "left/image_rect"
-    right_topic: str = "right/image_rect"
-    tolerance_s: float = 0.0
-    beside: bool = False
-    jpeg_quality: int = 95
-    segment_pairs: int = 2000
-
-    def __post_init__(self) -> None:
-        if self.left_topic == self.right_topic:
-            raise ValueError(f"left_topic and right_topic must be two topics: got {self.left_topic} twice")
-        if self.tolerance_s < 0 or not 1 <= self.jpeg_quality <= 100 or self.segment_pairs < 1:
-            raise ValueError(
-                "tolerance_s must be >= 0, jpeg_quality 1 to 100, segment_pairs >= 1: got "
-                f"{self.tolerance_s}, {self.jpeg_quality}, {self.segment_pairs}"
-            )
 
 
 @dataclass(frozen=True)
@@ -98,7 +69,7 @@ def make_plan(bag: ImageBag, settings: BagSettings) -> Plan:
     """
     left, right = (resolve(bag, topic) for topic in (settings.left_topic, settings.right_topic))
     bag.check_topics([left, right])
-    if settings.beside:
+    if settings.keep_original:
         _check_free(bag, left, right)
     halves: dict[str, list[ImageRecord]] = {left: [], right: []}
     total = bag.count([left, right])
@@ -133,7 +104,7 @@ def _check_free(bag: ImageBag, *topics: str) -> None:
             if added in names:
                 raise ValueError(
                     f"{bag.path} holds {added} already, and two sources in one topic could not be told apart: leave "
-                    "--beside out"
+                    "--keep-original out"
                 )
 
 

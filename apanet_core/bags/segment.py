@@ -14,11 +14,13 @@ import numpy as np
 
 from apanet_core.bags.journal import Buffer, Journal, journal_path
 from apanet_core.bags.output import SegmentWriter
-from apanet_core.bags.plan import BagSettings, Plan, Segment, stamp_ns
+from apanet_core.bags.plan import Plan, Segment, stamp_ns
 from apanet_core.bags.prefetch import prefetch
 from apanet_core.bags.read import open_bag
-from apanet_core.derainer import StereoDerainer, check_pair
+from apanet_core.bags.settings import BagSettings
+from apanet_core.derainer import StereoDerainer
 from apanet_core.images import codecs, encodings
+from apanet_core.images.sizes import check_pair
 
 Views = tuple[np.ndarray, np.ndarray]
 
@@ -131,7 +133,7 @@ def derain_segment(
         with open_bag(plan.path) as bag:
             types = bag.reader.typestore
             names = {connection.id: connection.msgtype for connection in bag.reader.connections}
-            writer = SegmentWriter(work, bag, plan, settings.beside)
+            writer = SegmentWriter(work, bag, plan, settings.keep_original)
             try:
                 jobs = _derain(_read(plan, segment, journal), derainer)
                 with closing(prefetch(jobs, _size)) as ready:
@@ -231,7 +233,7 @@ def _serialize(job: PairJob, journal: Journal, types: Any, names: dict[int, str]
 def _write(slot: Slot, writer: SegmentWriter, settings: BagSettings) -> None:
     record, written = slot.job.records[slot.side], slot.job.written
     assert record is not None
-    if settings.beside or written is None:
+    if settings.keep_original or written is None:
         writer.copy(*record)
     if written is not None:
         writer.write_clean(record.connection, record.log, written[slot.side])

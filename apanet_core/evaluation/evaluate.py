@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -18,10 +18,7 @@ from apanet_core.derainer import StereoDerainer
 from apanet_core.evaluation.consistency import photometric_error
 from apanet_core.evaluation.depth import bad_pixel_rate, end_point_error
 from apanet_core.evaluation.inputs import (
-    CLEAN,
-    RAINY,
     SIDES,
-    TRUTH,
     Sample,
     Views,
     check_samples,
@@ -30,6 +27,7 @@ from apanet_core.evaluation.inputs import (
 )
 from apanet_core.evaluation.lpips import LPIPS, SMALLEST_SIDE_PX
 from apanet_core.evaluation.report import draw_picture, report_html
+from apanet_core.evaluation.settings import CLEAN, RAINY, TRUTH, EvaluationSettings
 from apanet_core.evaluation.stereo_gain import stereo_gain
 from apanet_core.evaluation.tables import Row, best_methods, columns, csv_text, markdown, summarise
 from apanet_core.images.metrics import brightness_shift, luma, psnr, ssim
@@ -39,51 +37,7 @@ from apanet_core.stereo.sgbm import sgbm_disparity
 Method = Callable[[Sample], Views]
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What to compare.
-
-    Args:
-        models: preset or .safetensors checkpoint by name.
-        outputs: folder of another method's derained pairs by name, laid out as `apanet derain` writes them.
-        disparity: folder of true disparities; None compares with those of the clean pairs.
-        max_disparity: how far the matcher searches, px.
-        limit: at most this many pairs.
-        engine: of the models.
-        device: of the models.
-        lpips: file of AlexNet's weights; None leaves LPIPS out.
-        pictures: how many pairs the report shows.
-        stereo_gain: whether models derain every pair with other partners too, to say what the second view is worth.
-    """
-
-    models: dict[str, str]
-    outputs: dict[str, Path]
-    disparity: Path | None = None
-    max_disparity: int = 128
-    limit: int | None = None
-    engine: str = "auto"
-    device: str = "auto"
-    lpips: Path | None = None
-    pictures: int = 6
-    stereo_gain: bool = False
-
-    def __post_init__(self) -> None:
-        for name, value, least in (
-            ("max_disparity", self.max_disparity, 1),
-            ("limit", self.limit, 1),
-            ("pictures", self.pictures, 0),
-        ):
-            if value is not None and value < least:
-                raise ValueError(f"{name} must be at least {least}: got {value}")
-        for name in (RAINY, CLEAN, TRUTH):
-            if name in self.models or name in self.outputs:
-                raise ValueError(f"{name!r} has a meaning of its own in the comparison: give that method another name")
-        both = self.models.keys() & self.outputs.keys()
-        if both:
-            raise ValueError(f"a model and an output folder are both named {min(both)!r}: rename one, as in other=PATH")
-
-
-def evaluate(data: Path, out: Path, settings: Settings) -> str:
+def evaluate(data: Path, out: Path, settings: EvaluationSettings) -> str:
     """Measure every method on every pair; write per_image.csv, results.json and report.html into `out`.
 
     Everything is read and checked before the work starts, and `out` is written when it is done.
@@ -103,7 +57,7 @@ def evaluate(data: Path, out: Path, settings: Settings) -> str:
     """
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"out must be a folder: {out} is a file")
-    samples = find_samples(data, settings.outputs, settings.disparity, settings.limit)
+    samples = find_samples(data, settings.named_outputs, settings.disparity, settings.limit)
     lpips = None if settings.lpips is None else LPIPS(settings.lpips)
     derainers, methods, described = _methods(settings)
     check_samples(samples, settings.max_disparity, *([] if lpips is None else [SMALLEST_SIDE_PX]))
@@ -148,18 +102,18 @@ def evaluate(data: Path, out: Path, settings: Settings) -> str:
     return "\n".join([markdown(summary, table), "", *_notes(samples, settings)])
 
 
-def _methods(settings: Settings) -> tuple[dict[str, StereoDerainer], dict[str, Method], list[dict[str, str]]]:
+def _methods(settings: EvaluationSettings) -> tuple[dict[str, StereoDerainer], dict[str, Method], list[dict[str, str]]]:
     """The models, all methods in the order of the tables, the clean pair last, and what they are in words."""
     derainers: dict[str, StereoDerainer] = {}
     methods: dict[str, Method] = {RAINY: lambda sample: read_views(sample.rainy)}
     described = [{"name": RAINY, "what": "the input"}]
-    for name, model in settings.models.items():
+    for name, model in settings.named_models.items():
         derainer = StereoDerainer(model, settings.engine, settings.device)
         derainers[name] = derainer
         methods[name] = lambda sample, derainer=derainer: derainer(*read_views(sample.rainy))  # type: ignore[misc]
         engine = derainer.engine
         described.append({"name": name, "what": f"model {model}, {engine.name}, {engine.device}, {engine.precision}"})
-    for name, folder in settings.outputs.items():
+    for name, folder in settings.named_outputs.items():
         methods[name] = lambda sample, name=name: read_views(sample.outputs[name])  # type: ignore[misc]
         described.append({"name": name, "what": f"images in {folder}"})
     methods[CLEAN] = lambda sample: read_views(sample.clean)
@@ -232,7 +186,7 @@ def _spread(samples: list[Sample], rows: list[Row], methods: list[str], count: i
     return [ranked[i] for i in chosen]
 
 
-def _notes(samples: list[Sample], settings: Settings) -> list[str]:
+def _notes(samples: list[Sample], settings: EvaluationSettings) -> list[str]:
     against = "those of the clean pair" if settings.disparity is None else "the true ones"
     notes = [
         f"Means over {len(samples)} {'pair' if len(samples) == 1 else 'pairs'}, left / right view. Disparities: "

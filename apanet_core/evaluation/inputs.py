@@ -9,13 +9,12 @@ import numpy as np
 from tqdm import tqdm
 
 from apanet_core.data.layouts import find_pairs
-from apanet_core.derainer import SMALLEST_SIDE_PX, check_pair
 from apanet_core.images.files import by_stem, list_images, read_image
+from apanet_core.images.sizes import SMALLEST_SIDE_PX, check_pair
 from apanet_core.stereo.disparity import disparity_of, find_disparities, read_disparity
 
 Views = tuple[np.ndarray, np.ndarray]
 Files = tuple[Path, Path]
-RAINY, CLEAN, TRUTH = "rainy", "clean", "truth"  # names that no method can have
 SIDES = ("left", "right")
 
 
@@ -41,32 +40,6 @@ class Sample:
     def is_stereo(self) -> bool:
         """Whether the two views are two images."""
         return self.rainy[0] != self.rainy[1]
-
-
-def named(items: list[str], default_name: bool = False) -> dict[str, str]:
-    """Split NAME=VALUE items.
-
-    Args:
-        items: what the user gave.
-        default_name: without "=", take the name from the value: its stem as a path.
-
-    Returns:
-        Value by name, in order.
-
-    Raises:
-        ValueError: a name is missing or given twice.
-    """
-    result: dict[str, str] = {}
-    for item in items:
-        name, separator, value = item.partition("=")
-        if not separator:
-            name, value = (Path(item).stem if default_name else ""), item
-        if not name or not value:
-            raise ValueError(f"expected NAME=FOLDER, such as mprnet=results/mprnet: got {item!r}")
-        if name in result:
-            raise ValueError(f"two methods are named {name!r}: tell them apart, as in first={value}")
-        result[name] = value
-    return result
 
 
 def find_samples(

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 from apanet_core.evaluation.depth import colour_disparity
-from apanet_core.evaluation.inputs import CLEAN, SIDES, TRUTH, Views
+from apanet_core.evaluation.inputs import SIDES, Views
+from apanet_core.evaluation.settings import CLEAN, TRUTH
 
 PICTURES_BYTES = 20_000_000  # of all pictures together, as text in the file
 WIDEST_PX = 1280

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from apanet_core.evaluation.inputs import CLEAN, SIDES
+from apanet_core.evaluation.inputs import SIDES
+from apanet_core.evaluation.settings import CLEAN
 
 Row = dict[str, Any]
 Summary = dict[str, dict[str, "float | None"]]  # mean by method and key

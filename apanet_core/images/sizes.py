@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 SMALLEST_SIDE_PX = 16
 Size = tuple[int, int]
 
@@ -15,3 +17,13 @@ def check_sizes(left: Size, right: Size) -> None:
         )
     if min(left) < SMALLEST_SIDE_PX:
         raise ValueError(f"images must be at least {SMALLEST_SIDE_PX} px each way: got {left[1]}x{left[0]}")
+
+
+def check_pair(left: np.ndarray, right: np.ndarray) -> None:
+    """Raise unless both views are (H, W, 3) uint8 of one size from 16x16 up."""
+    for name, view in (("left", left), ("right", right)):
+        if view.dtype != np.uint8:
+            raise TypeError(f"{name} must be uint8 in 0..255: got {view.dtype}; scale and convert it first")
+        if view.ndim != 3 or view.shape[2] != 3:
+            raise ValueError(f"{name} must be (H, W, 3) RGB: got shape {view.shape}")
+    check_sizes(left.shape[:2], right.shape[:2])

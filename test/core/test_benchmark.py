@@ -7,7 +7,7 @@ import torch
 
 from apanet_core import benchmark
 from apanet_core.benchmark import count_gmac, dense_attention
-from apanet_core.cli import main
+from apanet_core.commands.main import main
 from apanet_core.model.config import PRESETS
 from apanet_core.model.network import APANet
 from apanet_core.model.parallax_attention import scanline_attention

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from apanet_core.cli import main
+from apanet_core.commands.main import main
 
 
 def write_pairs(root, names, size=(40, 60), suffix=".png"):
@@ -104,7 +104,7 @@ def test_the_core_knows_nothing_of_ros():
 
 def test_help_is_quick_to_load():
     code = (
-        "import sys; from apanet_core.cli import main\n"
+        "import sys; from apanet_core.commands.main import main\n"
         "try: main(['--help'])\nexcept SystemExit: pass\n"
         "sys.exit('torch' in sys.modules)"
     )

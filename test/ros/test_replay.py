@@ -7,7 +7,7 @@ from rosbags.highlevel import AnyReader
 from rosgraph_msgs.msg import Clock
 
 from apanet_core.bags.plan import camera_info_beside
-from apanet_core.cli import main
+from apanet_core.commands.main import main
 from tools.demo.recording import DEMO_TOPICS, TYPES, write_rainy_bag
 
 MS = 10**6

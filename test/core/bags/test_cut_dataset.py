@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from apanet_core.bags.cut_dataset import CutSettings, cut_dataset, pair_stamps, split_clips, validation_clips
-from apanet_core.cli import main
+from apanet_core.commands.main import main
 from apanet_core.data.layouts import find_unpaired
 
 rosbag2 = pytest.importorskip("rosbags.rosbag2", reason="needs rosbags")

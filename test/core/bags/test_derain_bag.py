@@ -28,7 +28,7 @@ from rosbags.highlevel import AnyReader
 
 from apanet_core.bags.derain_bag import derain_bags
 from apanet_core.bags.plan import BagSettings
-from apanet_core.cli import main
+from apanet_core.commands.main import main
 
 
 def unreadable():
@@ -79,7 +79,7 @@ def test_clean_images_take_the_place_of_the_rainy_and_all_else_is_copied(tmp_pat
 
 def test_beside_keeps_the_rainy_images_and_names_the_clean_as_the_node_does(tmp_path):
     bag = write_bag(tmp_path / "bag", pairs(3))
-    derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, beside=True))
+    derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, keep_original=True))
     added = {f"/cam/derained/{side}/{name}" for side in ("left", "right") for name in ("image_rect", "camera_info")}
     assert others(tmp_path / "out", added) == read_bag(bag)
     clean = images(tmp_path / "out", "/cam/derained/right/image_rect")
@@ -206,7 +206,7 @@ def test_clean_images_are_not_mixed_with_those_of_the_node(tmp_path):
     node = [("/cam/derained/left/image_rect", log, m) for topic, log, m in messages if topic == LEFT]
     bag = write_bag(tmp_path / "bag", messages + node)
     with pytest.raises(ValueError, match="holds /cam/derained/left/image_rect already"):
-        derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, beside=True))
+        derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, keep_original=True))
     assert derain(bag, tmp_path / "out").derained == 2
 
 

@@ -73,7 +73,7 @@ def test_another_recipe_does_not_go_on_in_the_same_place(tmp_path):
     with locked([partial_path(tmp_path / "out")]), pytest.raises(FileExistsError, match="another run is at work"):
         derain(bag, tmp_path / "out")
     with pytest.raises(FileExistsError, match="begun with another recording or other options"):
-        derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, beside=True))
+        derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, keep_original=True))
     derain(bag, tmp_path / "out")
     assert derain(bag, tmp_path / "out").finished_before
     with pytest.raises(FileExistsError, match="is there already"):

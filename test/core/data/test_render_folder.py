@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from apanet_core.cli import main
+from apanet_core.commands.main import main
 from apanet_core.data.layouts import find_clean, find_pairs
 from apanet_core.data.paired_folders import PairedFolders
 from apanet_core.data.render_folder import render_folder

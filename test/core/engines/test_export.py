@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from apanet_core import StereoDerainer
-from apanet_core.cli import main
+from apanet_core.commands.main import main
 from apanet_core.engines.export import FORMATS, export
 from apanet_core.engines.quiet_openvino import import_openvino
 from apanet_core.model.checkpoint import CONFIG_KEY, load_model

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from apanet_core import StereoDerainer
-from apanet_core.cli import main
+from apanet_core.commands.main import main
 from apanet_core.engines import memory
 from apanet_core.images.files import write_image
 from apanet_core.model.config import preset

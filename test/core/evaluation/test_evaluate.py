@@ -5,10 +5,11 @@ import cv2
 import numpy as np
 import pytest
 
-from apanet_core.cli import main
+from apanet_core.commands.main import main
 from apanet_core.data.layouts import LAYOUTS
 from apanet_core.derainer import StereoDerainer
-from apanet_core.evaluation.evaluate import Settings, evaluate
+from apanet_core.evaluation.evaluate import evaluate
+from apanet_core.evaluation.settings import EvaluationSettings
 from apanet_core.images.files import read_image
 
 
@@ -98,7 +99,7 @@ def test_single_images_have_no_depth(data_set, monkeypatch):
     monkeypatch.delitem(LAYOUTS, "StereoCityscapes")
     for path in (data_set / "copy/right").iterdir():
         path.unlink()
-    text = evaluate(data_set / "data", data_set / "out", Settings({}, {"copy": data_set / "copy"}))
+    text = evaluate(data_set / "data", data_set / "out", EvaluationSettings([], [f"copy={data_set / 'copy'}"]))
     assert "Single images have no depth" in text
     for row in results_of(data_set)["rows"]:
         assert row["epe_px"] is row["wrong_percent"] is row["view_difference"] is row["psnr_rgb_right"] is None

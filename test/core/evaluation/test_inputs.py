@@ -1,24 +1,8 @@
 import numpy as np
 import pytest
 
-from apanet_core.evaluation.inputs import check_samples, find_samples, named
+from apanet_core.evaluation.inputs import check_samples, find_samples
 from apanet_core.images.files import read_image, write_image
-
-
-def test_names_of_methods():
-    assert named(["a=x", "b=y=z"]) == {"a": "x", "b": "y=z"}
-    assert named(["tiny", "mine=runs/best.safetensors", "runs/other.safetensors"], default_name=True) == {
-        "tiny": "tiny",
-        "mine": "runs/best.safetensors",
-        "other": "runs/other.safetensors",
-    }
-    for items, message in {
-        ("folder",): "expected NAME=FOLDER",
-        ("=folder",): "expected NAME=FOLDER",
-        ("a=x", "a=y"): "two methods are named 'a'",
-    }.items():
-        with pytest.raises(ValueError, match=message):
-            named(list(items))
 
 
 def test_files_belong_together_by_name(data_set):

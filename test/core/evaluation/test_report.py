@@ -8,11 +8,12 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from apanet_core.evaluation.evaluate import Settings, evaluate
+from apanet_core.evaluation.evaluate import evaluate
 from apanet_core.evaluation.report import PICTURES_BYTES, draw_picture
+from apanet_core.evaluation.settings import EvaluationSettings
 from apanet_core.images.files import read_image, write_image
 
-HOSTILE = "<img src=x onerror=alert(2)></script><script>window.attacked = true</script>{{DATA}}{{STYLE}}"
+HOSTILE = "</script><script>Object.assign(window, {attacked: true})</script>{{DATA}}{{STYLE}}"
 
 
 @pytest.fixture
@@ -22,8 +23,8 @@ def report(data_set):
         target = data_set / "brighter" / path.relative_to(data_set / "copy")
         target.parent.mkdir(parents=True, exist_ok=True)
         write_image(target, np.clip(read_image(path).astype(int) + 9, 0, 255).astype(np.uint8))
-    outputs = {HOSTILE: data_set / "brighter", "2": data_set / "copy"}
-    evaluate(data_set / "data", data_set / "out", Settings({}, outputs, data_set / "truth", 32))
+    outputs = [f"{HOSTILE}={data_set / 'brighter'}", f"2={data_set / 'copy'}"]
+    evaluate(data_set / "data", data_set / "out", EvaluationSettings([], outputs, data_set / "truth", 32))
     return data_set / "out/report.html"
 
 
@@ -198,7 +199,7 @@ def test_a_report_without_pictures_or_stereo(data_set, chromium, monkeypatch):
     monkeypatch.setitem(LAYOUTS, "single", ("rain/left", "rain/left", "norain/left", "norain/left"))
     monkeypatch.delitem(LAYOUTS, "StereoCityscapes")
     for pictures, visible in ((0, False), (2, True)):
-        evaluate(data_set / "data", data_set / "out", Settings({}, {}, pictures=pictures))
+        evaluate(data_set / "data", data_set / "out", EvaluationSettings([], [], pictures=pictures))
         chromium.get((data_set / "out/report.html").as_uri())
         assert find(chromium, "#viewer")[0].is_displayed() == visible
         assert not find(chromium, "#disparities")[0].is_displayed()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from naive_published import derain, random_state
 
-from apanet_core.cli import main
+from apanet_core.commands.main import main
 from apanet_core.model.checkpoint import load_model
 from apanet_core.model.network import APANet
 from apanet_core.model.published import load_published

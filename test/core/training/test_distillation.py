@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from apanet_core.cli import main
+from apanet_core.commands.main import main
 from apanet_core.images.files import write_image
 from apanet_core.model.checkpoint import load_model, save_checkpoint
 from apanet_core.model.network import APANet

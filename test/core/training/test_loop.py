@@ -140,7 +140,7 @@ def test_two_processes_do_what_one_does_with_their_batches_together(config, phot
     (tmp_path / "run.yaml").write_text(json.dumps({"model": shape}))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
-        [*command, "-m", "apanet_core.cli", "train", *options],
+        [*command, "-m", "apanet_core.commands.main", "train", *options],
         capture_output=True,
         text=True,
         timeout=300,

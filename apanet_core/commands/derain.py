@@ -1,14 +1,39 @@
-"""Derain image files: one pair, or two folders matched by name."""
+"""apanet derain"""
 
 from __future__ import annotations
 
+import sys
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from apanet_core.derainer import StereoDerainer, check_pair
+from apanet_core.engines.options import DerainerOptions
 from apanet_core.images.files import read_image, write_image
 from apanet_core.images.pair_files import match_pairs
+from apanet_core.images.sizes import check_pair
+
+if TYPE_CHECKING:
+    from apanet_core.derainer import StereoDerainer
+
+
+def run(*, left: Path, right: Path, output: Path, options: DerainerOptions) -> None:
+    """Remove the rain from one stereo pair, or from two folders of pairs matched by name.
+
+    Args:
+        left: left image, or folder of left images.
+        right: right image, or folder of right images.
+        output: cleaned pairs go to OUTPUT/left/NAME.png and OUTPUT/right/NAME.png.
+        options: of the derainer.
+    """
+    match_pairs(left, right)  # before torch and the model are loaded, which takes seconds
+    from apanet_core.derainer import StereoDerainer
+
+    derainer = StereoDerainer(**asdict(options))
+    print(f"model {options.model}, engine {derainer.engine.name}, device {derainer.engine.device}", file=sys.stderr)
+    count = derain_files(left, right, output, derainer)
+    print(f"{count} pairs written to {output}")
 
 
 def derain_files(left: Path, right: Path, output: Path, derainer: StereoDerainer) -> int:

@@ -1,4 +1,4 @@
-"""Commands that make data sets."""
+"""apanet render-rain"""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 
-def render_rain(
+def run(
     clean: Path,
     out: Path = Path("rainy"),
     disparity: Path | None = None,
@@ -64,40 +64,3 @@ def render_rain(
     print(describe(clean, settings, disparity), file=sys.stderr)
     count = render_folder(clean, out, settings, disparity, workers)
     print(f"{count} rainy pairs in {out}")
-
-
-def cut_dataset(
-    bags: list[Path],
-    left_topic: str,
-    right_topic: str,
-    out: Path = Path("dataset"),
-    tolerance_s: float = 0.0,
-    clip_s: float = 10.0,
-    gap_s: float = 1.0,
-    blur_below: float = 0.5,
-    duplicate_below: float = 1.5,
-    validation_share: float = 0.1,
-) -> None:
-    """Cut a data set of rainy pairs, laid out as StereoRealRain, out of recordings (MCAP or sqlite3).
-
-    Args:
-        bags: folders of the recordings, or files in them.
-        left_topic: Image or CompressedImage topic of the left camera, rectified.
-        right_topic: likewise of the right camera.
-        out: folder to make: train/left, train/right, val/left, val/right, dataset.json.
-        tolerance_s: largest stamp difference within a pair; 0 asks for equal stamps.
-        clip_s: longest clip.
-        gap_s: a pause that ends a clip.
-        blur_below: drop pairs less sharp than this share of their clip's median.
-        duplicate_below: drop pairs that differ less than this from the last one kept, in mean grey levels.
-        validation_share: share of the clips that go to val.
-    """
-    from apanet_core.bags.cut_dataset import CutSettings
-    from apanet_core.bags.cut_dataset import cut_dataset as run
-
-    settings = CutSettings(
-        left_topic, right_topic, tolerance_s, clip_s, gap_s, blur_below, duplicate_below, validation_share
-    )
-    content = run(bags, out, settings)
-    dropped = ", ".join(f"{count} {reason}" for reason, count in content["dropped"].items())
-    print(f"{content['kept']} of {content['pairs']} pairs kept in {len(content['clips'])} clips ({dropped}): {out}")

@@ -1,0 +1,41 @@
+"""apanet derain-bag"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from apanet_core.bags.settings import BagSettings
+from apanet_core.engines.options import DerainerOptions
+
+
+def run(bags: list[Path], out: Path, settings: BagSettings, options: DerainerOptions, workers: int = 1) -> None:
+    """Remove the rain from recordings (MCAP or sqlite3), all else copied byte for byte; continues where it was.
+
+    Args:
+        bags: folders of the recordings, or files in them.
+        out: folder to make, the clean recording; of several recordings the folder to make theirs in.
+        settings: which topics, and what to write.
+        options: of the derainer.
+        workers: processes; each loads the model.
+    """
+    from apanet_core.bags.derain_bag import derain_bags
+    from apanet_core.derainer import StereoDerainer
+    from apanet_core.model.checkpoint import find_checkpoint
+
+    outs = [out] if len(bags) == 1 else [out / (bag.stem if bag.is_file() else bag.resolve().name) for bag in bags]
+    weights = find_checkpoint(options.model)
+    recipe = {**asdict(options), "model": hashlib.sha256(weights.read_bytes()).hexdigest()}
+    reports = derain_bags(bags, outs, settings, partial(StereoDerainer, **asdict(options)), recipe, workers)
+    for report in reports:
+        if report.finished_before:
+            print(f"{report.out}: finished before")
+            continue
+        left, right = report.unpaired
+        print(f"{report.out}: {report.derained} pairs derained, {report.failed} left as they were; without partner: "
+              f"{left} left, {right} right images")  # fmt: skip
+        if report.failed:
+            print(f"{report.out}: the first pair left as it was: {report.problem}", file=sys.stderr)

@@ -1,0 +1,21 @@
+"""apanet evaluate"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from apanet_core.evaluation.settings import EvaluationSettings
+
+
+def run(data: Path, settings: EvaluationSettings, out: Path = Path("evaluation")) -> None:
+    """Compare models and other methods' outputs with the rainy input: quality, stereo depth, consistency.
+
+    Args:
+        data: folder of rainy and clean pairs, in a layout that `train` reads too.
+        settings: what to compare.
+        out: folder for per_image.csv, results.json and report.html.
+    """
+    from apanet_core.evaluation.evaluate import evaluate
+
+    print(evaluate(data, out, settings))
+    print(f"\nwritten: {out / 'report.html'}, {out / 'results.json'}, {out / 'per_image.csv'}")

@@ -1,0 +1,124 @@
+"""The command `apanet`."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from argparse import ArgumentError
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from docstring_parser import parse
+from jsonargparse import ActionConfigFile, ArgumentParser
+
+from apanet_core.commands import (
+    benchmark,
+    cut_dataset,
+    derain,
+    derain_bag,
+    distill,
+    evaluate,
+    export,
+    import_checkpoint,
+    info,
+    render_rain,
+    train,
+)
+from apanet_core.training.config import TrainConfig
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "derain": derain.run,
+    "derain-bag": derain_bag.run,
+    "train": train.run,
+    "distill": distill.run,
+    "import-checkpoint": import_checkpoint.run,
+    "benchmark": benchmark.run,
+    "evaluate": evaluate.run,
+    "render-rain": render_rain.run,
+    "cut-dataset": cut_dataset.run,
+    "export": export.run,
+    "info": info.run,
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the arguments; those of the process when None.
+
+    Returns:
+        0, or 2 after one line on what is wrong with the input.
+    """
+    parser = ArgumentParser(prog="apanet", description="Stereo image deraining with APANet.", exit_on_error=False)
+    subcommands = parser.add_subcommands(required=True)
+    for name, run in COMMANDS.items():
+        summary = (run.__doc__ or "").split("\n\n")[0]
+        subcommands.add_subcommand(name, _parser_of(run, summary), help=summary)
+    argv = [_underscored(argument) for argument in (sys.argv[1:] if argv is None else argv)]
+    if len(argv) > 1 and argv[0] in ("train", "distill") and not argv[1].startswith("-"):
+        argv = [argv[0], "--config", *argv[1:]]
+    try:
+        values = parser.instantiate(parser.parse_args(argv))
+        run = COMMANDS[values.subcommand]
+        run(**_arguments(run, values[values.subcommand].as_dict()))
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, TypeError, OSError, ImportError, MemoryError, FloatingPointError, ArgumentError) as error:
+        print(f"apanet: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _settings(run: Callable[..., None]) -> dict[str, Any]:
+    """The dataclasses among the parameters of a command, by name: their fields are options."""
+    types = get_type_hints(run)
+    return {name: types[name] for name in inspect.signature(run).parameters if is_dataclass(types[name])}
+
+
+def _parser_of(run: Callable[..., None], summary: str) -> ArgumentParser:
+    """The options of a command: its parameters and the fields of its settings.
+
+    Parameters without a default are positional, keyword-only ones are options always, a list takes one or more.
+    """
+    parser = ArgumentParser(description=summary, exit_on_error=False)
+    parameters, settings = inspect.signature(run).parameters, _settings(run)
+    described = {about.arg_name: about.description for about in parse(run.__doc__ or "").params}
+    required = [p for p in parameters.values() if p.default is p.empty and p.name not in settings]
+    lists = {p.name for p in required if str(p.annotation) == "list[Path]"}
+    for name in lists:
+        parser.add_argument(name, nargs="+", type=Path, help=described[name])
+    positional = any(p.kind is not p.KEYWORD_ONLY for p in required)
+    parser.add_function_arguments(run, as_group=False, as_positional=positional, skip={*lists, *settings})
+    for kind in settings.values():
+        if kind is TrainConfig:
+            parser.add_argument("--config", action=ActionConfigFile, help="YAML file; also as first argument")
+        parser.add_class_arguments(kind, as_group=False)
+    return parser
+
+
+def _arguments(run: Callable[..., None], values: dict[str, Any]) -> dict[str, Any]:
+    """What to call a command with; fields go back into the settings that they are of."""
+    values.pop("config", None)
+    settings = {
+        name: kind(**{field.name: values.pop(field.name) for field in fields(kind)})
+        for name, kind in _settings(run).items()
+    }
+    return {**values, **settings}
+
+
+def _underscored(argument: str) -> str:
+    """Let options be written with dashes too: --left-topic is --left_topic."""
+    name, equals, value = argument.partition("=")
+    return f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else argument
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""What an evaluation compares: the options of `apanet evaluate`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+RAINY, CLEAN, TRUTH = "rainy", "clean", "truth"  # names that no method can have
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """What to compare.
+
+    Args:
+        models: presets or .safetensors checkpoints, as in '[tiny,mine=runs/a/best.safetensors]'.
+        outputs: folders of derained pairs, left/NAME.png and right/NAME.png, as in '[mprnet=results/mprnet]'.
+        disparity: folder of true disparities (16-bit PNG as KITTI's, .npy or .pfm); without it, depth is compared with
+            that of the clean pairs.
+        max_disparity: how far to search for matches, px.
+        limit: evaluate at most this many pairs.
+        engine: auto, torch, openvino or onnxruntime.
+        device: auto, cpu, cuda or cuda:N.
+        lpips: AlexNet's weights (torchvision's alexnet-owt-7be5be79.pth), to measure LPIPS as well.
+        pictures: how many pairs the report shows.
+        stereo_gain: also say what the second view is worth to the models, and where their attention looks (the latter
+            with engine torch).
+    """
+
+    models: list[str] = field(default_factory=lambda: ["tiny"])
+    outputs: list[str] = field(default_factory=list)
+    disparity: Path | None = None
+    max_disparity: int = 128
+    limit: int | None = None
+    engine: str = "auto"
+    device: str = "auto"
+    lpips: Path | None = None
+    pictures: int = 6
+    stereo_gain: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value, least in (
+            ("max_disparity", self.max_disparity, 1),
+            ("limit", self.limit, 1),
+            ("pictures", self.pictures, 0),
+        ):
+            if value is not None and value < least:
+                raise ValueError(f"{name} must be at least {least}: got {value}")
+        models, outputs = self.named_models, self.named_outputs
+        for name in (RAINY, CLEAN, TRUTH):
+            if name in models or name in outputs:
+                raise ValueError(f"{name!r} has a meaning of its own in the comparison: give that method another name")
+        if both := models.keys() & outputs.keys():
+            raise ValueError(f"a model and an output folder are both named {min(both)!r}: rename one, as in other=PATH")
+
+    @property
+    def named_models(self) -> dict[str, str]:
+        """Preset or checkpoint by name."""
+        return _named(self.models, default_name=True)
+
+    @property
+    def named_outputs(self) -> dict[str, Path]:
+        """Folder by the name of the method."""
+        return {name: Path(folder) for name, folder in _named(self.outputs).items()}
+
+
+def _named(items: list[str], default_name: bool = False) -> dict[str, str]:
+    """Split NAME=VALUE items; with `default_name` an item without "=" is named by its stem as a path."""
+    result: dict[str, str] = {}
+    for item in items:
+        name, separator, value = item.partition("=")
+        if not separator:
+            name, value = (Path(item).stem if default_name else ""), item
+        if not name or not value:
+            raise ValueError(f"expected NAME=FOLDER, such as mprnet=results/mprnet: got {item!r}")
+        if name in result:
+            raise ValueError(f"two methods are named {name!r}: tell them apart, as in first={value}")
+        result[name] = value
+    return result

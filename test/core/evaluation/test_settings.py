@@ -1,0 +1,28 @@
+import pytest
+
+from apanet_core.evaluation.settings import EvaluationSettings
+
+
+def test_names_of_methods():
+    settings = EvaluationSettings(["tiny", "mine=runs/best.safetensors", "runs/other.safetensors"], ["a=x", "b=y=z"])
+    assert {name: str(folder) for name, folder in settings.named_outputs.items()} == {"a": "x", "b": "y=z"}
+    assert settings.named_models == {
+        "tiny": "tiny",
+        "mine": "runs/best.safetensors",
+        "other": "runs/other.safetensors",
+    }
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        (["folder"], "expected NAME=FOLDER"),
+        (["=folder"], "expected NAME=FOLDER"),
+        (["a=x", "a=y"], "two methods are named 'a'"),
+        (["rainy=x"], "'rainy' has a meaning of its own"),
+        (["tiny=x"], "a model and an output folder are both named 'tiny'"),
+    ],
+)
+def test_wrong_names_are_refused(outputs, message):
+    with pytest.raises(ValueError, match=message):
+        EvaluationSettings(outputs=outputs)
