@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from rclpy.qos import DurabilityPolicy, LivelinessPolicy, ReliabilityPolicy
+from rclpy.duration import Infinite
+from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -16,13 +18,6 @@ except ImportError:  # Humble
 # more after their endpoint is gone, which ends the process (ros2/rclpy issue 1644). `QosMonitor` reports more.
 NO_PUBLISHER_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
 NO_SUBSCRIPTION_EVENTS = SubscriptionEventCallbacks(use_default_callbacks=False)
-
-_NO_LIMIT_S = 1e9
-_WEAK_AND_STRONG = (
-    ("reliability", ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE),
-    ("durability", DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL),
-    ("liveliness", LivelinessPolicy.AUTOMATIC, LivelinessPolicy.MANUAL_BY_TOPIC),
-)
 
 
 class QosMonitor:
@@ -70,14 +65,31 @@ class QosMonitor:
                     yield f"{_name(theirs)} hears nothing on {ours.topic_name}: {advice}"
 
 
-def _advice(theirs: Any, ours: Any, differ: dict[str, str], for_reliability: str, other: str) -> str:
+def _differences(publisher: QoSProfile, subscription: QoSProfile) -> list[str]:
+    """What keeps two endpoints from talking, in rclpy's words; empty when they can."""
+    compatibility, reason = qos_check_compatible(_announced(publisher), _announced(subscription))
+    if compatibility != QoSCompatibility.ERROR:
+        return []
+    return [part.removeprefix("ERROR: ") for part in reason.split(";") if part.startswith("ERROR: ")]
+
+
+def _announced(profile: QoSProfile) -> QoSProfile:
+    """The profile with its missing limits written as the graph has them: 0 and infinite are not one to rclpy."""
+    profile = copy.copy(profile)
+    for limit in ("deadline", "liveliness_lease_duration"):
+        if getattr(profile, limit).nanoseconds == 0:
+            setattr(profile, limit, Infinite)
+    return profile
+
+
+def _advice(theirs: Any, ours: Any, differ: list[str], for_reliability: str, other: str) -> str:
     """Say why two endpoints cannot talk.
 
     Args:
         theirs: what the graph knows of the other endpoint.
         ours: the node's.
-        differ: by policy, what is offered less of than asked for.
-        for_reliability: what to do when that alone differs: the node's parameters reach no other policy.
+        differ: from `_differences`.
+        for_reliability: what to do when reliability alone differs: the node's parameters reach no other policy.
         other: what to change in all other cases.
 
     Returns:
@@ -86,31 +98,11 @@ def _advice(theirs: Any, ours: Any, differ: dict[str, str], for_reliability: str
     package, *_ = ours.msg_type.__module__.split(".")
     expected = f"{package}/msg/{ours.msg_type.__name__}"
     if differ:
-        hint = for_reliability if [*differ] == ["reliability"] else f"change {other}"
-        return f"{', '.join(differ.values())}: {hint}"
+        hint = for_reliability if len(differ) == 1 and "reliable" in differ[0] else f"change {other}"
+        return f"{', '.join(differ)}: {hint}"
     if theirs.topic_type != expected:
         return f"its type is {theirs.topic_type}, not {expected}: remap one of the two topics"
     return ""
-
-
-def _differences(offered: Any, requested: Any) -> dict[str, str]:
-    """Policy -> what the publisher offers less of than the subscriber asks for; empty when they can talk."""
-    found = {
-        policy: f"{policy} is {weak.name.lower()} where {strong.name.lower()} is asked for"
-        for policy, weak, strong in _WEAK_AND_STRONG
-        if getattr(offered, policy) == weak and getattr(requested, policy) == strong
-    }
-    for policy in ("deadline", "liveliness_lease_duration"):
-        least, most = _seconds(getattr(offered, policy)), _seconds(getattr(requested, policy))
-        if least > most:
-            found[policy] = f"{policy} is {least:g} s where {most:g} s is asked for"
-    return found
-
-
-def _seconds(duration: Any) -> float:
-    """Of a QoS duration; 0 and what the middleware makes of it stand for no limit."""
-    seconds = duration.nanoseconds / 1e9
-    return float("inf") if seconds == 0 or seconds > _NO_LIMIT_S else seconds
 
 
 def _name(endpoint: Any) -> str:

@@ -45,7 +45,7 @@ def test_a_best_effort_camera_before_a_reliable_subscription(start):
     wait_until_said(
         rig,
         node,
-        "nothing comes on /left/image_rect from /rig: reliability is best_effort where reliable is asked for: "
+        "nothing comes on /left/image_rect from /rig: Best effort publisher and reliable subscription: "
         "set input_reliability to auto, or change the publisher",
     )
     rig.node.destroy_publisher(camera)
@@ -59,9 +59,9 @@ def test_a_best_effort_camera_before_a_reliable_subscription(start):
     [
         (
             QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL),
-            "durability is volatile where transient_local is asked for",
+            "Volatile publisher and transient local subscription",
         ),
-        (QoSProfile(depth=1, deadline=Duration(seconds=0.25)), "deadline is inf s where 0.25 s is asked for"),
+        (QoSProfile(depth=1, deadline=Duration(seconds=0.25)), "Subscription deadline is less than publisher deadline"),
     ],
 )
 def test_a_subscriber_that_asks_for_more_than_is_offered(rig, node, profile, difference):
