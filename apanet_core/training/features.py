@@ -8,11 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from apanet_core.model.imagenet import imagenet_layers
 from apanet_core.model.layers import pad_to_multiple
 from apanet_core.model.network import APANet
-from apanet_core.model.torch_file import read_tensors
 
-VGG19_WIDTHS = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", 512, 512, 512, 512, "pool", 512)
 VGG19_TAPS = (1, 6, 11, 20, 29)  # relu1_1, relu2_1, relu3_1, relu4_1, relu5_1, as indices of the sequence
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -39,7 +38,7 @@ class VGG19Features(nn.Module):
     """relu1_1 to relu5_1 of VGG19, as the published distillation compares them.
 
     Args:
-        weights: state dict of torchvision's `vgg19` (`features.N.weight`, `features.N.bias`).
+        weights: state dict of torchvision's `vgg19`.
 
     Raises:
         FileNotFoundError: no such file.
@@ -48,25 +47,7 @@ class VGG19Features(nn.Module):
 
     def __init__(self, weights: Path) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        channels = 3
-        for width in VGG19_WIDTHS:
-            if isinstance(width, int):
-                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
-                channels = width
-            else:
-                layers.append(nn.MaxPool2d(2))
-        self.layers = nn.Sequential(*layers)
-        tensors = read_tensors(weights)
-        for name, parameter in self.layers.named_parameters():
-            found = tensors.get(f"features.{name}")
-            if found is None or found.shape != parameter.shape:
-                raise ValueError(
-                    f"{weights} is not torchvision's vgg19: features.{name} should be {tuple(parameter.shape)}, "
-                    f"is {'missing' if found is None else tuple(found.shape)}"
-                )
-            parameter.data = found
-        self.requires_grad_(False)
+        self.layers = imagenet_layers("vgg19", weights, VGG19_TAPS[-1])
         self.mean: torch.Tensor
         self.std: torch.Tensor
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None])

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import image_message
 from hypothesis import given
 from hypothesis import strategies as st
+from messages import image_message
 from rclpy.serialization import serialize_message
 
 from apanet_core.images.encodings import decode

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import SIDES, Rig, image_message, stamp_of, wait_for
 from diagnostic_msgs.msg import DiagnosticStatus
+from messages import SIDES, image_message, stamp_of
+from node_rig import Rig, wait_for
 
 CAMERA = Path(__file__).with_name("camera.py")
 

@@ -4,7 +4,8 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from conftest import SYMMETRIC, image_message
+from messages import image_message
+from node_rig import SYMMETRIC
 from sensor_msgs.msg import CompressedImage, Image
 
 from apanet_core.images import encodings

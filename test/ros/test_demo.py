@@ -6,7 +6,7 @@ import sys
 
 import cv2
 import pytest
-from conftest import own_domain, smooth_scene
+from node_rig import own_domain, smooth_scene
 
 from tools.demo.recording import DEMO_TOPICS, open_stereo_bag, write_rainy_bag
 from tools.demo.report import PICTURE_WIDTH_PX

@@ -1,14 +1,13 @@
 """The node's process with a network that raises, hangs or returns what is no image: every pair follows on_failure."""
 
 import time
-from pathlib import Path
 
 import pytest
-from conftest import SIDES, Rig, change, image_message, wait_for
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
+from messages import SIDES, image_message
+from node_rig import FAULTY_NETWORK, Rig, change, wait_for
 
-STRANGE = str(Path(__file__).with_name("faulty_network_node.py"))
 TIMEOUT = ("-p", "network_timeout_s:=0.5")
 
 
@@ -19,7 +18,7 @@ class Case:
         self._orders = folder / "orders"
         self.rig = Rig()
         self.order("fine")
-        self.node = start(*ros_arguments, program=(STRANGE, str(self._orders)))
+        self.node = start(*ros_arguments, program=(FAULTY_NETWORK, str(self._orders)))
         self.rig.wait_until_heard()
         assert self.is_clean(self.rig.send())
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from conftest import image_message
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from messages import image_message
 from rclpy.serialization import deserialize_message, serialize_message
 from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import Image

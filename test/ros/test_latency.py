@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 
-from conftest import own_domain
+from node_rig import own_domain
 
 
 def test_prints_a_row_for_every_size_and_way():

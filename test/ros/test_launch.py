@@ -8,10 +8,11 @@ pytest.importorskip("launch_testing", reason="launch_testing is not on PyPI; it 
 
 import launch_testing
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
-from conftest import FRAMES, Rig, start_ros
 from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_testing.actions import ReadyToTest
+from messages import FRAMES
+from node_rig import Rig, start_ros
 from sensor_msgs.msg import Image
 
 from launch import LaunchDescription

@@ -9,10 +9,11 @@ pytest.importorskip("launch_testing", reason="launch_testing is not on PyPI; it 
 import launch_testing
 import rclpy
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
-from conftest import Rig, stamp_of, start_ros, wait_for
 from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_testing.actions import ReadyToTest
+from messages import stamp_of
+from node_rig import Rig, start_ros, wait_for
 from sensor_msgs.msg import Image, PointCloud2
 from stereo_msgs.msg import DisparityImage
 

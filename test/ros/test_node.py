@@ -4,7 +4,8 @@ import time
 
 import numpy as np
 import pytest
-from conftest import FRAMES, SIDES, SYMMETRIC, Rig, image_message, info_message, stamp_of, wait_for
+from messages import FRAMES, SIDES, image_message, info_message, stamp_of
+from node_rig import SYMMETRIC, Rig, wait_for
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
 

@@ -4,9 +4,10 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from conftest import SIDES, Rig, call, change, info_message, stamp_of, wait_for
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import GetState
+from messages import SIDES, info_message, stamp_of
+from node_rig import Rig, call, change, wait_for
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, ListParameters, SetParameters
 from rclpy.qos import DurabilityPolicy

@@ -5,8 +5,9 @@ import threading
 import cv2
 import numpy as np
 import pytest
-from conftest import FRAMES, SIDES, STAMPS, Rig, image_message, stamp_of, wait_for
 from diagnostic_msgs.msg import DiagnosticStatus
+from messages import FRAMES, SIDES, image_message, stamp_of
+from node_rig import STAMPS, Rig, wait_for
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage

@@ -4,8 +4,8 @@ import time
 
 import pytest
 import rclpy
-from conftest import Rig, wait_for
 from diagnostic_msgs.msg import DiagnosticStatus
+from node_rig import Rig, wait_for
 from rclpy.duration import Duration
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy

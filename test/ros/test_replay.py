@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import SIDES, NodeProcess, Rig, image_message, smooth_scene, stamp_of, wait_for
+from messages import SIDES, image_message, stamp_of
+from node_rig import NodeProcess, Rig, smooth_scene, wait_for
 from rosbags.highlevel import AnyReader
 from rosgraph_msgs.msg import Clock
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import rclpy
-from conftest import NodeProcess, wait_for
+from node_rig import NodeProcess, wait_for
 
 POLICY = Path(__file__).parents[2] / "security" / "policy.xml"
 NODE = "watched"  # a name of its own: the graph may still hold a derain of an earlier test, without endpoints

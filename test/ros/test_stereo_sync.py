@@ -1,7 +1,7 @@
 import pytest
-from conftest import image_message, info_message
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from messages import image_message, info_message
 
 from apanet_ros.camera_info import CameraInfoCache, describe_mismatch
 from apanet_ros.stereo_sync import LEFT, PERIODS_TO_TRUST, RIGHT, PairMatcher, StereoSynchronizer

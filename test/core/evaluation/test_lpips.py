@@ -52,6 +52,9 @@ def test_foreign_files_are_refused(tmp_path):
         LPIPS(tmp_path / "none.pth")
     torch.save({"features.0.weight": torch.zeros(3)}, tmp_path / "other.pth")
     (tmp_path / "text.pth").write_text("no weights")
-    for name, message in {"other.pth": "does not hold AlexNet's weights", "text.pth": "not a torch checkpoint"}.items():
+    for name, message in (
+        ("other.pth", "is not torchvision's alexnet: features.0.weight should be"),
+        ("text.pth", "not a torch checkpoint"),
+    ):
         with pytest.raises(ValueError, match=message):
             LPIPS(tmp_path / name)

@@ -5,9 +5,10 @@ import torch
 from apanet_core.commands.main import main
 from apanet_core.images.files import write_image
 from apanet_core.model.checkpoint import load_model, save_checkpoint
+from apanet_core.model.imagenet import VGG19_WIDTHS
 from apanet_core.model.network import APANet
 from apanet_core.training.config import DistillationConfig
-from apanet_core.training.features import VGG19_WIDTHS, EncoderFeatures, VGG19Features, contrast
+from apanet_core.training.features import EncoderFeatures, VGG19Features, contrast
 from apanet_core.training.loop import train
 from apanet_core.training.objectives import Distillation, Supervised
 

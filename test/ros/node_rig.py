@@ -1,0 +1,243 @@
+"""Drives the real node, in a process of its own, over DDS on the loopback: cameras, listener, services, signals."""
+
+import itertools
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from messages import SIDES, image_message, info_message, stamp_of
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image
+from std_srvs.srv import SetBool
+
+from apanet_ros.transport import prefer_large_shared_memory
+
+os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+# Of the domains that every system allows, those of this pytest-xdist worker, from somewhere on.
+_WORKER, _WORKERS = (
+    int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]),
+    int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)),
+)
+_OURS = range(1 + _WORKER, 75, _WORKERS)
+_DOMAINS = itertools.islice(itertools.cycle(_OURS), os.getpid() % len(_OURS), None)
+
+
+def _is_free(domain: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("", 7400 + 250 * domain + 10))  # where a domain's first participant listens (RTPS 9.6.1.1)
+        except OSError:
+            return False
+    return True
+
+
+def own_domain() -> str:
+    """A ROS domain that nobody on this machine is in, for this process and those that it starts from now on."""
+    os.environ["ROS_DOMAIN_ID"] = domain = str(next(filter(_is_free, _DOMAINS)))
+    return domain
+
+
+own_domain()
+
+FAULTY_NETWORK = str(Path(__file__).with_name("faulty_network_node.py"))  # a program for `NodeProcess`
+SYMMETRIC = ("rgb8", "bgr8", "rgba8", "bgra8", "mono8")  # encodings that come out as they went in
+STAMPS = itertools.count(10**9, 10**9)  # one clock for all tests
+
+
+def wait_for(condition, timeout_s=20.0, poll_s=0.02):
+    """Poll until `condition()` is true, and return its value; fail the test when it never is."""
+    deadline = time.monotonic() + timeout_s
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {timeout_s} s: {condition}")
+        time.sleep(poll_s)
+    return value
+
+
+class Rig:
+    """Cameras and listener: publishes pairs, keeps what the node publishes."""
+
+    def __init__(
+        self, namespace="", reliability=ReliabilityPolicy.RELIABLE, listen=True, latched=DurabilityPolicy.VOLATILE
+    ):
+        self.node = rclpy.create_node("rig")
+        self.stamps = STAMPS
+        self.images = {side: [] for side in SIDES}
+        self.infos = {side: [] for side in SIDES}
+        self.diagnostics = []
+        profile = QoSProfile(depth=50, reliability=reliability)
+        make = self.node.create_publisher
+        self.image_pub = {s: make(Image, f"{namespace}/{s}/image_rect", profile) for s in SIDES}
+        of_infos = QoSProfile(depth=50, reliability=reliability, durability=latched)
+        self.info_pub = {s: make(CameraInfo, f"{namespace}/{s}/camera_info", of_infos) for s in SIDES}
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self.diagnostics.append, 10)
+        self._namespace, self._subscriptions = namespace, []
+        if listen:
+            self.listen()
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
+        self._thread.start()
+
+    def listen(self):
+        reliable = QoSProfile(depth=50)
+        for side in SIDES:
+            for message_type, name, store in (
+                (Image, "image_rect", self.images),
+                (CameraInfo, "camera_info", self.infos),
+            ):
+                topic = f"{self._namespace}/derained/{side}/{name}"
+                self._subscriptions.append(
+                    self.node.create_subscription(message_type, topic, store[side].append, reliable)
+                )
+
+    def stop_listening(self):
+        for subscription in self._subscriptions:
+            self.node.destroy_subscription(subscription)
+        self._subscriptions.clear()
+
+    def wait_until_heard(self):
+        """Until the node takes what is sent, and what it publishes would come here."""
+        publishers = [*self.image_pub.values(), *self.info_pub.values()]
+        wait_for(lambda: all(p.get_subscription_count() for p in publishers), 60)
+        wait_for(lambda: all(s.get_publisher_count() for s in self._subscriptions), 60)
+        # Discovery keeps its order: a node whose service answers us knows all subscriptions made before the client.
+        call(self, GetState, f"{self._namespace}/derain/get_state", GetState.Request(), ask_again_s=5)
+
+    def exchange(self):
+        """Send pairs until one has come back, and forget them: then both ends of every topic know each other."""
+        self.send_until_answered()
+        for store in (*self.images.values(), *self.infos.values()):
+            store.clear()
+
+    def send_until_answered(self, **options):
+        """Send pairs, with the options of `send`, until both views of one and their CameraInfo have come back.
+
+        Returns its stamp.
+        """
+        stores = (*self.images.values(), *self.infos.values())
+        for _ in range(60):
+            stamp = self.send(**options)
+            deadline = time.monotonic() + 1
+            while time.monotonic() < deadline:
+                if all(any(stamp_of(m) == stamp for m in [*store]) for store in stores):
+                    return stamp
+                time.sleep(0.02)
+        return pytest.fail("not one pair came back in a minute")
+
+    def send(self, stamp_ns=None, right_offset_ns=0, info=True, **image):
+        """Publish a pair; returns its stamp."""
+        stamp = next(self.stamps) if stamp_ns is None else stamp_ns
+        size = image.get("size", (48, 64))
+        for side, offset in zip(SIDES, (0, right_offset_ns)):
+            if info:
+                self.info_pub[side].publish(info_message(stamp + offset, side, size))
+            self.image_pub[side].publish(image_message(stamp + offset, side, **image))
+        return stamp
+
+    def forget(self):
+        """Drop what came so far."""
+        for store in (*self.images.values(), *self.infos.values(), self.diagnostics):
+            store.clear()
+
+    def received(self, stamp_ns, side="left"):
+        """The derained image with this stamp, or None."""
+        return next((m for m in list(self.images[side]) if stamp_of(m) == stamp_ns), None)
+
+    def wait_for_pair(self, stamp_ns, timeout_s=20.0, poll_s=0.02):
+        return tuple(wait_for(lambda s=side: self.received(stamp_ns, s), timeout_s, poll_s) for side in SIDES)
+
+    def enable(self, value, node="/derain"):
+        client = self.node.create_client(SetBool, f"{node}/enable")
+        assert client.wait_for_service(10)
+        future = client.call_async(SetBool.Request(data=value))
+        wait_for(future.done)
+        return future.result()
+
+    def close(self):
+        self._executor.shutdown()
+        self._thread.join()
+        self.node.destroy_node()
+
+
+class NodeProcess:
+    """The derain_node executable, or another program in its place."""
+
+    def __init__(self, log: Path, *ros_arguments, program=("-m", "apanet_ros.derain_node")):
+        self.log = log
+        command = [sys.executable, "-X", "faulthandler", *program, "--ros-args", *ros_arguments]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # the code under test
+        with log.open("w") as file:
+            self.process = subprocess.Popen(command, stdout=file, stderr=file, env=environment)
+
+    def text(self):
+        return self.log.read_text()
+
+    def shared_memory(self):
+        """The lock files of its DDS segments: they are gone when it ended cleanly."""
+        files = [path.readlink() for path in Path(f"/proc/{self.process.pid}/fd").iterdir()]
+        return [path for path in files if path.match("/dev/shm/fastdds_[0-9a-f]*_el")]
+
+    def end(self, signal_number=signal.SIGINT, timeout_s=10.0):
+        """Send a signal; returns the exit code and the seconds it took."""
+        start = time.monotonic()
+        if self.process.poll() is None:
+            self.process.send_signal(signal_number)
+        try:
+            return self.process.wait(timeout_s), time.monotonic() - start
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)  # faulthandler says where it is
+            self.process.wait()
+            pytest.fail(f"the node did not end on signal {signal_number}:\n{self.text()}")
+
+
+def call(rig, service_type, name, request, ask_again_s=60.0):
+    """The answer of a service; ask again only where that changes nothing: DDS may lose the first request."""
+    client = rig.node.create_client(service_type, name)
+    assert client.wait_for_service(60)
+    asked, futures = time.monotonic(), [client.call_async(request)]
+
+    def answered():
+        nonlocal asked
+        if time.monotonic() - asked > ask_again_s:
+            asked = time.monotonic()
+            futures.append(client.call_async(request))
+        return next((future for future in futures if future.done()), None)
+
+    answer = wait_for(answered, 60).result()
+    rig.node.destroy_client(client)
+    return answer
+
+
+def change(rig, transition, node="/derain"):
+    """Whether the node made a transition."""
+    request = ChangeState.Request(transition=Transition(id=transition))
+    return call(rig, ChangeState, f"{node}/change_state", request).success
+
+
+def smooth_scene():
+    """A clean pair of 192x96 px, all of it 20 px of disparity away."""
+    from tools.demo.recording import Truth  # needs rosbags, which not every test does
+
+    small = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
+    wide = cv2.resize(small, (212, 96), interpolation=cv2.INTER_CUBIC)
+    return Truth(wide[:, :192].copy(), wide[:, 20:].copy(), np.full((96, 192), 20.0))
+
+
+def start_ros():
+    """Join the domain of the tests at hand."""
+    prefer_large_shared_memory()
+    rclpy.init(args=[])
