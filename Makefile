@@ -13,8 +13,7 @@ demo: $(VENV)/installed
 	    $(if $(BAG),--bag '$(BAG)') $(if $(LEFT),--left '$(LEFT)') $(if $(RIGHT),--right '$(RIGHT)')
 
 test: $(VENV)/installed
-	$(RUN)/python -m pytest -n 2 --dist loadfile test/core test/test_*.py
-	$(RUN)/python -m pytest test/ros
+	$(RUN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/installed
 	$(RUN)/ruff check .

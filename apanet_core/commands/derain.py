@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
 from tqdm import tqdm
 
 from apanet_core.engines.options import DerainerOptions
@@ -14,8 +15,7 @@ from apanet_core.images.files import read_image, write_image
 from apanet_core.images.pair_files import match_pairs
 from apanet_core.images.sizes import check_pair
 
-if TYPE_CHECKING:
-    from apanet_core.derainer import StereoDerainer
+Views = tuple[np.ndarray, np.ndarray]
 
 
 def run(*, left: Path, right: Path, output: Path, options: DerainerOptions) -> None:
@@ -36,7 +36,7 @@ def run(*, left: Path, right: Path, output: Path, options: DerainerOptions) -> N
     print(f"{count} pairs written to {output}")
 
 
-def derain_files(left: Path, right: Path, output: Path, derainer: StereoDerainer) -> int:
+def derain_files(left: Path, right: Path, output: Path, derainer: Callable[..., Views]) -> int:
     """Clean every pair into `output`/left/NAME.png and `output`/right/NAME.png.
 
     Every input is read and checked before the first output is written.

@@ -1,5 +1,6 @@
 import copy
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,8 @@ from apanet_core import StereoDerainer
 from apanet_core.engines.choose import make_engine
 from apanet_core.engines.engine import EngineOptions
 from apanet_core.engines.onnxruntime_engine import tensorrt_providers
-from apanet_core.model.checkpoint import load_model
-from apanet_core.model.config import PRESETS
+from apanet_core.model.checkpoint import load_model, save_checkpoint
+from apanet_core.model.config import PRESETS, ModelConfig
 from apanet_core.model.network import APANet
 
 CPU_ENGINES = ("torch", "openvino", "onnxruntime")
@@ -35,11 +36,18 @@ def derainers():
     return {name: StereoDerainer("tiny", engine=name, device="cpu") for name in CPU_ENGINES}
 
 
+def small_paper():
+    """The parts of the paper's network, fewer of them: converted for an engine, the whole takes minutes."""
+    blocks = {"encoder_blocks": (1, 1, 1, 1), "decoder_blocks": (1, 1, 1)}
+    return replace(PRESETS["paper"], channels=(8, 16, 16, 24), **blocks)
+
+
 @pytest.mark.parametrize("name", sorted(PRESETS))
 @pytest.mark.parametrize("engine", CPU_ENGINES)
 def test_engines_agree_with_the_network_to_a_thousandth(name, engine):
     torch.manual_seed(0)
-    network = APANet(PRESETS[name]).eval()
+    config = small_paper() if name == "paper" else PRESETS[name]
+    network = APANet(config).eval()
     for parameter in network.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.05)
@@ -50,7 +58,7 @@ def test_engines_agree_with_the_network_to_a_thousandth(name, engine):
         tensors = [torch.from_numpy(v).permute(2, 0, 1)[None] / 255 for v in pair]
         with torch.no_grad():
             derained = [(255 * v[0]).permute(1, 2, 0).numpy() for v in reference(*tensors)]
-        expected = apply_coring(np.stack(pair).astype(np.float32), np.stack(derained), PRESETS[name].coring)
+        expected = apply_coring(np.stack(pair).astype(np.float32), np.stack(derained), config.coring)
         for got, want in zip(made(*pair), np.clip(expected, 0, 255)):
             assert got.dtype == np.uint8
             assert got.shape == want.shape
@@ -146,10 +154,18 @@ def test_half_precision_stays_finite_and_close(name, precision):
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
-def test_the_compiled_engine_agrees():
+def test_the_compiled_engine_agrees(tmp_path):
+    network = APANet(ModelConfig(4, (8, 16), (1, 1), (1,), 4, (2,), (2,)))
+    for parameter in network.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.02)
+    save_checkpoint(network, tmp_path / "smallest.safetensors")  # compiling a preset takes minutes
     pair = random_pair(32, 48)
-    compiled = StereoDerainer("tiny", engine="torch", device="cpu", compiled=True)
-    for got, want in zip(compiled(*pair), StereoDerainer("tiny", engine="torch", device="cpu")(*pair)):
+    eager, compiled = (
+        StereoDerainer(str(tmp_path / "smallest.safetensors"), engine="torch", device="cpu", compiled=c)
+        for c in (False, True)
+    )
+    for got, want in zip(compiled(*pair), eager(*pair)):
         assert np.abs(got.astype(int) - want).max() <= 1
 
 
