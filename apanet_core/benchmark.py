@@ -174,11 +174,15 @@ def _seconds(engine: Engine, left: np.ndarray, right: np.ndarray) -> float:
 
 
 def dense_attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, reach: int | None, for_right_view: bool = False
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    max_disparity_columns: int | None,
+    for_right_view: bool = False,
 ) -> torch.Tensor:
     """`scanline_attention` as the formula has it, through a map of H x W x W weights: the reference to beat."""
     logits = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
-    mask = band_mask(query.shape[2], reach, query.device)
+    mask = band_mask(query.shape[2], max_disparity_columns, query.device)
     return F.softmax(logits.masked_fill(~(mask.T if for_right_view else mask), -torch.inf), dim=-1) @ value
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from apanet_core import StereoDerainer
 
 UPDATE_PERIOD_S, DIAGNOSTICS_PERIOD_S = 0.1, 1.0
-END_WITHIN_S = 0.3  # so long a deactivation waits for the pair at hand
+DEACTIVATION_TIMEOUT_S = 0.3  # for the pair in progress
 
 
 class StereoPair(NamedTuple):
@@ -102,7 +102,9 @@ class DerainNode(LifecycleNode):
         """Start taking pairs."""
         p = self._current = parameters.read(self)
         self._worker = LatestItemWorker(self._process, self._on_failure)
-        self._active.callback(self._close, partial(self._worker.stop, END_WITHIN_S), "the pair at hand takes long")
+        self._active.callback(
+            self._close, partial(self._worker.stop, DEACTIVATION_TIMEOUT_S), "the pair at hand takes long"
+        )
         self._inputs = StereoSubscriptions(self, p, self._on_refused)
         self._active.callback(self._inputs.close)
         left, right = (self._inputs.images[side] for side in SIDES)

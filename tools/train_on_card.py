@@ -29,7 +29,7 @@ from apanet_core.training.averaging import update_average
 from apanet_core.training.config import MatchingConfig
 from apanet_core.training.objectives import Supervised
 
-LOSSES = {"charbonnier": 1.0, "frequency": 0.05, "structure": 0.2}
+LOSSES = {"charbonnier": 1.0, "frequency": 0.05, "box_ssim": 0.2}
 SHAPES = {
     **PRESETS,
     "base": ModelConfig(

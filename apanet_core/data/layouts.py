@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from apanet_core.images.files import list_images
+from apanet_core.images.pair_files import match_files, name_of_pair
 
 VIEWS = ("rainy_left", "rainy_right", "clean_left", "clean_right")
 # Folder of each view, in the order of VIEWS, by layout; sets of single photographs have one folder for both views.
@@ -28,8 +28,6 @@ CLEAN_LAYOUTS: dict[str, tuple[str, ...]] = {
     **{f"clean views of {name}": folders[2:] for name, folders in LAYOUTS.items() if folders[2] != folders[3]},
 }
 LEVELS = 2  # how far below the folder that was named a data set is looked for
-# What tells rainy from clean and left from right in a name, and is not part of what names the pair.
-_ROLE = re.compile(r"[_-](?:no)?rain.*$|[_-](?:left|right)(?:img8bit.*)?$|^(?:no)?rain[_-]|[_-](?:clean|gt)$", re.I)
 
 
 def find_pairs(root: str | Path) -> list[tuple[Path, ...]]:
@@ -51,9 +49,9 @@ def find_pairs(root: str | Path) -> list[tuple[Path, ...]]:
     listings = {folder: list_images(here / folder) for folder in dict.fromkeys(folders)}
     rainy_left, rainy_right, clean_left, clean_right = folders
     left = listings[rainy_left]
-    right = _match(left, listings[rainy_right], shared=False)
-    clean = _match(left, listings[clean_left], shared=True)
-    clean_of_right = clean if clean_left == clean_right else _match(right, listings[clean_right], shared=True)
+    right = match_files(left, listings[rainy_right], shared=False)
+    clean = match_files(left, listings[clean_left], shared=True)
+    clean_of_right = clean if clean_left == clean_right else match_files(right, listings[clean_right], shared=True)
     return list(zip(left, right, clean, clean_of_right))
 
 
@@ -75,7 +73,7 @@ def find_unpaired(root: str | Path, split: str = "train") -> list[tuple[Path, Pa
     for here in (root / split, root) if split == "train" else (root / split,):
         if _is_layout(here, UNPAIRED_LAYOUT):
             left = list_images(here / "left")
-            return list(zip(left, _match(left, list_images(here / "right"), shared=False)))
+            return list(zip(left, match_files(left, list_images(here / "right"), shared=False)))
     raise FileNotFoundError(
         f"expected {split}/left and {split}/right with images in {root} (StereoRealRain); found: {_contents(root)}"
     )
@@ -97,8 +95,8 @@ def find_clean(root: str | Path) -> list[tuple[str, Path, Path]]:
     root = Path(root)
     here, (left_folder, right_folder) = _locate(root, CLEAN_LAYOUTS)
     left = list_images(here / left_folder)
-    right = _match(left, list_images(here / right_folder), shared=False)
-    names = [_without_role(path) for path in left]
+    right = match_files(left, list_images(here / right_folder), shared=False)
+    names = [name_of_pair(path) for path in left]
     if len(set(names)) < len(names):
         names = [path.stem for path in left]
     if len(set(names)) < len(names):
@@ -143,58 +141,3 @@ def _contents(folder: Path) -> str:
         return "no such folder"
     names = sorted(p.name for p in folder.iterdir())
     return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "") or "nothing"
-
-
-def _match(files: list[Path], others: list[Path], shared: bool) -> list[Path]:
-    """The partner of every file.
-
-    Args:
-        files: of one folder.
-        others: of another.
-        shared: whether one of `others` may be the partner of several files.
-
-    Returns:
-        One of `others` for every one of `files`, each used.
-    """
-    if not files or not others:
-        raise ValueError(f"images without partners: {len(files)} on one side and {len(others)} on the other")
-    problem = ""
-    for key in (_stem, _without_role, _first_number):
-        keys: dict[str | None, Path] = {key(other): other for other in others}
-        partners = [_partner(key(file), keys, shared) for file in files]
-        used = set(partners)
-        unused = [other for other in others if other not in used]
-        if None not in used and not unused and len(keys) == len(others) and (shared or len(used) == len(files)):
-            return [partner for partner in partners if partner is not None]
-        if key is _without_role:  # the rule that says most about what is wrong
-            alone = next((f for f, partner in zip(files, partners) if partner is None), None)
-            if alone is not None:
-                problem = f"{alone} has no partner in {others[0].parent}: expected {key(alone)!r} in its name"
-            elif unused:
-                problem = f"{unused[0]} has no partner in {files[0].parent}"
-            else:
-                problem = f"names in {files[0].parent} are not unique"
-    raise ValueError(f"{problem} ({len(files)} and {len(others)} images)")
-
-
-def _partner(key: str | None, keys: dict[str | None, Path], shared: bool) -> Path | None:
-    """By the same key; a clean file may also be named as what comes before an underscore (im_01 for im_01_s80)."""
-    if key is None:
-        return None
-    while shared and key not in keys and "_" in key:
-        key = key.rpartition("_")[0]
-    return keys.get(key)
-
-
-def _stem(path: Path) -> str:
-    return path.stem
-
-
-def _without_role(path: Path) -> str:
-    """000046_10 of 000046_10_rain_2_50.jpg and 000046_10_norain_2.png."""
-    return _ROLE.sub("", path.stem)
-
-
-def _first_number(path: Path) -> str | None:
-    number = re.search(r"\d+", path.stem)
-    return str(int(number.group())) if number else None

@@ -148,7 +148,7 @@ def _measure(name: str, views: dict[str, Views], disparities: dict[str, np.ndarr
             reference = disparities.get(TRUTH, disparities[CLEAN])
             row["epe_px"] = end_point_error(disparities[method], reference)
             row["wrong_percent"] = 100 * bad_pixel_rate(disparities[method], reference)
-            row["view_difference"] = photometric_error(*pair, reference)
+            row["photometric_error"] = photometric_error(*pair, reference)
         rows.append({k: _rounded(v) if isinstance(v, float) else v for k, v in row.items()})
     return rows
 

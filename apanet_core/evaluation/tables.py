@@ -82,7 +82,7 @@ def columns(truth_is_known: bool, lpips: bool, stereo_gain: bool = False) -> lis
                "the hardest, so no best is marked"),
         Column("wrong_percent", "disparity wrong", "%", "lower", 2, False,
                f"pixels whose SGBM disparity is missing or more than 3 px from {reference}"),
-        Column("view_difference", "left/right difference", "grey levels", "clean", 2, False,
+        Column("photometric_error", "left/right difference", "grey levels", "clean", 2, False,
                f"between the left view and the right view moved onto it by {reference}; blur lowers it too, so the "
                "nearest to the clean pair's is best"),
         Column("brightness_shift", "brightness shift", "grey levels", "zero", 2, False,

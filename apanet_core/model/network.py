@@ -147,11 +147,15 @@ class APANet(nn.Module):
 def _blocks(config: ModelConfig, level: int, channels: int, count: int) -> nn.Sequential:
     memory_units = config.memory_units if level in config.external_attention_levels else None
     scale = config.stem_stride * 2 ** (level - 1)
-    reach = None if config.max_disparity is None else -(-config.max_disparity // scale)
+    max_disparity_columns = None if config.max_disparity is None else -(-config.max_disparity // scale)
 
     def block() -> Block:
         external = ExternalAttentionBlock(channels, memory_units, config.external_attention_eps)
-        parallax = ParallaxAttention(channels, reach, config.parallax_mask) if level in config.parallax_levels else None
+        parallax = (
+            ParallaxAttention(channels, max_disparity_columns, config.parallax_mask)
+            if level in config.parallax_levels
+            else None
+        )
         return Block(external, parallax)
 
     return nn.Sequential(*(block() for _ in range(count)))

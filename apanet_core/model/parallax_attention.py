@@ -22,7 +22,11 @@ CPU_BLOCK, CUDA_BLOCK = 32, 128
 
 
 def scanline_attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, reach: int | None, for_right_view: bool = False
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    max_disparity_columns: int | None,
+    for_right_view: bool = False,
 ) -> torch.Tensor:
     """Softmax attention of every pixel over the pixels of its own row within its parallax range.
 
@@ -30,15 +34,15 @@ def scanline_attention(
         query: (B, H, W, C).
         key: (B, H, W, C).
         value: (B, H, W, C).
-        reach: largest disparity in columns; None for the whole line.
-        for_right_view: look at columns i..i+reach (the right view's side) in place of i-reach..i (the left view's).
+        max_disparity_columns: largest disparity in columns; None for the whole line.
+        for_right_view: look to the right, at matches of the right view, instead of to the left.
 
     Returns:
         (B, H, W, C); no map of weights is kept, so memory grows with B x H x W.
     """
     query, key, value = query.contiguous(), key.contiguous(), value.contiguous()  # or torch falls back to a dense map
-    if reach is not None and reach < query.shape[2] - 1:
-        return banded_attention(query, key, value, reach, for_right_view)
+    if max_disparity_columns is not None and max_disparity_columns < query.shape[2] - 1:
+        return banded_attention(query, key, value, max_disparity_columns, for_right_view)
     if for_right_view:
         return causal_attention(query.flip(2), key.flip(2), value.flip(2)).flip(2)
     return causal_attention(query, key, value)
@@ -50,26 +54,33 @@ def causal_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
 
 
 def banded_attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, reach: int, for_right_view: bool = False
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    max_disparity_columns: int,
+    for_right_view: bool = False,
 ) -> torch.Tensor:
     """`scanline_attention` with every line cut into blocks of columns, each of which sees its own window of keys.
 
-    The windows overlap in memory, so nothing is copied, and one mask serves all rows. Time grows with W x reach.
+    The windows overlap in memory, so nothing is copied, and one mask serves all rows. Time grows with W times the
+    largest disparity.
     """
     batch, height, width, channels = query.shape
     block = CUDA_BLOCK if query.device.type == "cuda" else CPU_BLOCK
     blocks = math.ceil(width / block)
     tail = blocks * block - width
-    sides = (0, reach + tail) if for_right_view else (reach, tail)
+    sides = (0, max_disparity_columns + tail) if for_right_view else (max_disparity_columns, tail)
 
     def windows(x: torch.Tensor) -> torch.Tensor:
-        """(B, H, W, C) -> (B H, blocks, block + reach, C)."""
-        return F.pad(x, (0, 0, *sides)).flatten(0, 1).unfold(1, block + reach, block).transpose(-1, -2)
+        """(B, H, W, C) -> (B H, blocks, block + max_disparity_columns, C)."""
+        return F.pad(x, (0, 0, *sides)).flatten(0, 1).unfold(1, block + max_disparity_columns, block).transpose(-1, -2)
 
     column = torch.arange(blocks * block, device=query.device).reshape(blocks, block, 1)
-    seen = column[:, :1] + torch.arange(block + reach, device=query.device) - sides[0]
+    seen = column[:, :1] + torch.arange(block + max_disparity_columns, device=query.device) - sides[0]
     disparity = seen - column if for_right_view else column - seen
-    mask = (disparity >= 0) & (disparity <= reach) & (seen >= 0) & (seen < width)  # (blocks, block, block + reach)
+    mask = (
+        (disparity >= 0) & (disparity <= max_disparity_columns) & (seen >= 0) & (seen < width)
+    )  # (blocks, block, block + max_disparity_columns)
     mask = mask | (column >= width)  # a softmax over nothing is not a number, and these rows are cut off
     query = F.pad(query, (0, 0, 0, tail)).reshape(batch * height, blocks, block, channels)
     result = F.scaled_dot_product_attention(query, windows(key), windows(value), attn_mask=mask[None])
@@ -77,22 +88,30 @@ def banded_attention(
 
 
 def masked_attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, reach: int | None, for_right_view: bool = False
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    max_disparity_columns: int | None,
+    for_right_view: bool = False,
 ) -> torch.Tensor:
     """`scanline_attention` through one W x W mask, shared by all rows: no branch on the size, so it can be traced."""
-    mask = band_mask(query.shape[2], reach, query.device)
+    mask = band_mask(query.shape[2], max_disparity_columns, query.device)
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask.T if for_right_view else mask)
 
 
-def band_mask(width: int, reach: int | None, device: torch.device) -> torch.Tensor:
-    """(W, W) bool, True where a left pixel (row) may look at a right pixel (column): disparity 0..reach."""
+def band_mask(width: int, max_disparity_columns: int | None, device: torch.device) -> torch.Tensor:
+    """(W, W) bool, True where a left pixel (row) may look at a right pixel (column): disparity 0 to the largest."""
     column = torch.arange(width, device=device)
     disparity = column[:, None] - column
-    return disparity >= 0 if reach is None else (disparity >= 0) & (disparity <= reach)
+    return disparity >= 0 if max_disparity_columns is None else (disparity >= 0) & (disparity <= max_disparity_columns)
 
 
 def unmasked_attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, reach: int | None, for_right_view: bool = False
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    max_disparity_columns: int | None,
+    for_right_view: bool = False,
 ) -> torch.Tensor:
     """Attention over the whole row, whatever the disparity: what the parallax mask is compared with."""
     return F.scaled_dot_product_attention(query.contiguous(), key.contiguous(), value.contiguous())
@@ -106,11 +125,11 @@ class ParallaxAttention(nn.Module):
 
     Args:
         channels: C of both views.
-        reach: largest disparity, in columns of these features; None for the whole line.
+        max_disparity_columns: largest disparity, in columns of these features; None for the whole line.
         mask: keep to matches of disparity >= 0; without, pixels look at the whole line, both ways (an ablation).
     """
 
-    def __init__(self, channels: int, reach: int | None = None, mask: bool = True) -> None:
+    def __init__(self, channels: int, max_disparity_columns: int | None = None, mask: bool = True) -> None:
         super().__init__()
         self.left_norm = ChannelNorm(channels, eps=1e-6)
         self.right_norm = ChannelNorm(channels, eps=1e-6)
@@ -120,15 +139,17 @@ class ParallaxAttention(nn.Module):
         self.right_value = nn.Conv2d(channels, channels, 1)
         self.left_scale = nn.Parameter(torch.zeros(channels, 1, 1))
         self.right_scale = nn.Parameter(torch.zeros(channels, 1, 1))
-        self.reach = reach
+        self.max_disparity_columns = max_disparity_columns
         self.attention = scanline_attention if mask else unmasked_attention
 
     def forward(self, left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """left, right: (B, C, H, W) -> the same shapes."""
         query = _rows(self.query(self.left_norm(left)))
         key = _rows(self.key(self.right_norm(right)))
-        from_right = self.attention(query, key, _rows(self.right_value(right)), self.reach)
-        from_left = self.attention(key, query, _rows(self.left_value(left)), self.reach, for_right_view=True)
+        from_right = self.attention(query, key, _rows(self.right_value(right)), self.max_disparity_columns)
+        from_left = self.attention(
+            key, query, _rows(self.left_value(left)), self.max_disparity_columns, for_right_view=True
+        )
         return left + self.left_scale * _image(from_right), right + self.right_scale * _image(from_left)
 
     def match(self, left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -146,7 +167,7 @@ class ParallaxAttention(nn.Module):
         column = torch.arange(query.shape[2], device=query.device) - query.shape[2] / 2  # about 0, to square it exactly
         value = torch.zeros_like(query)
         value[..., 0], value[..., 1] = column, column.square()
-        mean, square = self.attention(query, key, value, self.reach)[0, ..., :2].unbind(-1)
+        mean, square = self.attention(query, key, value, self.max_disparity_columns)[0, ..., :2].unbind(-1)
         return column - mean, (square - mean.square()).clamp(min=0).sqrt()
 
 

@@ -65,7 +65,7 @@ class ParallaxMatching(nn.Module):
         self.compare = nn.Conv2d(channels, channels, 1)
         self.refine = nn.Conv2d(channels, MATCHING_STRIDE**2, 1)  # px to add in every pixel of a cell
         self.log_scale = nn.Parameter(torch.tensor(2.5))
-        self.reach = None if max_disparity is None else -(-max_disparity // MATCHING_STRIDE)
+        self.max_disparity_columns = None if max_disparity is None else -(-max_disparity // MATCHING_STRIDE)
         self.mask = mask
         nn.init.zeros_(self.refine.weight)
         assert self.refine.bias is not None
@@ -79,12 +79,12 @@ class ParallaxMatching(nn.Module):
         left, right = compared.permute(0, 2, 3, 1).chunk(2)  # (B, h, w, C)
         # The right view of a pair is the left view of its mirror image.
         query, key = torch.cat([left, right.flip(2)]), torch.cat([right, left.flip(2)])
-        reach = query.shape[2] if self.reach is None else self.reach
-        logits = row_logits(self.log_scale.exp() * query, key, reach, self.mask)
+        max_disparity_columns = query.shape[2] if self.max_disparity_columns is None else self.max_disparity_columns
+        logits = row_logits(self.log_scale.exp() * query, key, max_disparity_columns, self.mask)
         first, second = logits.chunk(2)
         logits = torch.cat([first, second.flip(2)])
         columns, confidence = peak(logits)
-        columns = columns if self.mask else columns - reach
+        columns = columns if self.mask else columns - max_disparity_columns
         maps = F.interpolate(
             torch.stack([MATCHING_STRIDE * columns, confidence], dim=1),
             size=(MATCHING_STRIDE * features.shape[2], MATCHING_STRIDE * features.shape[3]),
@@ -95,33 +95,43 @@ class ParallaxMatching(nn.Module):
         return Match(logits, disparity, maps[:, 1:])
 
 
-def row_logits(query: torch.Tensor, key: torch.Tensor, reach: int, mask: bool = True) -> torch.Tensor:
-    """Products of every pixel with the pixels of the other view at disparity 0 to `reach` on its row.
+def row_logits(query: torch.Tensor, key: torch.Tensor, max_disparity_columns: int, mask: bool = True) -> torch.Tensor:
+    """Products of every pixel with the pixels of the other view at disparity 0 to the largest on its row.
 
-    Rows are cut into blocks of `reach` columns, each of which sees its own and the block to its left, so time and
-    memory grow with W x reach, and nothing branches on the width.
+    Rows are cut into blocks as wide as the largest disparity. Each block sees itself and the block to its left: time
+    and memory grow with W times the largest disparity, and nothing branches on the width.
 
     Args:
         query: (N, h, w, C), of left views.
         key: (N, h, w, C), of right views.
-        reach: columns.
-        mask: whether negative disparities are left out; else bins run from -reach to reach.
+        max_disparity_columns: largest disparity in columns.
+        mask: whether negative disparities are left out; else bins run from minus the largest disparity on.
 
     Returns:
         (N, h, w, bins), minus infinity for columns outside the view.
     """
     views, height, width, channels = query.shape
     column = torch.arange(width, device=query.device)[:, None]
-    least, reach = (0, reach) if mask else (-reach, 2 * reach)  # disparity of the first bin, bins - 1
-    tail = -width % reach
-    blocks = F.pad(query, (0, 0, 0, tail)).reshape(views * height, -1, reach, channels)
-    keys = F.pad(key, (0, 0, reach + least, tail - least)).reshape(views * height, -1, reach, channels)
-    windows = torch.cat([keys[:, :-1], keys[:, 1:]], dim=2)  # (N h, blocks, 2 reach, C)
-    products = blocks @ windows.transpose(-1, -2)  # (N h, blocks, reach, 2 reach)
-    # Row i wants columns i to i + reach: rows one longer than they are shift each by one more.
-    skewed = F.pad(products.flatten(2), (0, reach)).reshape(views * height, -1, reach, 2 * reach + 1)
-    logits = skewed[..., : reach + 1].flip(-1).reshape(views, height, -1, reach + 1)[:, :, :width]
-    seen_at = column - least - torch.arange(reach + 1, device=query.device)
+    least, max_disparity_columns = (
+        (0, max_disparity_columns) if mask else (-max_disparity_columns, 2 * max_disparity_columns)
+    )  # disparity of the first bin, bins - 1
+    tail = -width % max_disparity_columns
+    blocks = F.pad(query, (0, 0, 0, tail)).reshape(views * height, -1, max_disparity_columns, channels)
+    keys = F.pad(key, (0, 0, max_disparity_columns + least, tail - least)).reshape(
+        views * height, -1, max_disparity_columns, channels
+    )
+    windows = torch.cat([keys[:, :-1], keys[:, 1:]], dim=2)  # (N h, blocks, 2 max_disparity_columns, C)
+    products = blocks @ windows.transpose(-1, -2)  # (N h, blocks, max_disparity_columns, 2 max_disparity_columns)
+    # Row i wants columns i to i + max_disparity_columns: rows one longer than they are shift each by one more.
+    skewed = F.pad(products.flatten(2), (0, max_disparity_columns)).reshape(
+        views * height, -1, max_disparity_columns, 2 * max_disparity_columns + 1
+    )
+    logits = (
+        skewed[..., : max_disparity_columns + 1]
+        .flip(-1)
+        .reshape(views, height, -1, max_disparity_columns + 1)[:, :, :width]
+    )
+    seen_at = column - least - torch.arange(max_disparity_columns + 1, device=query.device)
     outside = (seen_at < 0) | (seen_at >= width)
     return logits.masked_fill(outside, -torch.inf)
 

@@ -21,7 +21,7 @@ def frequency(derained: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
     return torch.fft.rfft2(derained - clean, norm="ortho").abs().mean()
 
 
-def dissimilarity(derained: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+def ssim(derained: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
     """1 - SSIM, Gaussian window of 11 px, sigma 1.5.
 
     Source: APANet, supervised stage. The published code misses a pair of parentheses in SSIM and wraps it in -log;
@@ -32,10 +32,10 @@ def dissimilarity(derained: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
     return 1 - similarity
 
 
-def structure(derained: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+def box_ssim(derained: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
     """1 - SSIM over windows of 7x7 px, every second one; weighs what a stereo matcher sees in flat regions.
 
-    On a CPU a tenth of the cost of `dissimilarity`, whose windows are Gaussian and at every pixel.
+    On a CPU a tenth of the cost of `ssim`, whose windows are Gaussian and at every pixel.
     """
 
     def mean(image: torch.Tensor) -> torch.Tensor:
@@ -67,8 +67,8 @@ def dark_channel(image: torch.Tensor, window: int = 35) -> torch.Tensor:
 LOSSES: dict[str, Loss] = {
     "charbonnier": charbonnier,
     "frequency": frequency,
-    "dissimilarity": dissimilarity,
-    "structure": structure,
+    "ssim": ssim,
+    "box_ssim": box_ssim,
 }
 
 

@@ -46,7 +46,7 @@ def test_one_pair_of_files(tmp_path):
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [
-        (lambda root: (root / "right/b.png").unlink(), "'b', is not in"),
+        (lambda root: (root / "right/b.png").unlink(), "left/b.png has no partner in"),
         (lambda root: (root / "right/b.png").write_bytes(b"no image"), "not a readable image"),
         (lambda root: cv2.imwrite(str(root / "right/b.png"), np.zeros((40, 61, 3))), "b.png: left and right must have"),
         (lambda root: cv2.imwrite(str(root / "left/b.jpg"), np.zeros((40, 60, 3))), "two images named 'b'"),

@@ -58,13 +58,13 @@ def test_a_whole_evaluation(data_set, capsys):
         copy, clean, rainy = (rows[name, method] for method in ("copy", "clean", "rainy"))
         assert copy["psnr_rgb_left"] == copy["psnr_y_right"] == 100
         assert copy["ssim_rgb_right"] == pytest.approx(1, abs=1e-5)
-        assert copy["brightness_shift"] == copy["view_difference"] == clean["view_difference"] == 0
+        assert copy["brightness_shift"] == copy["photometric_error"] == clean["photometric_error"] == 0
         assert copy["epe_px"] == clean["epe_px"] < 0.1
         assert copy["wrong_percent"] == clean["wrong_percent"] < 20
         # `shift` streaks of 150 grey levels in each view
         assert rainy["brightness_shift"] == pytest.approx(150 * shift / 112, abs=0.01)
         assert rainy["psnr_rgb_left"] == pytest.approx(10 * np.log10(255**2 * 112 / (150**2 * shift)), abs=0.01)
-        assert rainy["view_difference"] > 1
+        assert rainy["photometric_error"] > 1
         assert rainy["wrong_percent"] > clean["wrong_percent"]
 
     with open(data_set / "out/per_image.csv", newline="") as file:
@@ -102,7 +102,7 @@ def test_single_images_have_no_depth(data_set, monkeypatch):
     text = evaluate(data_set / "data", data_set / "out", EvaluationSettings([], [f"copy={data_set / 'copy'}"]))
     assert "Single images have no depth" in text
     for row in results_of(data_set)["rows"]:
-        assert row["epe_px"] is row["wrong_percent"] is row["view_difference"] is row["psnr_rgb_right"] is None
+        assert row["epe_px"] is row["wrong_percent"] is row["photometric_error"] is row["psnr_rgb_right"] is None
         assert (row["psnr_rgb_left"] is None) == (row["method"] == "clean")
 
 
@@ -112,7 +112,9 @@ def test_a_pair_without_known_truth_has_no_depth_numbers(data_set):
     results = results_of(data_set)
     for row in results["rows"]:
         unknown = row["name"] == "a"
-        assert (row["epe_px"] is None) == (row["wrong_percent"] is None) == (row["view_difference"] is None) == unknown
+        assert (
+            (row["epe_px"] is None) == (row["wrong_percent"] is None) == (row["photometric_error"] is None) == unknown
+        )
     others = [row["epe_px"] for row in results["rows"] if row["method"] == "rainy" and row["name"] != "a"]
     assert results["summary"]["rainy"]["epe_px"] == pytest.approx(np.mean(others), abs=1e-5)
 

@@ -17,7 +17,7 @@ ROWS = [
         psnr_rgb_right=22.0,
         epe_px=3.0,
         wrong_percent=9.0,
-        view_difference=9.0,
+        photometric_error=9.0,
         brightness_shift=4.0,
     ),
     row(
@@ -27,7 +27,7 @@ ROWS = [
         psnr_rgb_right=18.0,
         epe_px=2.0,
         wrong_percent=7.0,
-        view_difference=2.0,
+        photometric_error=2.0,
         brightness_shift=1.0,
     ),
     row(
@@ -37,12 +37,12 @@ ROWS = [
         psnr_rgb_right=26.0,
         epe_px=2.0,
         wrong_percent=7.0,
-        view_difference=6.0,
+        photometric_error=6.0,
         brightness_shift=-2.0,
     ),
-    row("x", "clean", epe_px=0.5, wrong_percent=1.0, view_difference=5.0),
+    row("x", "clean", epe_px=0.5, wrong_percent=1.0, photometric_error=5.0),
     row("y", "rainy", psnr_rgb_left=10.0, psnr_rgb_right=12.0),
-    row("y", "clean", view_difference=5.5),
+    row("y", "clean", photometric_error=5.5),
 ]
 
 
@@ -64,7 +64,7 @@ def test_means_leave_out_what_was_not_measured():
         ("psnr_rgb", ["good"]),
         ("epe_px", []),
         ("wrong_percent", ["blur", "good"]),  # equal; clean is better and does not compete
-        ("view_difference", ["good"]),  # nearest to clean, not the smallest
+        ("photometric_error", ["good"]),  # nearest to clean, not the smallest
         ("brightness_shift", ["blur"]),
         ("lpips", []),
     ],

@@ -10,9 +10,9 @@ from apanet_core.model.network import APANet
 from apanet_core.model.parallax_attention import ParallaxAttention
 
 
-def sharp_matcher(channels, reach=None):
+def sharp_matcher(channels, max_disparity_columns=None):
     """APAM whose query and key are the features themselves, so large that attention sits on the equal column."""
-    module = ParallaxAttention(channels, reach)
+    module = ParallaxAttention(channels, max_disparity_columns)
     for projection in (module.query, module.key):
         torch.nn.init.zeros_(projection.bias)
         projection.weight.data = 20 * torch.eye(channels)[:, :, None, None]

@@ -92,11 +92,11 @@ def test_no_map_of_weights_is_built_forward_or_backward(reach):
 def test_weights_sum_to_one_and_respect_the_parallax_mask():
     query, key, _ = random_rows(width=12)
     one_hot = torch.eye(12).expand(1, 2, 12, 12)  # value = column number, so that the output is the weights
-    to_left = scanline_attention(query, key, one_hot, reach=5)
+    to_left = scanline_attention(query, key, one_hot, max_disparity_columns=5)
     torch.testing.assert_close(to_left.sum(-1), torch.ones(1, 2, 12))
     disparity = torch.arange(12)[:, None] - torch.arange(12)
     assert to_left[..., (disparity < 0) | (disparity > 5)].abs().max() == 0
-    to_right = scanline_attention(query, key, one_hot, reach=5, for_right_view=True)
+    to_right = scanline_attention(query, key, one_hot, max_disparity_columns=5, for_right_view=True)
     assert to_right[..., (disparity > 0) | (disparity < -5)].abs().max() == 0
 
 

@@ -31,7 +31,7 @@ def assert_equal_runs(one, other, atol=0.0):
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_a_run_that_was_cut_off_continues_as_if_it_had_not_been(config, tmp_path, precision):
-    changes = {"precision": precision, "losses": {"charbonnier": 1.0, "frequency": 0.05, "structure": 0.2}}
+    changes = {"precision": precision, "losses": {"charbonnier": 1.0, "frequency": 0.05, "box_ssim": 0.2}}
     train(config(tmp_path / "whole", **changes))
     cut = config(tmp_path / "cut", **changes)
 

@@ -4,25 +4,25 @@ import pytest
 import torch
 
 from apanet_core.training.losses import (
+    box_ssim,
     charbonnier,
     check_weights,
     dark_channel,
-    dissimilarity,
     frequency,
-    structure,
+    ssim,
     total_variation,
 )
 
 
 def test_losses_are_zero_for_equal_images_and_grow_with_the_error():
     clean = torch.rand(2, 3, 32, 32)
-    for loss in (charbonnier, frequency, dissimilarity, structure):
+    for loss in (charbonnier, frequency, ssim, box_ssim):
         small, large = (loss(clean + scale * torch.randn_like(clean), clean) for scale in (0.01, 0.2))
         assert loss(clean, clean) < min(2e-3, small)
         assert small < large
 
 
-def test_dissimilarity_is_one_minus_ssim_of_an_independent_implementation():
+def test_ssim_is_one_minus_ssim_of_an_independent_implementation():
     from skimage.metrics import structural_similarity
 
     rng = np.random.default_rng(0)
@@ -32,10 +32,10 @@ def test_dissimilarity_is_one_minus_ssim_of_an_independent_implementation():
     expected = structural_similarity(
         a, b, channel_axis=2, data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
     )
-    assert 1 - dissimilarity(*tensors).item() == pytest.approx(expected, abs=2e-3)
+    assert 1 - ssim(*tensors).item() == pytest.approx(expected, abs=2e-3)
 
 
-def test_structure_is_one_minus_ssim_of_every_second_window():
+def test_box_ssim_is_one_minus_ssim_of_every_second_window():
     generator = torch.Generator().manual_seed(0)
     a = torch.rand(1, 2, 12, 15, generator=generator, dtype=torch.float64)
     b = (a + 0.2 * torch.rand(a.shape, generator=generator, dtype=torch.float64)).clamp(0, 1)
@@ -51,7 +51,7 @@ def test_structure_is_one_minus_ssim_of_every_second_window():
                     * (2 * covariance + 9e-4)
                     / (p.var() + q.var() + 9e-4)
                 )
-    assert structure(a, b).item() == pytest.approx(1 - np.mean(similarities), abs=1e-9)
+    assert box_ssim(a, b).item() == pytest.approx(1 - np.mean(similarities), abs=1e-9)
 
 
 def test_unknown_losses_are_refused():
