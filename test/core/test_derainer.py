@@ -32,6 +32,19 @@ def apply_coring(rainy, derained, coring):
 
 
 @pytest.fixture(scope="module")
+def smallest(tmp_path_factory):
+    """A checkpoint that is quick to convert and to compile; a preset takes many seconds."""
+    torch.manual_seed(0)
+    network = APANet(ModelConfig(4, (8, 16), (1, 1), (1,), 4, (2,), (2,)))
+    for parameter in network.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.02)
+    path = tmp_path_factory.mktemp("smallest") / "smallest.safetensors"
+    save_checkpoint(network, path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
 def derainers():
     return {name: StereoDerainer("tiny", engine=name, device="cpu") for name in CPU_ENGINES}
 
@@ -65,8 +78,8 @@ def test_engines_agree_with_the_network_to_a_thousandth(name, engine):
             assert np.abs(got - want).max() <= 0.5 + 0.255  # a thousandth, and rounding to a grey level
 
 
-def test_openvino_gives_the_same_before_and_after_it_knows_the_size(derainers):
-    derainer, pair = StereoDerainer("tiny", engine="openvino"), random_pair(50, 70)
+def test_openvino_gives_the_same_before_and_after_it_knows_the_size(smallest):
+    derainer, pair = StereoDerainer(smallest, engine="openvino"), random_pair(50, 70)
     first = derainer(*pair)
     derainer.warm_up(50, 70)
     for a, b in zip(first, derainer(*pair)):
@@ -154,17 +167,9 @@ def test_half_precision_stays_finite_and_close(name, precision):
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
-def test_the_compiled_engine_agrees(tmp_path):
-    network = APANet(ModelConfig(4, (8, 16), (1, 1), (1,), 4, (2,), (2,)))
-    for parameter in network.parameters():
-        if not parameter.any():
-            torch.nn.init.normal_(parameter, std=0.02)
-    save_checkpoint(network, tmp_path / "smallest.safetensors")  # compiling a preset takes minutes
+def test_the_compiled_engine_agrees(smallest):
     pair = random_pair(32, 48)
-    eager, compiled = (
-        StereoDerainer(str(tmp_path / "smallest.safetensors"), engine="torch", device="cpu", compiled=c)
-        for c in (False, True)
-    )
+    eager, compiled = (StereoDerainer(smallest, engine="torch", device="cpu", compiled=c) for c in (False, True))
     for got, want in zip(compiled(*pair), eager(*pair)):
         assert np.abs(got.astype(int) - want).max() <= 1
 
@@ -200,8 +205,8 @@ def test_bfloat16_runs_on_the_cpu(derainers):
 
 
 @pytest.mark.parametrize("engine", CPU_ENGINES)
-def test_a_closed_derainer_says_so(engine):
-    derainer = StereoDerainer("tiny", engine=engine)
+def test_a_closed_derainer_says_so(engine, smallest):
+    derainer = StereoDerainer(smallest, engine=engine)
     derainer.close()
     with pytest.raises(ValueError, match="the derainer is closed"):
         derainer(*random_pair(32, 32))

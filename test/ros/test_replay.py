@@ -32,21 +32,29 @@ def messages_of(path, topics):
     return found
 
 
-@pytest.fixture
-def play(ros, tmp_path):
-    """A node remapped to the bag's topics, and cameras that publish its messages one pair at a time."""
+@pytest.fixture(scope="module")
+def node(ros, tmp_path_factory):
+    """A node in the bag's namespace and on its clock."""
     # prepared for the size, as derain-bag is: OpenVINO's model for any size can differ by a grey level
     parameters = ("use_sim_time:=true", "warmup_width:=192", "warmup_height:=96")
-    node = NodeProcess(tmp_path / "node.log", "-r", "__ns:=/stereo", *(a for p in parameters for a in ("-p", p)))
+    node = NodeProcess(
+        tmp_path_factory.mktemp("node") / "node.log", "-r", "__ns:=/stereo", *(a for p in parameters for a in ("-p", p))
+    )
+    yield node
+    code, _ = node.end()
+    assert code == 0, node.text()
+    assert "Traceback" not in node.text()
+
+
+@pytest.fixture
+def play(node):
+    """Cameras that publish the bag's messages one pair at a time."""
     rig = Rig("/stereo")
     rig.clock = rig.node.create_publisher(Clock, "/clock", 10)
     rig.wait_until_heard()
     rig.exchange()
     yield rig
     rig.close()
-    code, _ = node.end()
-    assert code == 0, node.text()
-    assert "Traceback" not in node.text()
 
 
 def play_once(rig, recorded, shift_ns=0):
