@@ -13,7 +13,7 @@ demo: $(VENV)/installed
 	    $(if $(BAG),--bag '$(BAG)') $(if $(LEFT),--left '$(LEFT)') $(if $(RIGHT),--right '$(RIGHT)')
 
 test: $(VENV)/installed
-	$(RUN)/python -m pytest -n 2 --dist worksteal
+	$(RUN)/python -m pytest -n 3 --dist worksteal
 
 check: $(VENV)/installed
 	$(RUN)/ruff check .

@@ -4,7 +4,7 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy", reason="needs rclpy: make test installs it")
 
-from node_rig import NodeProcess, Rig, own_domain, start_ros
+from node_rig import NODE, NodeProcess, Rig, own_domain, start_ros
 
 
 @pytest.fixture(scope="module")
@@ -17,9 +17,10 @@ def ros():
 
 
 @pytest.fixture(scope="module")
-def node(ros, tmp_path_factory):
-    """One node for the tests of a module, with default parameters."""
-    process = NodeProcess(tmp_path_factory.mktemp("node") / "node.log")
+def node(ros, request, tmp_path_factory):
+    """One node for the tests of a module, with default parameters; `PROGRAM` of the module in place of the real one."""
+    program = getattr(request.module, "PROGRAM", NODE)
+    process = NodeProcess(tmp_path_factory.mktemp("node") / "node.log", program=program)
     yield process
     code, _ = process.end()
     assert code == 0, process.text()

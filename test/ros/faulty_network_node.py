@@ -26,7 +26,7 @@ class StrangeNetwork:
             time.sleep(0.02)
 
     def _order(self):
-        return self._orders.read_text()
+        return self._orders.read_text() if self._orders.exists() else "fine"
 
     def __call__(self, left, right):
         order = self._order()

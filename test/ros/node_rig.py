@@ -52,7 +52,12 @@ def own_domain() -> str:
 
 own_domain()
 
+NODE = ("-m", "apanet_ros.derain_node")
 FAULTY_NETWORK = str(Path(__file__).with_name("faulty_network_node.py"))  # a program for `NodeProcess`
+QUICK = (
+    FAULTY_NETWORK,
+    "no orders",
+)  # the node with a network that takes no second to load, where pixels do not matter
 SYMMETRIC = ("rgb8", "bgr8", "rgba8", "bgra8", "mono8")  # encodings that come out as they went in
 STAMPS = itertools.count(10**9, 10**9)  # one clock for all tests
 
@@ -176,7 +181,7 @@ class Rig:
 class NodeProcess:
     """The derain_node executable, or another program in its place."""
 
-    def __init__(self, log: Path, *ros_arguments, program=("-m", "apanet_ros.derain_node")):
+    def __init__(self, log: Path, *ros_arguments, program=NODE):
         self.log = log
         command = [sys.executable, "-X", "faulthandler", *program, "--ros-args", *ros_arguments]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # the code under test

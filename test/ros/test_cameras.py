@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from messages import SIDES, image_message, stamp_of
-from node_rig import Rig, wait_for
+from node_rig import QUICK, Rig, wait_for
 
+PROGRAM = QUICK
 CAMERA = Path(__file__).with_name("camera.py")
 
 

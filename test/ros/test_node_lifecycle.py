@@ -7,7 +7,7 @@ import pytest
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import GetState
 from messages import SIDES, info_message, stamp_of
-from node_rig import Rig, call, change, wait_for
+from node_rig import QUICK, Rig, call, change, wait_for
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, ListParameters, SetParameters
 from rclpy.qos import DurabilityPolicy
@@ -27,7 +27,7 @@ def set_parameter(rig, name, value):
 
 
 def test_a_manager_can_take_it_through_every_state_twice(start):
-    node = start("-p", "autostart:=false", "-p", "engine:=torch")
+    node = start("-p", "autostart:=false", program=QUICK)
     rig = Rig()
     assert state_of(rig) == State.PRIMARY_STATE_UNCONFIGURED
     for _ in range(2):
@@ -45,7 +45,7 @@ def test_a_manager_can_take_it_through_every_state_twice(start):
 
 
 def test_a_transition_out_of_order_is_refused_and_harms_nothing(start):
-    node = start("-p", "engine:=torch")
+    node = start(program=QUICK)
     rig = Rig()
     rig.wait_until_heard()
     assert not change(rig, Transition.TRANSITION_CONFIGURE)
@@ -71,7 +71,7 @@ def test_an_rclpy_that_raises_for_a_transition_is_answered_for():
 
 
 def test_parameters_are_described_checked_and_changed_while_running(start):
-    start("-p", "engine:=torch")
+    start(program=QUICK)
     rig = Rig()
     rig.wait_until_heard()
     names = call(rig, ListParameters, "/derain/list_parameters", ListParameters.Request()).result.names
@@ -105,7 +105,7 @@ def test_camera_info_that_was_latched_long_ago_still_comes(start):
     rig = Rig(latched=DurabilityPolicy.TRANSIENT_LOCAL)
     for side, publisher in rig.info_pub.items():
         publisher.publish(info_message(5, side))
-    start("-p", "engine:=torch")
+    start(program=QUICK)
     rig.wait_until_heard()
     stamp = rig.send_until_answered(info=False)
     for side in SIDES:
@@ -116,7 +116,7 @@ def test_camera_info_that_was_latched_long_ago_still_comes(start):
 
 def test_camera_info_of_before_is_not_used_again_after_a_pause(start):
     """The cameras may have been calibrated anew meanwhile."""
-    start("-p", "engine:=torch")
+    start(program=QUICK)
     rig = Rig()
     rig.wait_until_heard()
     rig.exchange()
@@ -133,7 +133,7 @@ def test_camera_info_of_before_is_not_used_again_after_a_pause(start):
 
 
 def test_a_request_that_nobody_can_read_does_not_end_the_node(start):
-    node = start("-p", "engine:=torch")
+    node = start(program=QUICK)
     rig = Rig()
     rig.wait_until_heard()
     unreadable = Parameter(name="tolerance_s", value=ParameterValue(type=99))  # rclpy raises in its own callback
@@ -149,7 +149,7 @@ def test_a_request_that_nobody_can_read_does_not_end_the_node(start):
 
 
 def test_an_output_that_is_remapped_takes_its_compressed_topic_along(start):
-    start("-p", "engine:=torch", "-r", "derained/left/image_rect:=/out/left")
+    start("-r", "derained/left/image_rect:=/out/left", program=QUICK)
     rig = Rig()
     wait_for(lambda: rig.node.count_publishers("/out/left/compressed"), 60)
     assert rig.node.count_publishers("/out/left")
@@ -158,7 +158,7 @@ def test_an_output_that_is_remapped_takes_its_compressed_topic_along(start):
 
 
 def test_a_subscription_that_cannot_be_made_is_said_and_leaves_none_behind(start):
-    node = start("-p", "engine:=torch", "-p", "qos_overrides./right/image_rect.subscription.depth:=-3")
+    node = start("-p", "qos_overrides./right/image_rect.subscription.depth:=-3", program=QUICK)
     rig = Rig()
     wait_for(lambda: any("update: " in d.status[0].message for d in list(rig.diagnostics)), 60)
     time.sleep(2)  # some twenty tries
@@ -169,7 +169,7 @@ def test_a_subscription_that_cannot_be_made_is_said_and_leaves_none_behind(start
 
 def test_an_output_that_cannot_be_made_leaves_none_behind(start):
     override = "qos_overrides./derained/right/image_rect.publisher.depth:=-3"
-    node = start("-p", "autostart:=false", "-p", "engine:=torch", "-p", override)
+    node = start("-p", "autostart:=false", "-p", override, program=QUICK)
     rig = Rig()
     for _ in range(2):
         assert not change(rig, Transition.TRANSITION_CONFIGURE)
@@ -180,7 +180,7 @@ def test_an_output_that_cannot_be_made_leaves_none_behind(start):
 
 
 def test_topics_can_be_remapped_and_put_into_a_namespace(start):
-    start("-r", "__ns:=/robot", "-p", "engine:=torch", "-r", "left/image_rect:=/cam/left/image_rect")
+    start("-r", "__ns:=/robot", "-r", "left/image_rect:=/cam/left/image_rect", program=QUICK)
     rig = Rig(namespace="/robot")
     from sensor_msgs.msg import Image
 
@@ -209,7 +209,7 @@ def test_a_wrong_parameter_is_said_and_ends_the_process(start, arguments, messag
 
 
 def test_simulated_time_that_stands_still_stops_nothing(start):
-    start("-p", "engine:=torch", "-p", "use_sim_time:=true")
+    start("-p", "use_sim_time:=true", program=QUICK)
     rig = Rig()
     rig.wait_until_heard()
     rig.wait_for_pair(rig.send())
@@ -219,7 +219,7 @@ def test_simulated_time_that_stands_still_stops_nothing(start):
 
 
 def test_nothing_pairs_is_explained(start):
-    node = start("-p", "engine:=torch")
+    node = start(program=QUICK)
     rig = Rig()
     rig.wait_until_heard()
     stamp = next(rig.stamps)

@@ -5,7 +5,7 @@ import time
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
-from node_rig import Rig, wait_for
+from node_rig import QUICK, Rig, wait_for
 from rclpy.duration import Duration
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -13,6 +13,8 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
 from apanet_ros.derain_node import DerainNode
+
+PROGRAM = QUICK
 
 
 def wait_until_said(rig, node, text):
@@ -35,7 +37,7 @@ def wait_until_well(rig):
 
 
 def test_a_best_effort_camera_before_a_reliable_subscription(start):
-    node = start("-p", "engine:=torch", "-p", "input_reliability:=reliable")
+    node = start("-p", "input_reliability:=reliable", program=QUICK)
     rig = Rig()
     rig.wait_until_heard()
     wait_until_well(rig)

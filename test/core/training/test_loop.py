@@ -129,8 +129,8 @@ def test_accumulated_batches_are_one_large_batch(config, tmp_path):
     assert_equal_runs(tmp_path / "large", tmp_path / "small", atol=1e-5)
 
 
-@pytest.mark.parametrize("changes", [{}, {"external_attention_eps": 1e9}], ids=["", "dead_branch"])
-def test_two_processes_do_what_one_does_with_their_batches_together(config, photos, tmp_path, changes):
+def test_two_processes_do_what_one_does_with_their_batches_together(config, photos, tmp_path):
+    changes = {"external_attention_eps": 1e9}  # a branch without gradients, as in published checkpoints
     one = config(tmp_path / "one", batch_size=4)
     train(dataclasses.replace(one, model=dataclasses.replace(one.model, **changes)))
     options = ["--config", str(tmp_path / "run.yaml"), "--data.photos", f"[{photos}]", "--data.size", "[32,64]"]
