@@ -18,7 +18,7 @@ def state():
     return random_state()
 
 
-@pytest.mark.parametrize("size", [(64, 96), (128, 128), (96, 320)])
+@pytest.mark.parametrize("size", [(64, 96), (32, 320)])
 def test_output_equals_the_published_network(state, size, tmp_path):
     torch.save({"net": state, "epoch": 3, "optimizer": {"lr": 0.1}}, tmp_path / "published.pth")
     assert main(["import-checkpoint", str(tmp_path / "published.pth"), str(tmp_path / "ours.safetensors")]) == 0

@@ -39,7 +39,7 @@ def batch_of(size=(2, 3, 32, 64)):
 
 def test_a_run_logs_every_term(config, distillation, tmp_path):
     distillation.total_variation, distillation.dark_channel, distillation.contrastive = 0.1, 0.1, 0.3
-    best = train(config(tmp_path, distillation=distillation, steps=120, learning_rate=3e-3, validate_every=60))
+    best = train(config(tmp_path, distillation=distillation, steps=60, learning_rate=3e-3, validate_every=30))
     assert load_model(best).config == config(tmp_path).model
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -47,7 +47,7 @@ def test_a_run_logs_every_term(config, distillation, tmp_path):
     log.Reload()
     for name in ("charbonnier", "total_variation", "dark_channel", "contrastive", "loss"):
         values = [event.value for event in log.Scalars(name)]
-        assert len(values) == 3
+        assert len(values) == 2
         assert np.isfinite(values).all()
 
 

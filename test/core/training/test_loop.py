@@ -157,7 +157,7 @@ def test_a_killed_process_leaves_a_checkpoint_that_continues(config, photos, tmp
         "import pickle, sys\nfrom pathlib import Path\nfrom apanet_core.training.loop import train\n"
         "train(pickle.loads(Path(sys.argv[1]).read_bytes()))\n"
     )
-    run = config(tmp_path / "killed", steps=60, checkpoint_every=1, validate_every=60)
+    run = config(tmp_path / "killed", steps=30, checkpoint_every=1, validate_every=30)
     (tmp_path / "config").write_bytes(pickle.dumps(run))
     command = [sys.executable, str(script), str(tmp_path / "config")]
     last = run.out / "last.ckpt"
@@ -170,7 +170,7 @@ def test_a_killed_process_leaves_a_checkpoint_that_continues(config, photos, tmp
         process.wait()
         torch.load(last, weights_only=True)
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-    train(config(tmp_path / "whole", steps=60, checkpoint_every=30, validate_every=60))
+    train(config(tmp_path / "whole", steps=30, checkpoint_every=30, validate_every=30))
     assert_equal_runs(tmp_path / "whole", tmp_path / "killed")
 
 
