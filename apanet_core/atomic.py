@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import zlib
 from pathlib import Path
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file beside its place and move it there; where that fails, nothing is left."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = path.with_name(f".{os.getpid()}.{zlib.crc32(os.fsencode(path.name)):08x}")  # short, however long the name
     try:
         partial.write_bytes(content)
         partial.replace(path)
@@ -16,6 +17,15 @@ def write_bytes(path: Path, content: bytes) -> None:
         partial.unlink(missing_ok=True)
 
 
+def check_can_be_made(folder: Path) -> None:
+    """Raise OSError unless `folder` is there to write into, or can be made: for the time before long work."""
+    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not above.is_dir():
+        raise NotADirectoryError(f"{folder} cannot be a folder: {above} is a file")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise PermissionError(f"no permission to write into {above}")
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a text file likewise, in UTF-8."""
-    write_bytes(path, text.encode())
+    """Write a text file likewise, in UTF-8; what is no text, as in a file name, becomes an escape."""
+    write_bytes(path, text.encode(errors="backslashreplace"))

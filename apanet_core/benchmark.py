@@ -5,13 +5,11 @@ from __future__ import annotations
 import copy
 import json
 import math
-import multiprocessing
 import platform
 import resource
 import statistics
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -28,6 +26,7 @@ from apanet_core.model.checkpoint import bundled_models, load_model
 from apanet_core.model.config import preset
 from apanet_core.model.network import APANet
 from apanet_core.model.parallax_attention import ParallaxAttention, band_mask
+from apanet_core.workers import worker_pool
 
 
 @dataclass(frozen=True)
@@ -99,11 +98,10 @@ def benchmark(cases: list[Case], repeats: int, seconds: float) -> list[Result]:
     Raises:
         ValueError: none of the cases can run.
     """
-    context = multiprocessing.get_context("spawn")
     results = []
     for case in tqdm(cases, desc="benchmark", unit="case"):
         try:
-            with ProcessPoolExecutor(1, mp_context=context) as process:
+            with worker_pool(1) as process:
                 results.append(process.submit(measure, case, repeats, seconds).result())
         except BrokenProcessPool:
             tqdm.write(f"{case.name} was killed, for lack of memory most likely", file=sys.stderr)

@@ -150,7 +150,7 @@ def checked_size(message: Any, max_megapixels: float) -> tuple[int, int]:
             f"{len(message.data) / 1e6:.1f} MB for {width}x{height} px: publish rows with less padding"
         )
     if is_compressed:
-        codecs.check_complete(message)
+        codecs.check_complete(message.data, codecs.codec_of(message))
     elif message.encoding in encodings.ENCODINGS:
         encodings.view_of(message)
     else:

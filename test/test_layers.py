@@ -7,17 +7,18 @@ ROOT = Path(__file__).parent.parent
 # package or module of the repository: what it imports directly, itself apart
 LAYERS = {
     "apanet_core.atomic": set(),
+    "apanet_core.workers": set(),
     "apanet_core.images": {"atomic"},
     "apanet_core.stereo": {"images"},
     "apanet_core.model": {"atomic"},
     "apanet_core.engines": {"model"},
     "apanet_core.derainer": {"engines", "model", "images"},
     "apanet_core.rain": {"stereo", "images"},
-    "apanet_core.data": {"rain", "stereo", "images", "atomic"},
-    "apanet_core.bags": {"derainer", "images", "atomic"},
+    "apanet_core.data": {"rain", "stereo", "images", "atomic", "workers"},
+    "apanet_core.bags": {"derainer", "images", "atomic", "workers"},
     "apanet_core.training": {"data", "rain", "model", "images", "atomic"},
     "apanet_core.evaluation": {"derainer", "data", "stereo", "images", "model", "atomic"},
-    "apanet_core.benchmark": {"engines", "model"},
+    "apanet_core.benchmark": {"engines", "model", "workers"},
 }
 CORE = {name.removeprefix("apanet_core.") for name in LAYERS}
 LAYERS |= {

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -26,6 +25,7 @@ from apanet_core.bags.read import bag_root, check_distinct, open_bag
 from apanet_core.bags.segment import SegmentResult, WarmDerainer, derain_segment
 from apanet_core.bags.settings import BagSettings
 from apanet_core.derainer import StereoDerainer
+from apanet_core.workers import worker_pool
 
 KEY = "apanet_derain_bag"  # in custom_data of the output: what it was made of, and how
 MakeDerainer = Callable[[], StereoDerainer]
@@ -160,8 +160,7 @@ def _run(
         finally:
             derainer.close()
         return
-    context = multiprocessing.get_context("spawn")
-    ticks = context.SimpleQueue()
+    ticks = multiprocessing.get_context("spawn").SimpleQueue()
 
     def count() -> None:
         while ticks.get():
@@ -170,7 +169,7 @@ def _run(
     counter = threading.Thread(target=count, daemon=True)
     counter.start()
     others = multiprocessing.active_children()
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), context, _start_worker, (settings, make_derainer, ticks))
+    pool = worker_pool(min(workers, len(tasks)), _start_worker, (settings, make_derainer, ticks))
     try:
         for done in as_completed([pool.submit(_work, task) for task in tasks]):
             done.result()
@@ -194,19 +193,10 @@ _worker: tuple[BagSettings, WarmDerainer, Any] | Exception
 
 def _start_worker(settings: BagSettings, make_derainer: MakeDerainer, ticks: Any) -> None:
     global _worker
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         _worker = settings, WarmDerainer(make_derainer()), ticks
     except Exception as error:  # noqa: BLE001 (for `_work` to raise: an initializer's own is lost)
         _worker = error
-
-
-def _end_with_parent() -> None:
-    """Leave no worker behind a run that was killed: the next run works in the same place."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _work(task: tuple[Job, Segment]) -> None:

@@ -51,13 +51,10 @@ def derain_files(left: Path, right: Path, output: Path, derainer: Callable[..., 
         The number of pairs.
     """
     pairs = match_pairs(left, right)
-    inputs = {path.resolve() for pair in pairs for path in pair}
+    inputs = {path.resolve().parent for pair in pairs for path in pair}
     for side in ("left", "right"):
-        for paths in pairs:
-            if (output / side / f"{paths[0].stem}.png").resolve() in inputs:
-                raise ValueError(
-                    f"output {output} would overwrite its own input in {output / side}: choose another folder"
-                )
+        if (output / side).resolve() in inputs:
+            raise ValueError(f"output {output} would put results between the inputs in {output / side}: choose another")
     for paths in tqdm(pairs, desc="check", unit="pair", disable=len(pairs) < 2):
         try:
             check_pair(*(read_image(path) for path in paths))

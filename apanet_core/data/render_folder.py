@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import shutil
 import zlib
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -27,6 +26,7 @@ from apanet_core.rain.sensor import apply_camera_gains
 from apanet_core.rain.weather import render_weather
 from apanet_core.stereo.disparity import fill_unknown, find_disparities, read_disparity, to_right_view
 from apanet_core.stereo.sgbm import sgbm_disparity
+from apanet_core.workers import worker_pool
 
 RAINY, CLEAN, MASKS = ("rain_left", "rain_right"), ("gt_left", "gt_right"), ("mask_left", "mask_right")
 PARAMETERS = "rain.json"
@@ -125,9 +125,7 @@ def _mapper(workers: int) -> Iterator[Any]:
     if workers == 1:
         yield map
         return
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
-    )
+    pool = worker_pool(workers, cv2.setNumThreads, (1,))
 
     def run(function: Any, items: list[Any]) -> Iterator[Any]:
         for done in as_completed([pool.submit(function, item) for item in items]):

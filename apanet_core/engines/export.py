@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import json
-import os
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -61,6 +61,7 @@ def export(network: APANet, path: Path, file_format: str | None, size: tuple[int
     Raises:
         ValueError: an unknown format, a suffix that does not belong to it, or too small a size.
         FileNotFoundError: no such folder.
+        OSError: the file cannot be written, as on a full disk; nothing is left of it.
     """
     if file_format is None:
         file_format = next((name for name, suffix in FORMATS.items() if suffix == path.suffix), f"of {path.name}")
@@ -74,25 +75,35 @@ def export(network: APANet, path: Path, file_format: str | None, size: tuple[int
     if not path.parent.is_dir():
         raise FileNotFoundError(f"no folder {path.parent} to write {path.name} to")
     config = json.dumps(network.config.to_dict())
-    partial = path.with_name(f".{os.getpid()}{path.name}")
+    with tempfile.TemporaryDirectory(prefix=".export", dir=path.parent) as folder:
+        partial = Path(folder) / path.name
+        try:
+            _write(network, partial, file_format, size, config)
+        except (RuntimeError, OSError) as error:  # OpenVINO and torch raise the former for a full disk
+            raise OSError(f"cannot write {path}: {' '.join(str(error).split())[:200]}; is the disk full?") from error
+        for file in sorted(Path(folder).iterdir()):  # the weights of OpenVINO, .bin, before the .xml
+            file.replace(path.with_name(file.name))
+
+
+def _write(network: APANet, path: Path, file_format: str, size: tuple[int, int], config: str) -> None:
     if file_format == "onnx":
         import onnx
 
         model = onnx.load_model_from_string(onnx_model(network))
         onnx.helper.set_model_props(model, {CONFIG_KEY: config})
         onnx.checker.check_model(model)
-        onnx.save_model(model, str(partial))
+        onnx.save_model(model, str(path))
     elif file_format == "openvino":
         openvino = import_openvino()
         converted = openvino.Core().read_model(onnx_model(network))
         converted.set_rt_info(config, ["apanet", CONFIG_KEY])
-        openvino.save_model(converted, partial, compress_to_fp16=False)
-        partial.with_suffix(".bin").replace(path.with_suffix(".bin"))
+        openvino.save_model(converted, path, compress_to_fp16=False)
     else:
         copied, example = _traceable(network, size)
         program = torch.export.export(Uint8Derainer(copied).eval(), example)
-        torch.export.save(program, partial, extra_files={CONFIG_KEY: config})
-    partial.replace(path)
+        file = io.BytesIO()  # torch's own writing of a file ends the process where the disk is full
+        torch.export.save(program, file, extra_files={CONFIG_KEY: config})
+        path.write_bytes(file.getvalue())
 
 
 def _traceable(

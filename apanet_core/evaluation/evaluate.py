@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from apanet_core import __version__
-from apanet_core.atomic import write_text
+from apanet_core.atomic import check_can_be_made, write_text
 from apanet_core.derainer import StereoDerainer
 from apanet_core.evaluation.consistency import photometric_error
 from apanet_core.evaluation.depth import bad_pixel_rate, end_point_error
@@ -53,10 +53,9 @@ def evaluate(data: Path, out: Path, settings: EvaluationSettings) -> str:
     Raises:
         ValueError: an input is unreadable, has the wrong size, or a setting makes no sense.
         FileNotFoundError: an input is missing.
-        NotADirectoryError: `out` is a file.
+        OSError: `out` cannot be made or written into.
     """
-    if out.exists() and not out.is_dir():
-        raise NotADirectoryError(f"out must be a folder: {out} is a file")
+    check_can_be_made(out)
     samples = find_samples(data, settings.named_outputs, settings.disparity, settings.limit)
     lpips = None if settings.lpips is None else LPIPS(settings.lpips)
     derainers, methods, described = _methods(settings)

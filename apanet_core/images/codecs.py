@@ -1,4 +1,4 @@
-"""JPEG and PNG of sensor_msgs/CompressedImage, in the conventions of image_transport's `compressed`."""
+"""JPEG and PNG: whether a file is whole, its pixels, and CompressedImage in the conventions of image_transport."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from apanet_core.images.encodings import RawImage
 
 _ENDS = {"jpeg": b"\xff\xd9", "png": b"IEND\xaeB`\x82"}
 _STARTS = {"jpeg": b"\xff\xd8", "png": b"\x89PNG"}
-_TRAILING = 256  # bytes of padding that cameras append
+_TRAILING = 256  # bytes of padding other than zeros that cameras append
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers whose segment begins with precision, height, width
 _JPEG_BARE = {0x01, *range(0xD0, 0xD9)}  # markers without a segment
 _TO_BGR: dict[str, int | None] = {
@@ -36,11 +36,10 @@ def decompress(message: Any) -> RawImage:
     Raises:
         ValueError: another codec, a Bayer mosaic, or data that are cut off or damaged.
     """
-    data = np.frombuffer(message.data, np.uint8)
-    codec = check_complete(message)
-    pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"the {codec} image of {data.size} bytes is damaged")
+    codec = codec_of(message)
+    pixels = decode_file(bytes(message.data))
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"expected 8 or 16 bits, got a {codec} image of {pixels.dtype}")
     height, width = pixels.shape[:2]
     pixels = pixels.reshape(height, width, -1)
     bits = 8 * pixels.itemsize
@@ -57,12 +56,59 @@ def decompress(message: Any) -> RawImage:
     return RawImage(encoding, height, width, pixels.strides[0], 0, pixels)
 
 
-def check_complete(message: Any) -> str:
-    """Raise ValueError where the end of the file is missing; return the codec."""
-    codec = codec_of(message)
-    if _ENDS[codec] not in bytes(message.data[-_TRAILING:]):
-        raise ValueError(f"the {codec} image of {len(message.data)} bytes is cut off: its end is missing")
-    return codec
+def decode_file(data: bytes) -> np.ndarray:
+    """Decode an image file as it is stored: EXIF turns nothing.
+
+    Args:
+        data: of JPEG, PNG or another type that OpenCV reads.
+
+    Returns:
+        (H, W) or (H, W, C) in OpenCV's order of channels, of the depth of the file.
+
+    Raises:
+        ValueError: the file is cut off, damaged in the middle, larger than OpenCV takes, or no image.
+    """
+    codec = next((codec for codec, start in _STARTS.items() if data.startswith(start)), None)
+    if codec is not None:
+        check_complete(data, codec)
+    if codec == "jpeg" and (pixels := _decode_jpeg(data)) is not None:
+        return pixels
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:  # more pixels than OPENCV_IO_MAX_IMAGE_PIXELS, or no bytes
+        size = _png_size(memoryview(data)) if codec == "png" else None
+        of_size = "" if size is None else f" of {size[1]}x{size[0]} px"
+        raise ValueError(f"OpenCV does not take this image{of_size}: {' '.join(str(error).split())}") from error
+    if pixels is None:
+        raise ValueError(
+            f"the {codec} image of {len(data)} bytes is damaged" if codec else "no image that OpenCV reads"
+        )
+    return pixels
+
+
+def _decode_jpeg(data: bytes) -> np.ndarray | None:
+    """Decode by simplejpeg, which says where data are damaged; OpenCV and Pillow fill in grey.
+
+    None for colours other than grey and YCbCr, and where the package is missing.
+    """
+    try:
+        import simplejpeg
+    except ImportError:
+        return None
+    try:
+        colours = simplejpeg.decode_jpeg_header(data, strict=True)[2]
+        if colours not in ("Gray", "YCbCr"):
+            return None
+        return simplejpeg.decode_jpeg(data, "GRAY" if colours == "Gray" else "BGR", strict=True)
+    except ValueError as error:
+        raise ValueError(f"the jpeg image of {len(data)} bytes is damaged: {error}") from error
+
+
+def check_complete(data: Any, codec: str) -> None:
+    """Raise ValueError where the end of a "jpeg" or "png" file is missing; zeros may follow it, as buffers have."""
+    content = bytes(data).rstrip(b"\0")
+    if _ENDS[codec].rstrip(b"\0") not in content[-_TRAILING:]:
+        raise ValueError(f"the {codec} image of {len(data)} bytes is cut off: its end is missing")
 
 
 def size_of(message: Any) -> tuple[int, int]:

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from apanet_core.atomic import write_bytes
+from apanet_core.images.codecs import decode_file
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
 def list_images(folder: str | Path) -> list[Path]:
     """Image files directly in `folder`, sorted by name."""
-    return sorted(
-        p for p in Path(folder).iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")
-    )
+    return sorted(p for p in Path(folder).iterdir() if _is_image(p))
+
+
+def find_images(folder: str | Path) -> list[Path]:
+    """Image files anywhere below `folder`, sorted; linked folders are followed, hidden files and folders are not."""
+    found, visited = [], set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in visited:  # a link to a folder above
+            folders.clear()
+            continue
+        visited.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [path for name in files if _is_image(path := Path(parent, name))]
+    return sorted(found)
+
+
+def _is_image(path: Path) -> bool:
+    """By its suffix; hidden files are none: other systems leave ._x.png and the like."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def by_stem(paths: list[Path]) -> dict[str, Path]:
@@ -29,7 +48,9 @@ def by_stem(paths: list[Path]) -> dict[str, Path]:
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Read an image as (H, W, 3) uint8 RGB; grey becomes three equal channels, 16 bit becomes 8.
+    """Read an image as (H, W, 3) uint8 RGB, its rows as they are stored: EXIF turns nothing.
+
+    Grey becomes three equal channels, 16 bits become the upper 8, an alpha channel is left out.
 
     Args:
         path: of a file that OpenCV reads.
@@ -39,14 +60,21 @@ def read_image(path: str | Path) -> np.ndarray:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is not an image that OpenCV can read.
+        ValueError: the file is damaged, too large, or no image that OpenCV can read; the message has its name.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no image at {path}")
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ValueError(f"{path} is not a readable image (expected one of {', '.join(IMAGE_SUFFIXES)})")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    try:
+        image = decode_file(Path(path).read_bytes())  # not OpenCV's own reading: names need not be UTF-8
+    except ValueError as error:
+        types = ", ".join(IMAGE_SUFFIXES)
+        raise ValueError(f"{path} is not a readable image (expected one of {types}): {error}") from error
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    if image.dtype != np.uint8:
+        raise ValueError(f"{path}: expected 8 or 16 bits, got {image.dtype}")
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    return cv2.cvtColor(image, {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}[channels])
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:

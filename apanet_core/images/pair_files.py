@@ -8,7 +8,10 @@ from pathlib import Path
 from apanet_core.images.files import list_images
 
 # What tells rainy from clean and left from right in a name, and is not part of what names the pair.
-_ROLE = re.compile(r"[_-](?:no)?rain.*$|[_-](?:left|right)(?:img8bit.*)?$|^(?:no)?rain[_-]|[_-](?:clean|gt)$", re.I)
+_ROLE = re.compile(
+    r"[_-](?:no)?rain.*$|[_-](?:left|right)(?:img8bit.*)?$|[_-][lr]$|^(?:no)?rain[_-]|^(?:left|right)[_-]|[_-](?:clean|gt)$",
+    re.I,
+)
 
 
 def match_pairs(left: Path, right: Path) -> list[tuple[Path, Path]]:

@@ -101,6 +101,10 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
         if not path.is_file():
             raise FileNotFoundError(f"no checkpoint at {path}")
         return path
+    if path.suffix == ".ckpt":
+        raise ValueError(
+            f"{path} is the state of a training run: give its weights, {path.with_name('best.safetensors')}"
+        )
     preset(str(name_or_path))  # raises for an unknown name, listing the valid ones
     bundled = _bundled(str(name_or_path))
     if not bundled.is_file():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from apanet_core.images.files import IMAGE_SUFFIXES, read_image
+from apanet_core.images.files import IMAGE_SUFFIXES, find_images, read_image
 
 
 def read_photos(folders: list[Path], validation: bool = False, held_out: int = 12) -> list[np.ndarray]:
@@ -23,7 +23,7 @@ def read_photos(folders: list[Path], validation: bool = False, held_out: int = 1
     Raises:
         FileNotFoundError: none found.
     """
-    paths = sorted(p for f in folders for p in Path(f).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    paths = sorted(path for folder in folders for path in find_images(folder))
     chosen = [p for number, p in enumerate(paths) if (number % held_out == 0) == validation]
     if not chosen:
         raise FileNotFoundError(

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from apanet_core.images.codecs import decode_file
 from apanet_core.images.files import by_stem
 
 DISPARITY_SUFFIXES = (".png", ".npy", ".pfm")
@@ -37,16 +37,20 @@ def read_disparity(path: str | Path) -> np.ndarray:
     if path.suffix.lower() == ".npy":
         try:
             values = np.load(path, allow_pickle=False)
-        except EOFError as error:
-            raise ValueError(f"{path} is empty or cut off") from error
+        except (EOFError, ValueError) as error:
+            raise ValueError(f"{path} is empty, cut off or no array: {error}") from error
     else:
-        values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if path.suffix.lower() == ".pfm" and values is not None:
+        try:
+            values = decode_file(path.read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{path} is no readable image: {error}") from error
+    if path.suffix.lower() == ".pfm":
         # the header's last number is the byte order, by its sign; OpenCV divides by its size as well
         values = values * abs(float(path.read_bytes()[:128].split()[3]))
-    if values is None or values.ndim != 2:
-        found = "no readable image" if values is None else f"an array of shape {values.shape}"
-        raise ValueError(f"a disparity map has one channel, (H, W): {path} is {found}")
+    if values.ndim != 2:
+        raise ValueError(f"a disparity map has one channel, (H, W): {path} is an array of shape {values.shape}")
+    if np.any(values < 0) and not np.any(values > 0):
+        raise ValueError(f"disparities are positive, x_left - x_right: all of {path} are negative; change their sign")
     if path.suffix.lower() == ".png":
         if values.dtype != np.uint16:
             raise ValueError(

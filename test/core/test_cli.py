@@ -62,9 +62,18 @@ def test_bad_folders_give_one_line_and_write_nothing(tmp_path, capsys, break_it,
     assert not (tmp_path / "out").exists()
 
 
+def test_results_do_not_go_between_the_inputs(tmp_path, capsys):
+    write_pairs(tmp_path, ["a"], suffix=".jpg")
+    arguments = ["--left", tmp_path / "left", "--right", tmp_path / "right", "--output", tmp_path]
+    assert main(["derain", *map(str, arguments), "--engine", "torch"]) == 2
+    assert "would put results between the inputs" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "left").iterdir()] == ["a.jpg"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--model", "runs/a/last.ckpt"], "is the state of a training run: give its weights, runs/a/best.safetensors"),
         (["--engine", "magic"], "unknown engine 'magic': choose one of auto, torch, openvino, onnxruntime"),
         (["--model", "huge"], "unknown preset 'huge': choose one of paper, small, small-stereo"),
         (["--colour", "red"], "--colour"),

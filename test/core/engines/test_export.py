@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -142,3 +144,18 @@ def test_a_network_that_matches_its_views_computes_the_same_everywhere(tmp_path,
     for ours, theirs in zip(want, got):
         difference = np.abs(ours.numpy().astype(int) - np.asarray(theirs).astype(int))
         assert (difference > 1).mean() < 1e-3
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".xml", ".pt2"])
+def test_a_full_disk_is_said_in_one_line_and_nothing_is_left(tmp_path, suffix):
+    code = (
+        "import resource, signal, sys\n"
+        "from apanet_core.commands.main import main\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))\n"
+        "sys.exit(main(['export', sys.argv[1]]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / f"m{suffix}")], capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert "is the disk full?" in done.stderr.strip().splitlines()[-1]
+    assert not list(tmp_path.iterdir())

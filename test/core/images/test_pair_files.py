@@ -14,6 +14,12 @@ def write(folder, *names):
     [
         (("a.jpg", "b.png"), ("a.png", "b.png")),
         (("a_left.png", "b_left.png"), ("a_right.png", "b_right.png")),
+        (("1_L.png", "2_L.png"), ("1_R.png", "2_R.png")),
+        (("left_0001.png", "left_0002.png"), ("right_0001.png", "right_0002.png")),
+        (
+            ("a_1_leftImg8bit_rain.png", "a_2_leftImg8bit_rain.png"),
+            ("a_1_rightImg8bit_rain.png", "a_2_rightImg8bit_rain.png"),
+        ),
         (("cam0_7.png", "cam0_12.png"), ("cam0_7.png", "cam0_12.png")),
         (("007.png", "012.png"), ("frame_7.png", "frame_12.png")),
     ],

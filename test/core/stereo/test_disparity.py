@@ -37,7 +37,7 @@ def test_what_is_no_disparity_map_is_refused(tmp_path):
         "colour.png": "one channel",
         "pickle.npy": "allow_pickle",
         "text.pfm": "no readable image",
-        "empty.npy": "empty.npy is empty or cut off",
+        "empty.npy": "empty.npy is empty, cut off or no array",
         "a.tif": "disparity maps are .png",
     }.items():
         with pytest.raises(ValueError, match=message):
