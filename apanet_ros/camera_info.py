@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections import deque
 from typing import Any
@@ -12,6 +13,7 @@ class CameraInfoCache:
 
     def __init__(self, depth: int = 60) -> None:
         self._recent: deque[Any] = deque(maxlen=depth)
+        self._size: tuple[int, int] | None = None  # of the images
 
     def add(self, info: Any) -> None:
         """Remember a message."""
@@ -27,23 +29,36 @@ class CameraInfoCache:
         return next((info for info in reversed(recent) if info.header.stamp == image.header.stamp), None)
 
     def for_image(self, image: Any, size: tuple[int, int]) -> Any | None:
-        """The CameraInfo to publish beside `image`: its own unchanged, else the newest that fits under its header.
+        """Find the CameraInfo to publish with an image, whether it fits or not: `describe_mismatch` says when not.
+
+        It is the one of the same stamp, unchanged; else, under the header of the image, the newest that fits or the
+        newest since the images have this size.
 
         Args:
             image: the message.
             size: its height and width in px.
 
         Returns:
-            A CameraInfo; None where none came yet for images of this size.
+            A CameraInfo; None where none came yet.
         """
+        self._forget_other_size(size)
         own = self.with_stamp_of(image)
         if own is not None:
             return own
-        newest = next((info for info in reversed(list(self._recent)) if fits(info, size)), None)
+        recent = list(self._recent)
+        newest = next((info for info in reversed(recent) if fits(info, size)), recent[-1] if recent else None)
         if newest is not None:
             newest = copy.copy(newest)
             newest.header = image.header
         return newest
+
+    def _forget_other_size(self, size: tuple[int, int]) -> None:
+        """When the camera has changed its size, what came before describes the old one."""
+        changed, self._size = self._size not in (None, size), size
+        for info in list(self._recent) if changed else ():
+            if not fits(info, size):
+                with contextlib.suppress(ValueError):  # the receiving thread may have let go of it
+                    self._recent.remove(info)
 
 
 def image_size(info: Any) -> tuple[int, int]:
@@ -69,9 +84,13 @@ def describe_mismatch(infos: dict[str, Any], size: tuple[int, int]) -> str:
     """
     missing = " and ".join(side for side, info in infos.items() if info is None)
     if missing:
-        return f"no CameraInfo of that size for the {missing} view yet"
+        return f"no CameraInfo for the {missing} view yet"
     for side, info in infos.items():
         if not fits(info, size):
             height, width = image_size(info)
-            return f"the CameraInfo of the {side} view is for {width}x{height}, its images are {size[1]}x{size[0]}"
+            roi = f"roi {info.roi.width}x{info.roi.height}, binning {info.binning_x}x{info.binning_y}"
+            return (
+                f"the CameraInfo of the {side} view is for {width}x{height} (size {info.width}x{info.height}, {roi}), "
+                f"its images are {size[1]}x{size[0]}"
+            )
     return ""

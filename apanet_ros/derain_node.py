@@ -15,6 +15,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool
 
+from apanet_core.missing import install_hint
 from apanet_ros import parameters
 from apanet_ros.camera_info import describe_mismatch
 from apanet_ros.diagnostics import DiagnosticsPublisher
@@ -34,6 +35,12 @@ if TYPE_CHECKING:
 
 UPDATE_PERIOD_S, DIAGNOSTICS_PERIOD_S = 0.1, 1.0
 DEACTIVATION_TIMEOUT_S = 0.3  # for the pair in progress
+
+
+HELP = """usage: derain_node [--ros-args [-p NAME:=VALUE] [-r FROM:=TO] [--params-file FILE]]
+
+Takes rainy stereo pairs on left/image_rect and right/image_rect, publishes clean ones below derained/.
+Parameters:"""
 
 
 class StereoPair(NamedTuple):
@@ -82,7 +89,7 @@ class DerainNode(LifecycleNode):
                 self._derainer.warm_up(p.warmup_height, p.warmup_width)
         except Exception as error:  # noqa: BLE001 (a wrong parameter must not kill the process)
             if not self.stopping():
-                self.get_logger().error(f"cannot configure: {error}")
+                self.get_logger().error(f"cannot configure: {error}{install_hint(error)}")
             self._configured.close()
             return TransitionCallbackReturn.FAILURE
         engine = self._derainer.engine
@@ -94,7 +101,7 @@ class DerainNode(LifecycleNode):
         self._reporter = DiagnosticsPublisher(self, self._counts, self._stats, words)
         self._configured.callback(self._reporter.close)
         self._configured.callback(self.destroy_service, self.create_service(SetBool, "~/enable", self._on_enable))
-        self._loaded = True
+        self._loaded = self._enabled = True
         return TransitionCallbackReturn.SUCCESS
 
     @fail_transition_on_error
@@ -177,7 +184,12 @@ class DerainNode(LifecycleNode):
             self.get_logger().warning(problem, throttle_duration_sec=LOG_EVERY_S)
 
     def _pairing_problem(self) -> str:
-        return self._watch.problem() if self._inputs.awake else ""
+        return (self._inputs.remap_problem() or self._watch.problem()) if self._inputs.awake else ""
+
+    def _name_problem(self) -> str:
+        count = self.get_node_names_and_namespaces().count((self.get_name(), self.get_namespace()))
+        name = self.get_fully_qualified_name()
+        return f"{count} nodes are called {name}: start each in a namespace of its own" if count > 1 else ""
 
     def callback_failed(self, callback: str, error: Exception) -> None:
         """Count and log what a callback raised."""
@@ -214,7 +226,7 @@ class DerainNode(LifecycleNode):
             state = "deraining" if self._enabled else "disabled: pairs pass through"
         self._reporter.publish(
             state,
-            self._pairing_problem() or (self._info_problem if awake else ""),
+            self._pairing_problem() or self._name_problem() or (self._info_problem if awake else ""),
             self._derainer.overdue_s(),
             self._inputs.subscriptions(),
             self._outputs.publishers(),
@@ -246,6 +258,8 @@ class DerainNode(LifecycleNode):
         for publisher, message in messages:
             publisher.publish(message)
         self._info_problem = describe_mismatch(infos, result.size)
+        if None in infos.values():
+            self._info_problem += f" on {self._inputs.describe_infos()}"
         if self._info_problem:
             self.get_logger().warning(self._info_problem, throttle_duration_sec=LOG_EVERY_S)
         if result.level is not None:
@@ -266,6 +280,10 @@ def main(args: list[str] | None = None) -> int:
     Returns:
         0 after a clean end, 1 when the node could not start.
     """
+    args = sys.argv if args is None else args
+    if {"-h", "--help"} & set(args):
+        print(HELP, *parameters.help_lines(), sep="\n")
+        return 0
     return run(DerainNode, args)
 
 

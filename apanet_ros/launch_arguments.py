@@ -36,7 +36,8 @@ def arguments() -> dict[str, LaunchArgument]:
         "left_camera_info": LaunchArgument("left/camera_info", "CameraInfo of the left view."),
         "right_camera_info": LaunchArgument("right/camera_info", "CameraInfo of the right view."),
         "params_file": LaunchArgument(
-            "", "YAML file of parameters in place of the package's config/derain.yaml; arguments given win over it."
+            "",
+            "YAML file of parameters, such as a copy of the package's config/derain.yaml; arguments given win over it.",
         ),
         "log_level": LaunchArgument(
             "info", "Least severity that is logged.", ["debug", "info", "warn", "error", "fatal"]
@@ -66,6 +67,12 @@ def parameters_of_arguments(given: dict[str, str]) -> dict[str, Any]:
         ValueError: a text that is not of the parameter's type.
     """
     return {name: _parse(name, given[name], kind) for name, kind in TYPES.items() if given.get(name)}
+
+
+def absolute_namespace(pushed: str, namespace: str) -> str:
+    """Where a node in `namespace` is, below what PushRosNamespace pushed: /robot and stereo give /robot/stereo."""
+    parts = [namespace] if namespace.startswith("/") else [pushed, namespace]
+    return "".join(f"/{part.strip('/')}" for part in parts if part.strip("/"))
 
 
 def _parse(name: str, text: str, kind: type) -> Any:

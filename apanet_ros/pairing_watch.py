@@ -9,6 +9,7 @@ from apanet_ros.stereo_sync import PairMatcher
 from apanet_ros.subscriptions import SIDES
 
 CLOCKS_DIFFER_NS = 1_000_000_000
+SAME_STAMPS = 5  # so many in a row are no accident
 
 
 class PairingWatch:
@@ -43,7 +44,9 @@ class PairingWatch:
         self._refused[side] += 1
 
     def problem(self) -> str:
-        """The reason, when there has been no pair for a while, and what to do about it; else empty."""
+        """Why no pair has come for a while, or pairs cannot be trusted, and what to do about it; else empty."""
+        if unstamped := self._unstamped():
+            return unstamped
         if self._clock() - self._since < self._after_s:
             return ""
         counts = self._matcher.counts
@@ -57,6 +60,18 @@ class PairingWatch:
         else:
             reason = self._why_stamps_do_not_pair(counts.nearest_partner_ns)
         return f"no pairs: {left} left and {right} right images on {self._topics()}; {reason}"
+
+    def _unstamped(self) -> str:
+        """The views whose driver gives every image one stamp, mostly 0."""
+        counts = self._matcher.counts
+        told = [
+            f"the {side} images all have the stamp {(counts.last_stamp_ns[number] or 0) / 1e9:g} s"
+            for number, side in enumerate(SIDES)
+            if counts.same_stamp[number] >= SAME_STAMPS
+        ]
+        return (
+            f"{' and '.join(told)}: the driver does not stamp them, and images of two moments may pair" if told else ""
+        )
 
     def _why_stamps_do_not_pair(self, apart_ns: int | None) -> str:
         tolerance_ns = self._matcher.tolerance_ns

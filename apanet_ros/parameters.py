@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import textwrap
 from dataclasses import Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -210,6 +211,19 @@ def description(definition: Field[Any]) -> str:
         "Read on configure." if fixed else "",
     ]
     return " ".join(filter(None, parts))
+
+
+def help_lines() -> list[str]:
+    """The parameters for a command line, one a paragraph."""
+    return [
+        textwrap.fill(
+            f"{name} ({definition.default}): {description(definition)}",
+            100,
+            initial_indent="  ",
+            subsequent_indent="      ",
+        )
+        for name, definition in definitions().items()
+    ]
 
 
 def declare(node: Any) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.signals import SignalHandlerOptions
 
+from apanet_ros.parameter_file import parameters_of
 from apanet_ros.transport import prefer_large_shared_memory
 
 try:
@@ -72,6 +75,7 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = make_node()
         node.stopping = stop.is_set
+        warn_of_foreign_files(node, sys.argv if args is None else args)
         executor = Executor()
         executor.add_node(node)
         if not node.autostart() and not stop.is_set():
@@ -102,6 +106,14 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
     if set(threading.enumerate()) - {threading.main_thread(), latest}:
         exit_immediately(code)
     return code
+
+
+def warn_of_foreign_files(node: Any, args: list[str]) -> None:
+    """Log every parameter file that says nothing of this node: ROS takes such a file without a word."""
+    name = node.get_fully_qualified_name()
+    for option, path in itertools.pairwise(args):
+        if option == "--params-file" and not parameters_of(name, Path(path)):
+            node.get_logger().warning(f"{path} holds no parameters for {name}: name it {name} or /** in the file")
 
 
 def spin(executor: Any, node: Any, stop: threading.Event) -> None:

@@ -7,7 +7,7 @@ bag has looped, and pair the wrong frames after a drop when their slop is above 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 try:
@@ -34,6 +34,8 @@ class PairingCounts:
         late: messages older than a pair already made.
         time_jumps: how often time went backwards.
         nearest_partner_ns: stamp difference of the last unpaired message to the nearest one of the other view.
+        same_stamp: messages in a row, per view, whose stamp was that of the one before.
+        last_stamp_ns: of each view.
     """
 
     received: list[int]
@@ -42,6 +44,8 @@ class PairingCounts:
     late: int = 0
     time_jumps: int = 0
     nearest_partner_ns: int | None = None
+    same_stamp: list[int] = field(default_factory=lambda: [0, 0])
+    last_stamp_ns: list[int | None] = field(default_factory=lambda: [None, None])
 
 
 class PairMatcher:
@@ -78,7 +82,10 @@ class PairMatcher:
 
     def add(self, side: int, stamp_ns: int, item: Any) -> tuple[Any, Any] | None:
         """Take an item of `side` (LEFT or RIGHT); return (left item, right item) when it completes a pair."""
-        self.counts.received[side] += 1
+        counts = self.counts
+        counts.received[side] += 1
+        counts.same_stamp[side] = counts.same_stamp[side] + 1 if stamp_ns == counts.last_stamp_ns[side] else 0
+        counts.last_stamp_ns[side] = stamp_ns
         if not self._accept_stamp(side, stamp_ns):
             return None
         waiting, other = self._waiting[side], self._waiting[1 - side]

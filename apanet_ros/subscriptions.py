@@ -87,7 +87,9 @@ class StereoSubscriptions:
         if now - self._wanted_at > SLEEP_AFTER_S:
             self.close()
             if not self._asleep_said:
-                self._node.get_logger().info("nobody subscribes to derained/*: asleep until somebody does")
+                self._node.get_logger().info(
+                    f"nobody subscribes to derained/*: asleep until somebody does, then to listen to {self.describe()}"
+                )
                 self._asleep_said = True
             return False
         if self.awake:
@@ -98,11 +100,24 @@ class StereoSubscriptions:
         self._open(self._wanted_qos())
         self._asleep_said = False
         self._node.get_logger().info(f"listening to {self.describe()}")
+        if problem := self.remap_problem():
+            self._node.get_logger().warning(problem)
         return True
+
+    def remap_problem(self) -> str:
+        """Whether both views come from one topic, in words; else empty."""
+        left, right = map(self._image_topic, SIDES)
+        return f"both views come from one topic, {left}: remap one of them" if left == right else ""
+
+    def describe_infos(self) -> str:
+        """The CameraInfo topics after remapping, with their number of publishers, for log messages."""
+        return self._describe([self._node.resolve_topic_name(f"{side}/camera_info") for side in SIDES])
 
     def describe(self) -> str:
         """The image topics after remapping, with their number of publishers, for log messages."""
-        topics = [self._image_topic(side) for side in SIDES]
+        return self._describe([self._image_topic(side) for side in SIDES])
+
+    def _describe(self, topics: list[str]) -> str:
         return ", ".join(f"{topic} ({self._node.count_publishers(topic)} publishers)" for topic in topics)
 
     def close(self) -> None:
@@ -201,5 +216,6 @@ class StereoSubscriptions:
 
 
 def compressed_topic(node: Any, image: str) -> str:
-    """As image_transport has it: /compressed comes behind whatever the image topic was remapped to."""
-    return f"{node.resolve_topic_name(image)}/compressed"
+    """As image_transport has it: /compressed comes behind what the image topic was remapped to, unless that has it."""
+    topic = str(node.resolve_topic_name(image))
+    return topic if topic.endswith("/compressed") else f"{topic}/compressed"

@@ -1,8 +1,8 @@
 """Start the derain node: ros2 launch apanet_ros derain.launch.py namespace:=stereo"""
 
 from pathlib import Path
+from typing import Any
 
-from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch_ros.actions import Node
 
@@ -13,17 +13,19 @@ from launch import LaunchContext, LaunchDescription
 def make_node(context: LaunchContext) -> list[Node]:
     """Build the node from the arguments that were given."""
     given = {name: context.launch_configurations[name] for name in arguments()}
-    default_file = Path(get_package_share_directory("apanet_ros")) / "config" / "derain.yaml"
-    params_file = Path(given["params_file"] or default_file).expanduser()
-    if not params_file.is_file():
+    params_file = Path(given["params_file"]).expanduser()
+    if given["params_file"] and not params_file.is_file():
         raise FileNotFoundError(f"params_file: no file at {params_file}")
+    # Without arguments nothing is set here, so that SetParameter around an include of this file counts.
+    parameters: list[Any] = [str(params_file)] if given["params_file"] else []
+    parameters += [values] if (values := parameters_of_arguments(given)) else []
     enclave = ["--enclave", given["enclave"]] if given["enclave"] else []
     node = Node(
         package="apanet_ros",
         executable="derain_node",
         name="derain",
         namespace=given["namespace"],
-        parameters=[str(params_file), parameters_of_arguments(given)],
+        parameters=parameters,
         remappings=[(topic, given[argument]) for argument, topic in TOPICS.items()],
         ros_arguments=["--log-level", given["log_level"], *enclave],
         output="screen",

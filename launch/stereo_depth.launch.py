@@ -6,13 +6,13 @@ publishes, where no topic needs a remap.
 
 from pathlib import Path
 
-import yaml
 from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import ComposableNodeContainer, Node
 from launch_ros.descriptions import ComposableNode
 
+from apanet_ros.launch_arguments import absolute_namespace, parameters_of_arguments
 from apanet_ros.parameter_file import parameters_of
 from apanet_ros.transport import prefer_large_shared_memory
 from launch import LaunchContext, LaunchDescription
@@ -44,7 +44,7 @@ def make_depth(context: LaunchContext) -> list[Node]:
     """Build what follows the derain node."""
     given = context.launch_configurations
     prefer_large_shared_memory()  # for the processes below, as the derain node does for itself
-    namespace = f"/{given['namespace'].strip('/')}".rstrip("/")
+    namespace = absolute_namespace(given.get("ros_namespace", ""), given["namespace"])
     nodes = [depth_container(f"{namespace}/derained", given)]
     if "true" in (given["disparity_image"], given["rviz"]):
         nodes.append(disparity_image(f"{namespace}/derained"))
@@ -53,19 +53,19 @@ def make_depth(context: LaunchContext) -> list[Node]:
     return nodes
 
 
-def as_the_node_has_it(name: str, given: dict[str, str]) -> bool:
-    """A parameter that those behind the derain node must share: of the argument, else of params_file, else false."""
-    if given[name]:
-        return bool(yaml.safe_load(given[name]))
-    if not given["params_file"]:
-        return False
-    node = f"/{given['namespace'].strip('/')}".rstrip("/") + "/derain"
-    return bool(parameters_of(node, Path(given["params_file"]).expanduser()).get(name, False))
+def shared_with_the_node(given: dict[str, str], *names: str) -> dict[str, bool]:
+    """Parameters that those behind the derain node must share: of the argument, else of params_file, else not set."""
+    found = {}
+    if given["params_file"]:
+        node = absolute_namespace(given.get("ros_namespace", ""), given["namespace"]) + "/derain"
+        found = parameters_of(node, Path(given["params_file"]).expanduser())
+    found |= parameters_of_arguments(given)
+    return {name: bool(found[name]) for name in names if name in found}
 
 
 def depth_container(namespace: str, given: dict[str, str]) -> Node:
     """Disparity and point cloud, in one process."""
-    common = {name: as_the_node_has_it(name, given) for name in ("approximate_sync", "use_sim_time")}
+    common = shared_with_the_node(given, "approximate_sync", "use_sim_time")
     search = {
         "stereo_algorithm": ALGORITHMS[given["stereo_algorithm"]],
         "disparity_range": int(given["disparity_range"]),
@@ -75,14 +75,14 @@ def depth_container(namespace: str, given: dict[str, str]) -> Node:
         plugin="stereo_image_proc::DisparityNode",
         name="disparity_node",
         namespace=namespace,
-        parameters=[common, search],
+        parameters=[{**common, **search}],
     )
     points = ComposableNode(
         package="stereo_image_proc",
         plugin="stereo_image_proc::PointCloudNode",
         name="point_cloud_node",
         namespace=namespace,
-        parameters=[common],
+        parameters=[common] if common else [],
         remappings=[("left/image_rect_color", "left/image_rect")],
     )
     return ComposableNodeContainer(
@@ -105,6 +105,7 @@ def disparity_image(namespace: str) -> Node:
             *(f"{namespace}/disparity", f"{namespace}/disparity_image", "sensor_msgs/msg/Image", MONO8),
             *("--wait-for-start", "--qos-reliability", "reliable", "--import", "numpy", "sensor_msgs"),
         ],
+        name=f"disparity_image_{namespace.strip('/').replace('/', '_')}",  # one a camera
         output="screen",
     )
 
@@ -116,9 +117,10 @@ def rviz(namespace: str, given: dict[str, str]) -> Node:
         package="rviz2",
         executable="rviz2",
         namespace=namespace,
+        output="screen",
         arguments=["-d", str(Path(get_package_share_directory("apanet_ros")) / "rviz" / "derain.rviz")],
         remappings=[("/stereo/left/image_rect", given["left_image"]), *((f"/stereo/{t}", t) for t in topics)],
-        parameters=[{"use_sim_time": as_the_node_has_it("use_sim_time", given)}],
+        parameters=[values] if (values := shared_with_the_node(given, "use_sim_time")) else [],
     )
 
 

@@ -8,6 +8,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = {
     "apanet_core.atomic": set(),
     "apanet_core.workers": set(),
+    "apanet_core.missing": set(),
     "apanet_core.images": {"atomic"},
     "apanet_core.stereo": {"images"},
     "apanet_core.model": {"atomic"},
@@ -23,7 +24,7 @@ LAYERS = {
 CORE = {name.removeprefix("apanet_core.") for name in LAYERS}
 LAYERS |= {
     "apanet_core.commands": CORE,
-    "apanet_ros": {"derainer", "images", "apanet_core"},
+    "apanet_ros": {"derainer", "images", "missing", "apanet_core"},
 }
 PUBLIC = {"derainer", "model"}  # what `import apanet_core` itself offers
 

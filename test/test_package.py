@@ -30,6 +30,7 @@ ROSDEP = {
 NO_ROSDEP_KEY = {
     "torchmetrics",
     "safetensors",
+    "simplejpeg",
     "jsonargparse",
     "onnx",
     "onnxruntime",

@@ -27,6 +27,7 @@ from apanet_core.commands import (
     render_rain,
     train,
 )
+from apanet_core.missing import install_hint
 from apanet_core.training.config import TrainConfig
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -69,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, TypeError, OSError, ImportError, MemoryError, FloatingPointError, ArgumentError) as error:
-        print(f"apanet: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"apanet: error: {' '.join(str(error).split())}{install_hint(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -12,7 +12,9 @@ from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, ListParameters, SetParameters
 from rclpy.qos import DurabilityPolicy
 
+from apanet_ros.derain_node import main
 from apanet_ros.guards import refuse_impossible_transitions
+from apanet_ros.parameters import definitions
 
 
 def state_of(rig, node="/derain"):
@@ -222,7 +224,24 @@ def test_nothing_pairs_is_explained(start):
     node = start(program=QUICK)
     rig = Rig()
     rig.wait_until_heard()
-    stamp = next(rig.stamps)
-    wait_for(lambda: rig.send(stamp_ns=stamp, right_offset_ns=4_000_000) and "no pairs:" in node.text(), 30)
+    wait_for(lambda: rig.send(right_offset_ns=4_000_000) and "no pairs:" in node.text(), 30)
     assert "differ by 4.000 ms: set approximate_sync" in node.text()
     rig.close()
+
+
+def test_wiring_that_cannot_be_meant_is_warned_of(start, tmp_path):
+    (tmp_path / "other.yaml").write_text("/other:\n  ros__parameters: {lazy: false}\n")
+    remap, file = "right/image_rect:=left/image_rect", str(tmp_path / "other.yaml")
+    first = start("-p", "lazy:=false", "-r", remap, "--params-file", file, program=QUICK)
+    wait_for(lambda: "both views come from one topic, /left/image_rect: remap one of them" in first.text(), 60)
+    assert "other.yaml holds no parameters for /derain: name it /derain or /** in the file" in first.text()
+    start("-p", "lazy:=false", program=QUICK)
+    rig = Rig(listen=False)
+    wait_for(lambda: any("nodes are called /derain" in d.status[0].message for d in list(rig.diagnostics)), 60)
+    rig.close()
+
+
+def test_help_names_every_parameter(capsys):
+    assert main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"  {name} (" in printed for name in definitions())

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rclpy.parameter import Parameter
 
-from apanet_ros.launch_arguments import arguments, parameters_of_arguments
+from apanet_ros.launch_arguments import absolute_namespace, arguments, parameters_of_arguments
 from apanet_ros.parameters import NodeParameters, check, check_change, definitions
 
 DEFAULTS = vars(NodeParameters())
@@ -77,3 +77,17 @@ def test_a_launch_argument_of_another_type_is_refused(name, text):
 
 def test_whole_seconds_may_be_written_without_a_point():
     assert parameters_of_arguments({"recheck_s": "3"}) == {"recheck_s": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("pushed", "namespace", "expected"),
+    [
+        ("", "", ""),
+        ("", "stereo", "/stereo"),
+        ("/robot", "stereo/", "/robot/stereo"),
+        ("/robot", "/stereo", "/stereo"),
+        ("robot", "", "/robot"),
+    ],
+)
+def test_a_pushed_namespace_comes_before_a_relative_one(pushed, namespace, expected):
+    assert absolute_namespace(pushed, namespace) == expected

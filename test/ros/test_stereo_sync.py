@@ -192,9 +192,19 @@ def test_camera_info_is_found_by_stamp_else_the_newest():
 def test_what_is_wrong_with_the_camera_info_is_told():
     fits, large = info_message(1), info_message(1, size=(480, 640))
     assert describe_mismatch({"left": fits, "right": fits}, (48, 64)) == ""
-    assert (
-        describe_mismatch({"left": None, "right": fits}, (48, 64)) == "no CameraInfo of that size for the left view yet"
-    )
+    assert describe_mismatch({"left": None, "right": fits}, (48, 64)) == "no CameraInfo for the left view yet"
     assert describe_mismatch({"left": None, "right": None}, (48, 64)).endswith("for the left and right view yet")
-    wrong = "the CameraInfo of the right view is for 640x480, its images are 64x48"
+    wrong = "the CameraInfo of the right view is for 640x480 (size 640x480, roi 0x0, binning 0x0), "
+    wrong += "its images are 64x48"
     assert describe_mismatch({"left": fits, "right": large}, (48, 64)) == wrong
+
+
+def test_a_camera_info_that_does_not_fit_is_passed_on_whatever_its_stamp():
+    cache, image = CameraInfoCache(), image_message(9)
+    cropped = info_message(0)
+    cropped.roi.height, cropped.roi.width = 47, 63
+    cache.add(cropped)
+    passed = cache.for_image(image, (48, 64))
+    assert (passed.header, passed.roi) == (image.header, cropped.roi)
+    said = describe_mismatch({"left": passed, "right": passed}, (48, 64))
+    assert "is for 63x47 (size 64x48, roi 63x47, binning 0x0), its images are 64x48" in said

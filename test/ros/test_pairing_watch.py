@@ -1,0 +1,74 @@
+"""Why no pairs come, without a node."""
+
+import pytest
+
+from apanet_ros.pairing_watch import SAME_STAMPS, PairingWatch
+from apanet_ros.stereo_sync import LEFT, RIGHT, PairMatcher
+
+MS = 10**6
+NOW = 1_750_000_000 * 10**9
+
+
+def watch_of(matcher):
+    """A watch whose time is up."""
+    times = iter([0.0])
+    return PairingWatch(matcher, lambda: "/left, /right", 5.0, clock=lambda: next(times, 100.0))
+
+
+def feed(matcher, *stamps):
+    """Both views, `stamps` of each as (left, right); None for an image that did not come."""
+    for left, right in stamps:
+        for side, stamp in ((LEFT, left), (RIGHT, right)):
+            if stamp is not None:
+                matcher.add(side, stamp, None)
+
+
+@pytest.mark.parametrize(
+    ("stamps", "reason"),
+    [
+        ([], "0 left and 0 right images on /left, /right; both cameras are silent, or the remaps are wrong"),
+        ([(NOW, None)], "1 left and 0 right images on /left, /right; one camera is silent"),
+        ([(NOW, NOW + 3 * MS)], "the stamps differ by 3.000 ms: set approximate_sync, and tolerance_s above that"),
+        ([(NOW, NOW + 5 * 10**9)], "the stamps differ by 5.0 s: the cameras' clocks do"),
+    ],
+)
+def test_what_was_received_says_why(stamps, reason):
+    matcher = PairMatcher()
+    watch = watch_of(matcher)
+    feed(matcher, *stamps)
+    assert reason in watch.problem()
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "reason"),
+    [
+        (
+            0,
+            0,
+            "the left images all have the stamp 0 s and the right images all have the stamp 0 s: the driver does not",
+        ),
+        (0, NOW, "the left images all have the stamp 0 s: the driver does not stamp them"),
+        (NOW, 7 * 10**9, "the right images all have the stamp 7 s: the driver does not stamp them"),
+    ],
+)
+def test_stamps_that_stand_still_are_named_though_pairs_come(left, right, reason):
+    matcher = PairMatcher()
+    watch = PairingWatch(matcher, lambda: "", 5.0)
+    moving = {NOW: 100 * MS}
+    for n in range(SAME_STAMPS + 1):
+        feed(matcher, (left + n * moving.get(left, 0), right + n * moving.get(right, 0)))
+    assert reason in watch.problem()
+    feed(matcher, (NOW + 10**9, NOW + 10**9))
+    assert watch.problem() == ""
+
+
+def test_a_duplicate_is_no_clock_that_stands_still():
+    matcher = PairMatcher()
+    feed(matcher, *[(NOW + n // 2 * 100 * MS, NOW + n * 100 * MS) for n in range(20)])
+    assert "stamp them" not in watch_of(matcher).problem()
+
+
+def test_refused_images_are_the_reason():
+    watch = watch_of(PairMatcher())
+    watch.refused("left")
+    assert "1 left and 0 right ones beside these were refused" in watch.problem()
