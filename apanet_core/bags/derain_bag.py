@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from apanet_core.atomic import write_text
 from apanet_core.bags.journal import journal_path
-from apanet_core.bags.output import custom_data, merge_metadata
+from apanet_core.bags.output import custom_data, merge_metadata, ros_distro
 from apanet_core.bags.partial import file_fingerprints, has_progress, locked, partial_path
 from apanet_core.bags.plan import Plan, Segment, make_plan
 from apanet_core.bags.read import bag_root, check_distinct, open_bag
@@ -42,6 +42,7 @@ class BagReport:
         problem: why the first of them.
         unpaired: left and right images without partner, left as they were.
         finished_before: whether an earlier run had made it.
+        not_kept: records of MCAP that were left out, in words.
     """
 
     out: Path
@@ -50,6 +51,7 @@ class BagReport:
     problem: str = ""
     unpaired: tuple[int, int] = (0, 0)
     finished_before: bool = False
+    not_kept: str = ""
 
 
 @dataclass(frozen=True)
@@ -229,11 +231,11 @@ def _finish(job: Job) -> BagReport:
         shutil.rmtree(job.partial)
         raise ValueError(f"not one of the {failed} pairs of {job.plan.path} could be derained: {problem}")
     custom = {**custom_data(job.plan.path), KEY: job.recipe}
-    metadata = merge_metadata([result.metadata for result in results], custom)
+    metadata = merge_metadata([result.metadata for result in results], custom, ros_distro(job.plan.path))
     write_text(job.partial / "bag" / "metadata.yaml", metadata)
     (job.partial / "bag").rename(job.out)
     shutil.rmtree(job.partial)
-    return BagReport(job.out, derained, failed, problem, job.plan.unpaired)
+    return BagReport(job.out, derained, failed, problem, job.plan.unpaired, not_kept=job.plan.not_kept)
 
 
 def _finished(out: Path, recipe: str) -> bool:

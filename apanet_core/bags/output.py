@@ -98,12 +98,13 @@ class SegmentWriter:
         return definition, digest
 
 
-def merge_metadata(segments: list[dict[str, Any]], custom: dict[str, str]) -> str:
+def merge_metadata(segments: list[dict[str, Any]], custom: dict[str, str], distro: str | None) -> str:
     """metadata.yaml of a bag whose files were written one by one.
 
     Args:
         segments: what the metadata.yaml of each file says, in the order of time.
         custom: entries for custom_data.
+        distro: the ROS distribution that recorded it; None where the recording does not say.
 
     Returns:
         The text.
@@ -123,12 +124,19 @@ def merge_metadata(segments: list[dict[str, Any]], custom: dict[str, str]) -> st
         for topics in zip(*(segment["topics_with_message_count"] for segment in segments))
     ]
     merged["custom_data"] = custom
+    if distro is not None:
+        merged["ros_distro"] = distro
     return yaml.safe_dump({"rosbag2_bagfile_information": merged}, sort_keys=False)
 
 
 def custom_data(path: Path) -> dict[str, str]:
     """custom_data of a bag's metadata.yaml; empty where there is none."""
     return dict(_metadata_of(path).get("custom_data") or {})
+
+
+def ros_distro(path: Path) -> str | None:
+    """The distribution that a bag's metadata.yaml names."""
+    return _metadata_of(path).get("ros_distro")
 
 
 def _metadata_of(path: Path) -> dict[str, Any]:

@@ -41,12 +41,21 @@ class Segment:
 
 @dataclass(frozen=True)
 class Plan:
-    """A recording, its two topics, its segments, and how many images of either side have no partner."""
+    """A recording and what to do with it.
+
+    Attributes:
+        path: of the recording.
+        topics: left and right.
+        segments: its pairs.
+        unpaired: how many images of either side have no partner.
+        not_kept: of MCAP, in words: records that the output will lack; empty when there are none.
+    """
 
     path: Path
     topics: tuple[str, str]
     segments: list[Segment]
     unpaired: tuple[int, int]
+    not_kept: str = ""
 
     @property
     def pairs(self) -> int:
@@ -79,6 +88,12 @@ def make_plan(bag: ImageBag, settings: BagSettings) -> Plan:
         stamp = stamp_ns(data)
         if stamp is not None:
             halves[connection.topic].append(ImageRecord(log, stamp))
+    for topic, images in halves.items():
+        if len(images) < bag.count([topic]):
+            raise ValueError(
+                f"{len(images)} of {bag.count([topic])} images on {topic} of {bag.path} can be read: its index is "
+                "incomplete; try `mcap recover`, or `ros2 bag reindex`"
+            )
     pairs = pair_images(halves[left], halves[right], round(1e9 * settings.tolerance_s))
     if not pairs:
         raise ValueError(
@@ -87,7 +102,7 @@ def make_plan(bag: ImageBag, settings: BagSettings) -> Plan:
         )
     counts = (bag.count([left]) - len(pairs), bag.count([right]) - len(pairs))
     per_segment = len(pairs) if _compression(bag) == "file" else settings.segment_pairs  # a file is unpacked at a time
-    return Plan(bag.path, (left, right), list(cut(pairs, per_segment)), counts)
+    return Plan(bag.path, (left, right), list(cut(pairs, per_segment)), counts, not_kept(bag))
 
 
 def resolve(bag: ImageBag, topic: str) -> str:
@@ -147,10 +162,10 @@ def pair_images(left: list[ImageRecord], right: list[ImageRecord], tolerance_ns:
     Returns:
         Pairs in the order in which their first image was recorded.
     """
-    logs: tuple[dict[int, set[int]], ...] = (defaultdict(set), defaultdict(set))  # by stamp
-    for side, halves in zip(logs, (left, right)):
+    logs: tuple[dict[int, list[int]], ...] = (defaultdict(list), defaultdict(list))  # by stamp; simulated time may
+    for side, halves in zip(logs, (left, right)):  # begin anew, and then both stamps and times in the log repeat
         for half in halves:
-            side[half.stamp].add(half.log)
+            side[half.stamp].append(half.log)
     pairs = [
         (ImageRecord(log_a, a), ImageRecord(log_b, b))
         for a, b in pair_stamps(sorted(logs[0]), sorted(logs[1]), tolerance_ns)
@@ -163,7 +178,7 @@ def _pair_by_log_time(left: list[int], right: list[int]) -> list[tuple[int, int]
     """Pair times in the log: in their order where both views came equally often, else the nearest."""
     if len(left) == len(right) and all(abs(a - b) <= MAX_LAG_NS for a, b in zip(left, right)):
         return list(zip(left, right))
-    return pair_stamps(left, right, MAX_LAG_NS)
+    return pair_stamps(sorted(set(left)), sorted(set(right)), MAX_LAG_NS)
 
 
 def cut(pairs: list[Pair], per_segment: int) -> Iterator[Segment]:
@@ -184,6 +199,15 @@ def _first(pair: Pair) -> int:
 
 def _compression(bag: ImageBag) -> str:
     return bag.reader.readers[0].compression_mode or ""
+
+
+def not_kept(bag: ImageBag) -> str:
+    """The records of MCAP files that are no messages and are not copied, in words; empty when there are none."""
+    storage: Any = bag.reader.readers[0].storage
+    found = [s.statistics for s in getattr(storage, "storages", [storage]) if getattr(s, "statistics", None)]
+    attachments, metadata = (sum(getattr(s, name) for s in found) for name in ("attachement_count", "metadata_count"))
+    parts = [f"{attachments} attachments" if attachments else "", f"{metadata} metadata records" if metadata else ""]
+    return " and ".join(filter(None, parts))
 
 
 def storage_of(bag: ImageBag) -> tuple[str, str]:

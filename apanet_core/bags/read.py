@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,19 +112,66 @@ def open_bag(path: Path) -> Iterator[ImageBag]:
         from rosbags.typesys import Stores, get_typestore
     except ImportError as error:
         raise ImportError("reading bags needs rosbags: pip install rosbags") from error
+    root = bag_root(path)
     if not path.exists():
         raise FileNotFoundError(f"no bag at {path}")
+    if root.is_dir() and not (root / "metadata.yaml").is_file():
+        raise FileNotFoundError(f"{root} has no metadata.yaml: name a file in it, or run `ros2 bag reindex {root}`")
     try:
-        reader = AnyReader([bag_root(path)], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
+        reader = AnyReader([root], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
+        _match_topics_when_open(reader.readers[0].storage)
         reader.open()
     except (MemoryError, OSError):
         raise
     except Exception as error:  # rosbags' own, and what its storages make of a damaged file
-        raise ValueError(f"{path} is not a readable bag: {error}") from error
+        raise ValueError(f"{path} is not a readable bag: {_explained(error)}") from error
     try:
         yield ImageBag(reader, path)
     finally:
         reader.close()
+
+
+def _explained(error: Exception) -> str:
+    """An error of rosbags, and what to do about it."""
+    text = str(error)
+    if "end magic" in text:
+        return f"it is cut off, as when its recorder was killed; try `mcap recover` ({text})"
+    if found := re.search(r"Storage plugin (.*) not supported", text):
+        return f"storage_identifier in metadata.yaml is {found[1]}: expected 'mcap' or 'sqlite3'"
+    if found := re.search(r"Rosbag2 version (\d+)", text):
+        return f"version in metadata.yaml is {found[1]}: expected 9 at most"
+    if isinstance(error, KeyError):
+        return f"it holds channels that are not ROS 2 messages ({text}): take the ROS topics out with `mcap filter`"
+    return text
+
+
+def _match_topics_when_open(storage: Any) -> None:
+    """Match the topics of metadata.yaml and of the files by name and type.
+
+    rosbags compares QoS and type hashes as well, and silently leaves out the messages of a topic where they differ, as
+    they do after an edit or a conversion. Topics that metadata.yaml does not list are added; the files' counts hold.
+
+    Args:
+        storage: of a reader of rosbags, not open yet; a single file has no metadata to differ from.
+    """
+    if not hasattr(storage, "storages"):
+        return
+    open_as_it_is = storage.open
+
+    def open_and_match() -> None:
+        open_as_it_is()
+        listed = {(c.topic, c.msgtype): c for c in storage.connections}
+        counts: Counter[tuple[str, str]] = Counter()
+        for file in storage.storages:
+            for number, stored in enumerate(file.connections):
+                key = stored.topic, stored.msgtype
+                if key not in listed:
+                    listed[key] = stored._replace(id=1 + max((c.id for c in listed.values()), default=0), owner=storage)
+                counts[key] += stored.msgcount
+                file.connections[number] = stored._replace(ext=listed[key].ext, digest="")
+        storage.connections[:] = [c._replace(msgcount=counts[key] or c.msgcount) for key, c in listed.items()]
+
+    storage.open = open_and_match
 
 
 def decode(message: Any) -> np.ndarray:

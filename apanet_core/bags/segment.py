@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
@@ -164,7 +164,10 @@ def _size(item: Item) -> int:
 
 def _read(plan: Plan, segment: Segment, journal: Journal) -> Generator[Item, None, None]:
     """Messages in their order; those behind an image wait until its partner is read. Runs in a thread of its own."""
-    partners = {(side, *half): n for n, pair in enumerate(segment.pairs) for side, half in enumerate(pair)}
+    partners: dict[tuple[int, int, int], deque[int]] = defaultdict(deque)  # what repeats is paired in its order
+    for number, pair in enumerate(segment.pairs):
+        for view, half in enumerate(pair):
+            partners[view, half.log, half.stamp].append(number)
     incomplete: dict[int, PairJob] = {}
     backlog: deque[Item] = deque()
     with open_bag(plan.path) as bag:
@@ -174,10 +177,9 @@ def _read(plan: Plan, segment: Segment, journal: Journal) -> Generator[Item, Non
             record = Record(connection.id, log, data)
             side = sides.get(connection.id)
             stamp = None if side is None else stamp_ns(data)
-            number = None if side is None or stamp is None else partners.pop((side, log, stamp), None)
-            if side is None or number is None:
+            if side is None or stamp is None or not (numbers := partners.get((side, log, stamp))):
                 backlog.append(record)
-            elif number not in incomplete:
+            elif (number := numbers.popleft()) not in incomplete:
                 incomplete[number] = job = PairJob(number, [None, None])
                 job.records[side] = record
                 backlog.append(Slot(job, side, True))
@@ -191,7 +193,7 @@ def _read(plan: Plan, segment: Segment, journal: Journal) -> Generator[Item, Non
                 backlog.append(Slot(job, side, False))
             while backlog and (isinstance(backlog[0], Record) or None not in backlog[0].job.records):
                 yield backlog.popleft()
-    if backlog or partners:
+    if backlog or any(partners.values()):
         raise ValueError(f"{plan.path} is not what it was when its images were counted: start again")
 
 

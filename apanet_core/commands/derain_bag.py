@@ -37,5 +37,7 @@ def run(bags: list[Path], out: Path, settings: BagSettings, options: DerainerOpt
         left, right = report.unpaired
         print(f"{report.out}: {report.derained} pairs derained, {report.failed} left as they were; without partner: "
               f"{left} left, {right} right images")  # fmt: skip
+        if report.not_kept:
+            print(f"{report.out}: {report.not_kept} of the MCAP file are not kept", file=sys.stderr)
         if report.failed:
             print(f"{report.out}: the first pair left as it was: {report.problem}", file=sys.stderr)

@@ -163,7 +163,8 @@ def test_a_message_that_was_recorded_twice_costs_no_other(tmp_path, topics):
     twice = [m for m in messages if m[0] in topics and m[2].header.stamp.nanosec == 200 * MS]
     bag = write_bag(tmp_path / "bag", sorted(messages + twice, key=lambda m: m[1]))
     report = derain(bag, tmp_path / "out")
-    assert (report.derained, sum(report.unpaired)) == (6, len(topics))
+    expected = (6, 1) if len(topics) == 1 else (7, 0)  # both views twice are one pair more
+    assert (report.derained, sum(report.unpaired)) == expected
     assert [m[:2] for m in read_bag(tmp_path / "out")] == [m[:2] for m in read_bag(bag)]
 
 
