@@ -24,6 +24,31 @@ def bad_pixel_rate(disparity: np.ndarray, truth: np.ndarray, threshold_px: float
     return float(1 - right.mean())
 
 
+def error_shares(
+    disparity: np.ndarray, truth: np.ndarray, clean: np.ndarray, threshold_px: float = 3.0
+) -> tuple[float, float, float]:
+    """Split the errors of a disparity map into what a robot feels.
+
+    Args:
+        disparity: (H, W) px, NaN where missing.
+        truth: (H, W) px, not finite where unknown.
+        clean: disparity of the clean pair, (H, W) px, NaN where that has none.
+        threshold_px: largest error that still counts as right.
+
+    Returns:
+        Shares in [0, 1]. Of the pixels with known truth: ghosts, which are nearer than the truth, so that a robot
+        brakes; and wrong ones, ghosts included. Of those where the clean pair has a disparity: missing ones. NaN each
+        where there is nothing to compare.
+    """
+    known = np.isfinite(truth)
+    findable = known & np.isfinite(clean)
+    if not findable.any():
+        return (float("nan"),) * 3
+    error = disparity[known] - truth[known]  # NaN where missing, which compares as False
+    ghosts, wrong = (error > threshold_px).mean(), (np.abs(error) > threshold_px).mean()
+    return float(ghosts), float(wrong), float(np.isnan(disparity[findable]).mean())
+
+
 def end_point_error(disparity: np.ndarray, truth: np.ndarray) -> float:
     """Mean absolute disparity error in px over the pixels that are matched and whose truth is known.
 

@@ -16,7 +16,7 @@ from apanet_core import __version__
 from apanet_core.atomic import check_can_be_made, write_text
 from apanet_core.derainer import StereoDerainer
 from apanet_core.evaluation.consistency import photometric_error
-from apanet_core.evaluation.depth import bad_pixel_rate, end_point_error
+from apanet_core.evaluation.depth import bad_pixel_rate, end_point_error, error_shares
 from apanet_core.evaluation.inputs import (
     SIDES,
     Sample,
@@ -147,6 +147,8 @@ def _measure(name: str, views: dict[str, Views], disparities: dict[str, np.ndarr
             reference = disparities.get(TRUTH, disparities[CLEAN])
             row["epe_px"] = end_point_error(disparities[method], reference)
             row["wrong_percent"] = 100 * bad_pixel_rate(disparities[method], reference)
+            shares = error_shares(disparities[method], reference, disparities[CLEAN])
+            row |= dict(zip(("ghosts_percent", "off_percent", "missing_percent"), (100 * share for share in shares)))
             row["photometric_error"] = photometric_error(*pair, reference)
         rows.append({k: _rounded(v) if isinstance(v, float) else v for k, v in row.items()})
     return rows

@@ -59,7 +59,15 @@ def columns(truth_is_known: bool, lpips: bool, stereo_gain: bool = False) -> lis
     reference = "the true disparity" if truth_is_known else "the disparity of the clean pair"
     quality = [
         Column("psnr_rgb", "PSNR RGB", "dB", "higher", 2, True, "over all RGB values; 100 for equal images"),
-        Column("ssim_rgb", "SSIM RGB", "", "higher", 4, True, "mean over the RGB channels, Gaussian window, sigma 1.5"),
+        Column(
+            "ssim_rgb",
+            "SSIM RGB",
+            "",
+            "higher",
+            4,
+            True,
+            "mean over the RGB channels, whole Gaussian windows of 11 px, sigma 1.5",
+        ),
         Column("psnr_y", "PSNR Y", "dB", "higher", 2, True, "on BT.601 luma in 16..235, as MATLAB's rgb2ycbcr"),
         Column("ssim_y", "SSIM Y", "", "higher", 4, True, "on the same luma"),
     ]
@@ -82,6 +90,12 @@ def columns(truth_is_known: bool, lpips: bool, stereo_gain: bool = False) -> lis
                "the hardest, so no best is marked"),
         Column("wrong_percent", "disparity wrong", "%", "lower", 2, False,
                f"pixels whose SGBM disparity is missing or more than 3 px from {reference}"),
+        Column("ghosts_percent", "ghosts", "%", "lower", 2, False,
+               f"pixels more than 3 px nearer than {reference}: a robot brakes for them"),
+        Column("off_percent", "disparity off", "%", "lower", 2, False,
+               f"pixels with a disparity that is more than 3 px from {reference}, ghosts included"),
+        Column("missing_percent", "missing", "%", "lower", 2, False,
+               "pixels without a disparity where the clean pair has one"),
         Column("photometric_error", "left/right difference", "grey levels", "clean", 2, False,
                f"between the left view and the right view moved onto it by {reference}; blur lowers it too, so the "
                "nearest to the clean pair's is best"),
