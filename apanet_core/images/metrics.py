@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
-from torch.nn import functional as F
 
 
 def psnr(image: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
@@ -20,13 +21,18 @@ def ssim(image: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
 
     Source: Wang et al. 2004, ssim_index.m.
     """
-    channels = image.shape[1]
-    offsets = torch.arange(11, dtype=torch.float64, device=image.device) - 5
-    window = torch.exp(-offsets.square() / (2 * 1.5**2))
-    kernel = (torch.outer(window, window) / window.sum().square()).expand(channels, 1, 11, 11)
+    offsets = [(index - 5) / 1.5 for index in range(11)]
+    weights = [math.exp(-offset * offset / 2) for offset in offsets]
+    weights = [weight / sum(weights) for weight in weights]
 
     def mean(values: torch.Tensor) -> torch.Tensor:
-        return F.conv2d(values, kernel, groups=channels)
+        for dim in (2, 3):  # as a sum of shifted images: a convolution in double precision is slow on a CPU
+            length = values.shape[dim] - 10
+            total = weights[0] * values.narrow(dim, 0, length)
+            for index in range(1, 11):
+                total.add_(values.narrow(dim, index, length), alpha=weights[index])
+            values = total
+        return values
 
     x, y = image.double(), reference.double()
     mean_x, mean_y = mean(x), mean(y)

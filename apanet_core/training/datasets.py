@@ -51,8 +51,8 @@ def training_set(
     return WithRealPairs(samples, UnpairedFolders(distillation.unpaired, size, SAMPLES_PER_EPOCH, seed))
 
 
-def validation_set(config: DataConfig, pairs: int, seed: int) -> Dataset[Sample]:
-    """Validation samples of `config.size`; no photograph and no pair of them is trained on."""
+def validation_set(config: DataConfig, size: tuple[int, int], pairs: int, seed: int) -> Dataset[Sample]:
+    """Validation samples of `size` (height, width) px; no photograph and no pair of them is trained on."""
     if config.pairs is not None:
-        return PairedFolders(config.pairs, "validation", config.size, pairs)
-    return SyntheticRain(config.photos, config.size, pairs, seed + 1, True, config.single_image)
+        return PairedFolders(config.pairs, "validation", size, pairs)
+    return SyntheticRain(config.photos, size, pairs, seed + 1, True, config.single_image)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 import os
@@ -65,7 +66,8 @@ def train(config: TrainConfig) -> Path:
     }
     _resume(fabric, config, state)
 
-    validation = validation_set(config.data, config.validation_pairs, config.seed)
+    validation = validation_set(config.data, config.all_phases[-1].size, config.validation_pairs, config.seed)
+    validation[0]  # an image that is too small for it is named now, and not after hours
     config.out.mkdir(parents=True, exist_ok=True)
     bar = tqdm(
         total=config.total_steps, initial=state["step"], desc="train", unit="step", disable=not fabric.is_global_zero
@@ -130,13 +132,30 @@ def _resume(fabric: Fabric, config: TrainConfig, state: dict[str, Any]) -> None:
         raise ValueError(
             f"{last} is damaged or not a run of this model: choose another out, or resume false: {reason}"
         ) from error
-    changed = [key for key, value in json.loads(state["recipe"]).items() if was.get(key) != value]
+    changed = {key: value for key, value in json.loads(state["recipe"]).items() if was.get(key) != value}
     if changed:
+        details = "; ".join(
+            detail for key, value in changed.items() for detail in _differences(key, was.get(key), value)
+        )
         raise ValueError(
             f"{last} is a run with another {', '.join(changed)}: choose another out, or resume false "
-            "(init starts a new run from its weights)"
+            f"(init starts a new run from its weights). {details}"
         )
     state.update({key: found[key] for key in stored})
+
+
+def _differences(name: str, was: Any, now: Any) -> Iterator[str]:
+    """What differs in a part of a recipe, entry by entry: steps was 6, is 12."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        for key in now:
+            if was.get(key) != now[key]:
+                yield from _differences(f"{name}.{key}", was.get(key), now[key])
+    elif isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
+        for index, (one, other) in enumerate(zip(was, now)):
+            if one != other:
+                yield from _differences(f"{name}[{index}]", one, other)
+    else:
+        yield f"{name} was {was}, is {now}"
 
 
 def recipe(config: TrainConfig, processes: int) -> str:
@@ -146,7 +165,28 @@ def recipe(config: TrainConfig, processes: int) -> str:
     for name in NOT_IN_RECIPE:
         del values[name]
     del values["data"]["workers"], values["model"]["coring"]  # coring acts on bytes, which training does not see
+    # Contents count, not paths: a run goes on after its data or its weights were moved.
+    values["init"] = _fingerprint(config.init)
+    values["data"] |= {
+        "photos": [_fingerprint(folder) for folder in config.data.photos],
+        "pairs": _fingerprint(config.data.pairs),
+    }
+    if config.distillation is not None:
+        for name in ("teacher", "unpaired", "vgg19"):
+            values["distillation"][name] = _fingerprint(getattr(config.distillation, name))
     return json.dumps(values, default=str)
+
+
+def _fingerprint(path: Path | None) -> str | None:
+    """Of a file its bytes, of a folder the names and sizes of what is in it."""
+    if path is None:
+        return None
+    digest = hashlib.sha256()
+    if path.is_file():
+        digest.update(path.read_bytes())
+    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        digest.update(f"{file.relative_to(path)} {file.stat().st_size}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:16]
 
 
 def _start_from(path: Path, network: APANet) -> None:

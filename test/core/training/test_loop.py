@@ -2,6 +2,7 @@ import dataclasses
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import time
@@ -182,7 +183,8 @@ def test_missing_data_is_refused(tmp_path):
 def test_a_run_is_not_resumed_with_another_recipe(config, tmp_path):
     train(config(tmp_path, steps=2))
     other = dataclasses.replace(config(tmp_path).model, external_attention_eps=1e9)
-    with pytest.raises(ValueError, match="a run with another model, learning_rate: choose another out"):
+    said = "a run with another model, learning_rate: .* model.external_attention_eps was 1e-09, is 1000000000.0; learn"
+    with pytest.raises(ValueError, match=said):
         train(dataclasses.replace(config(tmp_path, steps=2, learning_rate=1e-4), model=other))
     assert train(config(tmp_path, steps=2, checkpoint_every=1, validate_every=1)).is_file()
     cored = dataclasses.replace(config(tmp_path).model, coring=4.0)  # acts on bytes, which training does not see
@@ -190,6 +192,37 @@ def test_a_run_is_not_resumed_with_another_recipe(config, tmp_path):
     (tmp_path / "last.ckpt").write_bytes((tmp_path / "last.ckpt").read_bytes()[:1000])
     with pytest.raises(ValueError, match="is damaged or not a run of this model"):
         train(config(tmp_path, steps=2))
+
+
+def test_a_run_goes_on_after_its_photographs_were_moved(config, photos, tmp_path):
+    first = config(tmp_path / "run", steps=2)
+    train(first)
+    shutil.copytree(photos, tmp_path / "moved")
+    moved = dataclasses.replace(first, data=dataclasses.replace(first.data, photos=[tmp_path / "moved"]))
+    train(moved)
+    next((tmp_path / "moved").iterdir()).unlink()
+    with pytest.raises(ValueError, match="a run with another data"):
+        train(moved)
+
+
+def test_more_steps_for_a_finished_run_are_named(config, tmp_path):
+    train(config(tmp_path, steps=2))
+    with pytest.raises(ValueError, match=r"phases\[0\].steps was 2, is 4"):
+        train(config(tmp_path, steps=4))
+
+
+def test_phases_may_be_smaller_than_the_size_of_the_data(config, tmp_path):
+    for folder in ("rain_left", "rain_right", "gt_left", "gt_right"):
+        (tmp_path / "pairs" / folder).mkdir(parents=True)
+        for index in range(12):
+            write_image(tmp_path / "pairs" / folder / f"{index}.png", np.full((40, 70, 3), 9 * index, np.uint8))
+    run = config(tmp_path / "run", phases=[Phase(2, (32, 64), 1)])
+    run.data = DataConfig(pairs=tmp_path / "pairs", size=(128, 128), workers=0)
+    assert train(run).is_file()
+    run = config(tmp_path / "other", phases=[Phase(2, (128, 128), 1)])
+    run.data = DataConfig(pairs=tmp_path / "pairs", size=(32, 64), workers=0)
+    with pytest.raises(ValueError, match="a crop of 128x128 does not fit"):
+        train(run)
 
 
 def test_a_hostile_checkpoint_runs_no_code(config, tmp_path):
