@@ -1,5 +1,6 @@
 """The node's class in this process, with networks that do as told: bypass, failures, rain level; and compression."""
 
+import gc
 import threading
 
 import cv2
@@ -66,6 +67,9 @@ def start(ros):
         thread.join()
         node.on_shutdown(None)
         node.destroy_node()
+    running.clear()
+    del node, executor, thread
+    gc.collect()  # rclpy keeps a lifecycle node in the graph until its object is gone
 
 
 @pytest.fixture
