@@ -16,7 +16,7 @@ from apanet_ros.parameters import NodeParameters
 from apanet_ros.stereo_sync import SimpleFilter, StereoSynchronizer
 
 MESSAGES = {"raw": 16000, "compressed": 4000}  # in process
-THROUGH_DDS = {"raw": 400, "compressed": 200}
+THROUGH_DDS = {"raw": 200, "compressed": 100}
 BURST = 9  # fewer than the node's subscriptions hold, so that it takes every one
 GOOD_SIZES = ((48, 64), (16, 16), (33, 47))
 GOOD_ENCODINGS = ("rgb8", "bgr8", "mono8", "rgba8")
