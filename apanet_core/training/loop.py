@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,10 +23,10 @@ from apanet_core.training.averaging import update_average
 from apanet_core.training.config import Phase, TrainConfig
 from apanet_core.training.datasets import training_set, validation_set
 from apanet_core.training.objectives import Batch, Objective, build_objective, to_float32
+from apanet_core.training.recipe import differences, recipe
 from apanet_core.training.sampling import EpochSampler
 
 # Steps and sizes are in the phases; the others decide where and how fast a run goes, not where to.
-NOT_IN_RECIPE = ("out", "steps", "batch_size", "validate_every", "checkpoint_every", "device", "compile", "resume")
 HIGHEST_DB = 50.0  # a dry pair left as it is counts this much in a mean PSNR, not infinity
 
 
@@ -135,58 +133,13 @@ def _resume(fabric: Fabric, config: TrainConfig, state: dict[str, Any]) -> None:
     changed = {key: value for key, value in json.loads(state["recipe"]).items() if was.get(key) != value}
     if changed:
         details = "; ".join(
-            detail for key, value in changed.items() for detail in _differences(key, was.get(key), value)
+            detail for key, value in changed.items() for detail in differences(key, was.get(key), value)
         )
         raise ValueError(
             f"{last} is a run with another {', '.join(changed)}: choose another out, or resume false "
             f"(init starts a new run from its weights). {details}"
         )
     state.update({key: found[key] for key in stored})
-
-
-def _differences(name: str, was: Any, now: Any) -> Iterator[str]:
-    """What differs in a part of a recipe, entry by entry: steps was 6, is 12."""
-    if isinstance(was, dict) and isinstance(now, dict):
-        for key in now:
-            if was.get(key) != now[key]:
-                yield from _differences(f"{name}.{key}", was.get(key), now[key])
-    elif isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
-        for index, (one, other) in enumerate(zip(was, now)):
-            if one != other:
-                yield from _differences(f"{name}[{index}]", one, other)
-    else:
-        yield f"{name} was {was}, is {now}"
-
-
-def recipe(config: TrainConfig, processes: int) -> str:
-    """What decides the weights of a run, as JSON; a run is resumed with the same only."""
-    values = asdict(config) | {"model": config.model_config.to_dict(), "phases": [asdict(p) for p in config.all_phases]}
-    values["processes"] = processes
-    for name in NOT_IN_RECIPE:
-        del values[name]
-    del values["data"]["workers"], values["model"]["coring"]  # coring acts on bytes, which training does not see
-    # Contents count, not paths: a run goes on after its data or its weights were moved.
-    values["init"] = _fingerprint(config.init)
-    values["data"] |= {
-        "photos": [_fingerprint(folder) for folder in config.data.photos],
-        "pairs": _fingerprint(config.data.pairs),
-    }
-    if config.distillation is not None:
-        for name in ("teacher", "unpaired", "vgg19"):
-            values["distillation"][name] = _fingerprint(getattr(config.distillation, name))
-    return json.dumps(values, default=str)
-
-
-def _fingerprint(path: Path | None) -> str | None:
-    """Of a file its bytes, of a folder the names and sizes of what is in it."""
-    if path is None:
-        return None
-    digest = hashlib.sha256()
-    if path.is_file():
-        digest.update(path.read_bytes())
-    for file in sorted(file for file in path.rglob("*") if file.is_file()):
-        digest.update(f"{file.relative_to(path)} {file.stat().st_size}\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()[:16]
 
 
 def _start_from(path: Path, network: APANet) -> None:

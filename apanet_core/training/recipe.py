@@ -1,0 +1,69 @@
+"""What decides the weights of a run: a run is resumed with the same recipe only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from apanet_core.images.files import find_images
+from apanet_core.training.config import TrainConfig
+
+NOT_IN_RECIPE = ("out", "steps", "batch_size", "validate_every", "checkpoint_every", "device", "compile", "resume")
+
+
+def recipe(config: TrainConfig, processes: int) -> str:
+    """The values of a config that decide the weights, as JSON."""
+    values = asdict(config) | {"model": config.model_config.to_dict(), "phases": [asdict(p) for p in config.all_phases]}
+    values["processes"] = processes
+    for name in NOT_IN_RECIPE:
+        del values[name]
+    del values["data"]["workers"], values["model"]["coring"]  # coring acts on bytes, which training does not see
+    # Contents count, not paths: a run goes on after its data or its weights were moved.
+    values["init"] = _fingerprint(config.init)
+    values["data"] |= {
+        "photos": [_fingerprint(folder) for folder in config.data.photos],
+        "pairs": _fingerprint(config.data.pairs),
+    }
+    if config.distillation is not None:
+        for name in ("teacher", "unpaired", "vgg19"):
+            values["distillation"][name] = _fingerprint(getattr(config.distillation, name))
+    return json.dumps(values, default=str)
+
+
+def differences(name: str, was: Any, now: Any) -> Iterator[str]:
+    """Name every entry of a recipe's part that differs.
+
+    Args:
+        name: of the part.
+        was: its value in the run that is to be resumed.
+        now: its value in the config.
+
+    Yields:
+        Sentences such as "phases[0].steps was 6, is 12".
+    """
+    if isinstance(was, dict) and isinstance(now, dict):
+        for key in now:
+            if was.get(key) != now[key]:
+                yield from differences(f"{name}.{key}", was.get(key), now[key])
+    elif isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
+        for index, (one, other) in enumerate(zip(was, now)):
+            if one != other:
+                yield from differences(f"{name}[{index}]", one, other)
+    else:
+        yield f"{name} was {was}, is {now}"
+
+
+def _fingerprint(path: Path | None) -> str | None:
+    """Of a file its bytes, of a folder the names and sizes of the images in it."""
+    if path is None:
+        return None
+    digest = hashlib.sha256()
+    if path.is_file():
+        digest.update(path.read_bytes())
+    for file in find_images(path):
+        digest.update(f"{file.relative_to(path)} {file.stat().st_size}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:16]
