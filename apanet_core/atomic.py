@@ -27,5 +27,5 @@ def check_can_be_made(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file likewise, in UTF-8; what is no text, as in a file name, becomes an escape."""
+    """Write a text file as `write_bytes` does, in UTF-8; bytes of file names that are no text become escapes."""
     write_bytes(path, text.encode(errors="backslashreplace"))

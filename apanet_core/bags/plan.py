@@ -203,8 +203,7 @@ def _compression(bag: ImageBag) -> str:
 
 def not_kept(bag: ImageBag) -> str:
     """The records of MCAP files that are no messages and are not copied, in words; empty when there are none."""
-    storage: Any = bag.reader.readers[0].storage
-    found = [s.statistics for s in getattr(storage, "storages", [storage]) if getattr(s, "statistics", None)]
+    found = [file.statistics for file in _files_of(bag) if getattr(file, "statistics", None)]
     attachments, metadata = (sum(getattr(s, name) for s in found) for name in ("attachement_count", "metadata_count"))
     parts = [f"{attachments} attachments" if attachments else "", f"{metadata} metadata records" if metadata else ""]
     return " and ".join(filter(None, parts))
@@ -212,10 +211,15 @@ def not_kept(bag: ImageBag) -> str:
 
 def storage_of(bag: ImageBag) -> tuple[str, str]:
     """Storage plugin (MCAP or SQLITE3) and compression (file, message, storage or none) of a recording."""
-    storage: Any = bag.reader.readers[0].storage
-    for inner in getattr(storage, "storages", [storage]):
+    for inner in _files_of(bag):
         chunks = getattr(inner, "chunks", None)
         plugin = "SQLITE3" if chunks is None else "MCAP"
         packed = any(chunk.compression for chunk in chunks or ())
         return plugin, _compression(bag) or ("storage" if packed else "")
     raise ValueError(f"{bag.path} holds no files")
+
+
+def _files_of(bag: ImageBag) -> list[Any]:
+    """The open files of a recording, as rosbags has them."""
+    storage: Any = bag.reader.readers[0].storage
+    return list(getattr(storage, "storages", [storage]))

@@ -26,8 +26,7 @@ class BagSettings:
     segment_pairs: int = 2000
 
     def __post_init__(self) -> None:
-        if self.left_topic == self.right_topic:
-            raise ValueError(f"left_topic and right_topic must be two topics: got {self.left_topic} twice")
+        _check_topics(self.left_topic, self.right_topic)
         if self.tolerance_s < 0 or not 1 <= self.jpeg_quality <= 100 or self.segment_pairs < 1:
             raise ValueError(
                 "tolerance_s must be >= 0, jpeg_quality 1 to 100, segment_pairs >= 1: got "
@@ -60,8 +59,7 @@ class CutSettings:
     validation_share: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.left_topic == self.right_topic:
-            raise ValueError(f"left_topic and right_topic must be two topics: got {self.left_topic} twice")
+        _check_topics(self.left_topic, self.right_topic)
         if self.tolerance_s < 0 or not (self.clip_s > 0 and self.gap_s > 0):
             raise ValueError(
                 "tolerance_s must be >= 0, clip_s and gap_s positive: got "
@@ -72,3 +70,8 @@ class CutSettings:
                 "blur_below and validation_share must be in [0, 1), duplicate_below >= 0: got "
                 f"{self.blur_below}, {self.validation_share}, {self.duplicate_below}"
             )
+
+
+def _check_topics(left: str, right: str) -> None:
+    if left == right:
+        raise ValueError(f"left_topic and right_topic must be two topics: got {left} twice")

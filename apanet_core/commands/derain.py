@@ -27,30 +27,28 @@ def run(*, left: Path, right: Path, output: Path, options: DerainerOptions) -> N
         output: cleaned pairs go to OUTPUT/left/NAME.png and OUTPUT/right/NAME.png.
         options: of the derainer.
     """
-    match_pairs(left, right)  # before torch and the model are loaded, which takes seconds
+    pairs = match_pairs(left, right)  # before torch and the model are loaded, which takes seconds
     from apanet_core.derainer import StereoDerainer
 
     derainer = StereoDerainer(**asdict(options))
     print(f"model {options.model}, engine {derainer.engine.name}, device {derainer.engine.device}", file=sys.stderr)
-    count = derain_files(left, right, output, derainer)
+    count = derain_files(pairs, output, derainer)
     print(f"{count} pairs written to {output}")
 
 
-def derain_files(left: Path, right: Path, output: Path, derainer: Callable[..., Views]) -> int:
+def derain_files(pairs: list[tuple[Path, Path]], output: Path, derainer: Callable[..., Views]) -> int:
     """Clean every pair into `output`/left/NAME.png and `output`/right/NAME.png.
 
     Every input is read and checked before the first output is written.
 
     Args:
-        left: image or folder.
-        right: image or folder.
+        pairs: left and right image of each.
         output: folder; made where it is missing.
         derainer: what cleans.
 
     Returns:
         The number of pairs.
     """
-    pairs = match_pairs(left, right)
     inputs = {path.resolve().parent for pair in pairs for path in pair}
     for side in ("left", "right"):
         if (output / side).resolve() in inputs:

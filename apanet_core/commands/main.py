@@ -90,10 +90,10 @@ def _parser_of(run: Callable[..., None], summary: str) -> ArgumentParser:
     Parameters without a default are positional, keyword-only ones are options always, a list takes one or more.
     """
     parser = ArgumentParser(description=summary, exit_on_error=False)
-    parameters, settings = inspect.signature(run).parameters, _settings(run)
+    parameters, types, settings = inspect.signature(run).parameters, get_type_hints(run), _settings(run)
     described = {about.arg_name: about.description for about in parse(run.__doc__ or "").params}
     required = [p for p in parameters.values() if p.default is p.empty and p.name not in settings]
-    lists = {p.name for p in required if str(p.annotation) == "list[Path]"}
+    lists = {p.name for p in required if types[p.name] == list[Path]}
     for name in lists:
         parser.add_argument(name, nargs="+", type=Path, help=described[name])
     positional = any(p.kind is not p.KEYWORD_ONLY for p in required)

@@ -7,6 +7,7 @@ import io
 import json
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -75,35 +76,35 @@ def export(network: APANet, path: Path, file_format: str | None, size: tuple[int
     if not path.parent.is_dir():
         raise FileNotFoundError(f"no folder {path.parent} to write {path.name} to")
     config = json.dumps(network.config.to_dict())
+    save = _converted(network, file_format, size, config)
     with tempfile.TemporaryDirectory(prefix=".export", dir=path.parent) as folder:
-        partial = Path(folder) / path.name
         try:
-            _write(network, partial, file_format, size, config)
-        except (RuntimeError, OSError) as error:  # OpenVINO and torch raise the former for a full disk
+            save(Path(folder) / path.name)
+        except (RuntimeError, OSError) as error:  # OpenVINO raises the former for a full disk
             raise OSError(f"cannot write {path}: {' '.join(str(error).split())[:200]}; is the disk full?") from error
         for file in sorted(Path(folder).iterdir()):  # the weights of OpenVINO, .bin, before the .xml
             file.replace(path.with_name(file.name))
 
 
-def _write(network: APANet, path: Path, file_format: str, size: tuple[int, int], config: str) -> None:
+def _converted(network: APANet, file_format: str, size: tuple[int, int], config: str) -> Callable[[Path], object]:
+    """Convert the network; returns what writes the result to a file."""
     if file_format == "onnx":
         import onnx
 
         model = onnx.load_model_from_string(onnx_model(network))
         onnx.helper.set_model_props(model, {CONFIG_KEY: config})
         onnx.checker.check_model(model)
-        onnx.save_model(model, str(path))
-    elif file_format == "openvino":
+        return lambda path: onnx.save_model(model, str(path))
+    if file_format == "openvino":
         openvino = import_openvino()
         converted = openvino.Core().read_model(onnx_model(network))
         converted.set_rt_info(config, ["apanet", CONFIG_KEY])
-        openvino.save_model(converted, path, compress_to_fp16=False)
-    else:
-        copied, example = _traceable(network, size)
-        program = torch.export.export(Uint8Derainer(copied).eval(), example)
-        file = io.BytesIO()  # torch's own writing of a file ends the process where the disk is full
-        torch.export.save(program, file, extra_files={CONFIG_KEY: config})
-        path.write_bytes(file.getvalue())
+        return lambda path: openvino.save_model(converted, path, compress_to_fp16=False)
+    copied, example = _traceable(network, size)
+    program = torch.export.export(Uint8Derainer(copied).eval(), example)
+    file = io.BytesIO()  # torch's own writing of a file ends the process where the disk is full
+    torch.export.save(program, file, extra_files={CONFIG_KEY: config})
+    return lambda path: path.write_bytes(file.getvalue())
 
 
 def _traceable(

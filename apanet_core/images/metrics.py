@@ -17,8 +17,7 @@ def ssim(image: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """Structural similarity, mean over channels and whole windows: (B, C, H, W) in [0, 1], from 11x11 px up -> (B,).
 
     Windows are Gaussian, 11 px wide, sigma 1.5. Those that would reach over the border do not count, as in MATLAB's
-    script of the deraining literature; torchmetrics counts them on a reflected border, which
-    changes the mean by up to 0.003.
+    script of the deraining literature. torchmetrics counts them on a reflected border; the mean differs by up to 0.003.
 
     Source: Wang et al. 2004, ssim_index.m.
     """
