@@ -16,7 +16,7 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool
 
 from apanet_core.missing import install_hint
-from apanet_ros import parameters
+from apanet_ros import node_parameters
 from apanet_ros.camera_info import describe_mismatch
 from apanet_ros.diagnostics import DiagnosticsPublisher
 from apanet_ros.guards import LOG_EVERY_S, fail_transition_on_error, refuse_impossible_transitions, report_exceptions
@@ -24,6 +24,7 @@ from apanet_ros.image_messages import ReceivedImage
 from apanet_ros.node_statistics import NodeStatistics
 from apanet_ros.pair_processing import PairProcessor
 from apanet_ros.pairing_watch import PairingWatch
+from apanet_ros.parameters import NodeParameters, help_lines
 from apanet_ros.process import run
 from apanet_ros.publishers import StereoPublishers
 from apanet_ros.stereo_sync import PairingCounts, StereoSynchronizer
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 UPDATE_PERIOD_S, DIAGNOSTICS_PERIOD_S = 0.1, 1.0
 DEACTIVATION_TIMEOUT_S = 0.3  # for the pair in progress
-
 
 HELP = """usage: derain_node [--ros-args [-p NAME:=VALUE] [-r FROM:=TO] [--params-file FILE]]
 
@@ -64,8 +64,8 @@ class DerainNode(LifecycleNode):
     def __init__(self, **options: Any) -> None:
         super().__init__("derain", **options)
         refuse_impossible_transitions(self)
-        parameters.declare(self)
-        for given, meant in parameters.suggest_names(self).items():
+        node_parameters.declare(self)
+        for given, meant in node_parameters.suggest_names(self).items():
             self.get_logger().warning(f"there is no parameter {given!r}: did you mean {meant!r}?")
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._configured, self._active = ExitStack(), ExitStack()  # what closes with cleanup, and with deactivation
@@ -82,7 +82,7 @@ class DerainNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and create the outputs."""
         try:
-            self._current = p = parameters.read(self)
+            self._current = p = node_parameters.read(self)
             self._derainer = TimedDerainer(partial(self.make_derainer, p), self._limits, self.stopping)
             self._configured.callback(self._close, self._derainer.close, "the network is busy")
             if p.warmup_width and p.warmup_height:
@@ -107,7 +107,7 @@ class DerainNode(LifecycleNode):
     @fail_transition_on_error
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start taking pairs."""
-        p = self._current = parameters.read(self)
+        p = self._current = node_parameters.read(self)
         self._worker = LatestItemWorker(self._process, self._on_failure)
         self._active.callback(
             self._close, partial(self._worker.stop, DEACTIVATION_TIMEOUT_S), "the pair at hand takes long"
@@ -147,7 +147,7 @@ class DerainNode(LifecycleNode):
         """Return to the unconfigured state after a failed transition."""
         return self.on_shutdown(state)
 
-    def make_derainer(self, p: parameters.NodeParameters) -> StereoDerainer:
+    def make_derainer(self, p: NodeParameters) -> StereoDerainer:
         """Load the model, in the network's thread."""
         from apanet_core import StereoDerainer  # here, since torch takes seconds to import
 
@@ -175,7 +175,7 @@ class DerainNode(LifecycleNode):
     @report_exceptions
     def _update(self) -> None:
         """Follow the parameters, the subscribers and the publishers."""
-        self._current = p = parameters.read(self)
+        self._current = p = node_parameters.read(self)
         self._sync.matcher.tolerance_ns = round(1e9 * p.pairing_tolerance_s)
         if self._inputs.update(p, wanted=not p.lazy or self._outputs.has_subscribers()):
             self._sync.matcher.forget()
@@ -215,7 +215,7 @@ class DerainNode(LifecycleNode):
         return response
 
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
-        return parameters.check_change(self, changes, configured=self._loaded)
+        return node_parameters.check_change(self, changes, configured=self._loaded)
 
     @report_exceptions
     def _publish_diagnostics(self) -> None:
@@ -249,7 +249,8 @@ class DerainNode(LifecycleNode):
             self.get_logger().error(f"pair {what}: {result.failure}", throttle_duration_sec=LOG_EVERY_S)
             if p.on_failure == "drop":
                 return
-        infos = {side: exact[side] or infos_of[side].for_image(view, result.size) for side, view in views.items()}
+        latest = {side: infos_of[side].for_image(view, result.size) for side, view in views.items()}
+        infos = {side: exact[side] or latest[side] for side in SIDES}
         messages = []
         for (side, view), clean in zip(views.items(), result.clean or (None, None)):
             messages += publishers.messages(side, view, clean, infos[side], p.jpeg_quality)
@@ -282,7 +283,7 @@ def main(args: list[str] | None = None) -> int:
     """
     args = sys.argv if args is None else args
     if {"-h", "--help"} & set(args):
-        print(HELP, *parameters.help_lines(), sep="\n")
+        print(HELP, *help_lines(), sep="\n")
         return 0
     return run(DerainNode, args)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, NamedTuple
 
 import yaml
 
-from apanet_ros.parameters import definitions, description
+from apanet_ros.parameters import default_text, definitions, description
 
 
 class LaunchArgument(NamedTuple):
@@ -47,9 +46,8 @@ def arguments() -> dict[str, LaunchArgument]:
     }
     for name, definition in definitions().items():
         choices = definition.metadata["choices"]
-        default = definition.default if isinstance(definition.default, str) else json.dumps(definition.default)
         own[name] = LaunchArgument(
-            "", f"{description(definition)} Default: {default}.", ["", *choices] if choices else None
+            "", f"{description(definition)} Default: {default_text(definition)}.", ["", *choices] if choices else None
         )
     return own
 

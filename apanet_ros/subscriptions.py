@@ -100,8 +100,6 @@ class StereoSubscriptions:
         self._open(self._wanted_qos())
         self._asleep_said = False
         self._node.get_logger().info(f"listening to {self.describe()}")
-        if problem := self.remap_problem():
-            self._node.get_logger().warning(problem)
         return True
 
     def remap_problem(self) -> str:
@@ -186,7 +184,9 @@ class StereoSubscriptions:
 
     def _image_name(self, side: str) -> str:
         name = f"{side}/image_rect"
-        return compressed_topic(self._node, name) if self._compressed else name
+        if not self._compressed or self._node.resolve_topic_name(name).endswith("/compressed"):
+            return name  # as it is, or remapped to a compressed topic itself
+        return compressed_topic(self._node, name)
 
     def _image_topic(self, side: str) -> str:
         return self._node.resolve_topic_name(self._image_name(side))
@@ -216,6 +216,5 @@ class StereoSubscriptions:
 
 
 def compressed_topic(node: Any, image: str) -> str:
-    """As image_transport has it: /compressed comes behind what the image topic was remapped to, unless that has it."""
-    topic = str(node.resolve_topic_name(image))
-    return topic if topic.endswith("/compressed") else f"{topic}/compressed"
+    """As image_transport has it: /compressed comes behind whatever the image topic was remapped to."""
+    return f"{node.resolve_topic_name(image)}/compressed"

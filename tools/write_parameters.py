@@ -5,11 +5,10 @@ Run: .venv/bin/python -m tools.write_parameters
 
 from __future__ import annotations
 
-import json
 import textwrap
 from pathlib import Path
 
-from apanet_ros.parameters import definitions, description
+from apanet_ros.parameters import default_text, definitions, description
 
 ROOT = Path(__file__).parents[1]
 TYPES = {"str": "string", "float": "double", "bool": "bool", "int": "integer"}
@@ -25,8 +24,7 @@ def yaml_file() -> str:
     ]
     for name, definition in definitions().items():
         lines += textwrap.wrap(description(definition), 112, initial_indent="    # ", subsequent_indent="    # ")
-        value = definition.default if isinstance(definition.default, str) else json.dumps(definition.default)
-        lines.append(f"    {name}: {value}")
+        lines.append(f"    {name}: {default_text(definition)}")
     return "\n".join(lines) + "\n"
 
 
@@ -45,8 +43,13 @@ def table() -> str:
         about = definition.metadata
         limits = "" if about["limits"] is None else " to ".join(f"{limit:g}" for limit in about["limits"])
         allowed = limits or ", ".join(f"`{choice}`" for choice in about["choices"])
-        default = definition.default if isinstance(definition.default, str) else json.dumps(definition.default)
-        cells = [f"`{name}`", TYPES[type(definition.default).__name__], f"`{default}`", allowed, about["unit"]]
+        cells = [
+            f"`{name}`",
+            TYPES[type(definition.default).__name__],
+            f"`{default_text(definition)}`",
+            allowed,
+            about["unit"],
+        ]
         cells += ["yes" if about["fixed"] else "", about["description"]]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from rclpy.parameter import Parameter
 
 from apanet_ros.launch_arguments import absolute_namespace, arguments, parameters_of_arguments
-from apanet_ros.parameters import NodeParameters, check, check_change, definitions
+from apanet_ros.node_parameters import check_change
+from apanet_ros.parameters import NodeParameters, check, definitions
 
 DEFAULTS = vars(NodeParameters())
 

@@ -1,0 +1,80 @@
+"""The parameters on a node: declared, read, and changed while it runs. Their definition is in `parameters`."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.parameter import Parameter
+
+from apanet_ros.parameters import NodeParameters, check, definitions, description
+
+
+def declare(node: Any) -> None:
+    """Declare every parameter on `node`."""
+    for name, definition in definitions().items():
+        descriptor = ParameterDescriptor(description=description(definition))
+        limits = definition.metadata["limits"]
+        if limits and isinstance(definition.default, float):
+            descriptor.floating_point_range = [FloatingPointRange(from_value=limits[0], to_value=limits[1], step=0.0)]
+        elif limits:
+            descriptor.integer_range = [IntegerRange(from_value=int(limits[0]), to_value=int(limits[1]), step=1)]
+        node.declare_parameter(name, definition.default, descriptor)
+
+
+def suggest_names(node: Any) -> dict[str, str]:
+    """Map each name that the node was given, does not have and that is nearly a parameter's to that parameter.
+
+    Others are left alone: a parameter file may serve several nodes. rclpy has no public way to ask what was given.
+    """
+    given = [name for name in getattr(node, "_parameter_overrides", {}) if not node.has_parameter(name)]
+    nearest = {name: difflib.get_close_matches(name, definitions(), n=1, cutoff=0.8) for name in given}
+    return {name: close[0] for name, close in nearest.items() if close}
+
+
+def read(node: Any) -> NodeParameters:
+    """Read the current values.
+
+    Args:
+        node: where they were declared.
+
+    Returns:
+        The values.
+
+    Raises:
+        ValueError: a value that is not among its choices, or two values that contradict each other.
+    """
+    values = NodeParameters(**{name: node.get_parameter(name).value for name in definitions()})
+    check(vars(values))
+    if bool(values.warmup_width) != bool(values.warmup_height):
+        raise ValueError(
+            "warmup_width and warmup_height belong together, 0 and 0 for no warm-up: got "
+            f"{values.warmup_width} and {values.warmup_height}"
+        )
+    return values
+
+
+def check_change(node: Any, parameters: list[Parameter], configured: bool) -> SetParametersResult:
+    """Refuse changes that could not take effect; a value that is in force already is accepted.
+
+    Args:
+        node: where they were declared.
+        parameters: the change.
+        configured: whether the node holds a model already.
+
+    Returns:
+        What the parameter service answers.
+    """
+    thresholds = {name: node.get_parameter(name).value for name in ("dry_threshold", "wet_threshold")}
+    try:
+        check({**thresholds, **{parameter.name: parameter.value for parameter in parameters}})
+    except ValueError as error:
+        return SetParametersResult(successful=False, reason=str(error))
+    for parameter in parameters:
+        definition = definitions().get(parameter.name)  # rclpy's own, such as use_sim_time, have none
+        fixed = configured and definition is not None and definition.metadata["fixed"]
+        if fixed and parameter.value != node.get_parameter(parameter.name).value:
+            reason = f"{parameter.name} is read on configure: deactivate and clean up the node, then set it"
+            return SetParametersResult(successful=False, reason=reason)
+    return SetParametersResult(successful=True)
