@@ -208,3 +208,10 @@ def test_a_camera_info_that_does_not_fit_is_passed_on_whatever_its_stamp():
     assert (passed.header, passed.roi) == (image.header, cropped.roi)
     said = describe_mismatch({"left": passed, "right": passed}, (48, 64))
     assert "is for 63x47 (size 64x48, roi 63x47, binning 0x0), its images are 64x48" in said
+
+
+def test_camera_info_of_the_old_size_is_forgotten_though_all_had_the_stamps_of_their_images():
+    cache, first = CameraInfoCache(), info_message(1)
+    cache.add(first)
+    assert cache.for_image(image_message(1), (48, 64)) is first
+    assert cache.for_image(image_message(2, size=(96, 128)), (96, 128)) is None

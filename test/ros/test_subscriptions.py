@@ -1,0 +1,26 @@
+"""Names of topics after remapping, without a graph."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from apanet_ros.parameters import NodeParameters
+from apanet_ros.subscriptions import StereoSubscriptions
+
+
+@pytest.mark.parametrize(
+    ("transport", "remapped", "expected"),
+    [
+        ("raw", "/cam/{}", "/cam/{}"),
+        ("compressed", "/cam/{}", "/cam/{}/compressed"),
+        ("compressed", "/cam/{}/compressed", "/cam/{}/compressed"),
+    ],
+)
+def test_an_input_that_is_remapped_to_a_compressed_topic_is_taken_as_it_is(transport, remapped, expected):
+    node = SimpleNamespace(
+        resolve_topic_name=lambda name: remapped.format(name.partition("/")[0]), count_publishers=lambda topic: 1
+    )
+    subscriptions = StereoSubscriptions(node, NodeParameters(image_transport=transport), lambda side, error: None)
+    assert subscriptions.describe() == ", ".join(
+        f"{expected.format(side)} (1 publishers)" for side in ("left", "right")
+    )
