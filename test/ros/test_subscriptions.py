@@ -17,10 +17,10 @@ from apanet_ros.subscriptions import StereoSubscriptions
     ],
 )
 def test_an_input_that_is_remapped_to_a_compressed_topic_is_taken_as_it_is(transport, remapped, expected):
-    node = SimpleNamespace(
-        resolve_topic_name=lambda name: remapped.format(name.partition("/")[0]), count_publishers=lambda topic: 1
-    )
+    def resolve(name):
+        return name if name.startswith("/") else remapped.format(name.partition("/")[0])
+
+    node = SimpleNamespace(resolve_topic_name=resolve, count_publishers=lambda topic: 1)
     subscriptions = StereoSubscriptions(node, NodeParameters(image_transport=transport), lambda side, error: None)
-    assert subscriptions.describe() == ", ".join(
-        f"{expected.format(side)} (1 publishers)" for side in ("left", "right")
-    )
+    left, right = (expected.format(side) for side in ("left", "right"))
+    assert subscriptions.describe() == f"{left} (1 publishers), {right} (1 publishers)"
