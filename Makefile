@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
-EXTRAS := openvino,onnx,ros,bags,train,evaluate,demo,dev
+EXTRAS := openvino,onnx,ros,bags,train,evaluate,cluster,demo,dev
 # DDS stays on this machine.
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 

@@ -70,6 +70,7 @@ setup(
         "bags": ["rosbags>=0.11"],
         "train": ["lightning-fabric>=2.6", "tensorboard>=2.15", "torchmetrics>=1.4"],
         "evaluate": ["torchmetrics>=1.4"],
+        "cluster": ["distributed>=2024.8"],
         "demo": ["scikit-image>=0.22", "torchmetrics>=1.4"],
         "dev": [
             "hypothesis>=6.100",

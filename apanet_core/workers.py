@@ -1,36 +1,112 @@
-"""Processes that work for this one, and end with it."""
+"""Work shared out among processes: of this machine, or of a Dask cluster."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+CONNECT_S = 10  # to wait for a scheduler
 
 
-def worker_pool(
-    workers: int, initializer: Callable[..., object] | None = None, arguments: tuple[Any, ...] = ()
-) -> ProcessPoolExecutor:
+@dataclass(frozen=True)
+class WorkerOptions:
+    """Who does the work.
+
+    Args:
+        workers: processes on this machine.
+        scheduler: address of a Dask scheduler, as in tcp://HOST:8786, whose workers do the work instead. They need this
+            package and the same folders under the same names.
+    """
+
+    workers: int = 1
+    scheduler: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"workers must be at least 1: got {self.workers}")
+        if self.scheduler is not None and self.workers > 1:
+            raise ValueError(f"give workers or scheduler, not both: got {self.workers} and {self.scheduler}")
+
+    def in_process(self, items: int) -> bool:
+        """Whether this process does the work on so many items by itself."""
+        return self.scheduler is None and min(self.workers, items) <= 1
+
+
+def run_tasks(
+    function: Callable[[Item], Result], items: Sequence[Item], options: WorkerOptions | None = None
+) -> Iterator[Result]:
+    """Call a function with every item.
+
+    Args:
+        function: picklable, unless this process does the work.
+        items: picklable likewise.
+        options: who calls it; this process by default.
+
+    Yields:
+        The results as they come, in any order.
+
+    Raises:
+        MemoryError: a worker was killed.
+        ConnectionError: the scheduler does not answer.
+    """
+    options = options or WorkerOptions()
+    if options.in_process(len(items)):
+        yield from map(function, items)
+        return
+    with _executor(options, len(items)) as executor:
+        for done in as_completed([executor.submit(function, item) for item in items]):
+            yield done.result()
+
+
+_one_at_a_time = threading.Lock()
+_made: dict[str, Any] = {}
+
+
+@contextmanager
+def once_per_process(run: str, make: Callable[[], Result]) -> Iterator[Result]:
+    """Make something large, such as a model, once for all tasks of a run that come to this process.
+
+    Args:
+        run: names the run; tasks of another make their own, in its place.
+        make: what makes it.
+
+    Yields:
+        What was made, for one task at a time: a worker of Dask may have several threads.
+    """
+    with _one_at_a_time:
+        if run not in _made:
+            _made.clear()
+            _made[run] = make()
+        yield _made[run]
+
+
+def worker_pool(workers: int) -> ProcessPoolExecutor:
     """Start processes that do not outlive this one, however it ends; SIGKILL included.
 
     Args:
         workers: how many.
-        initializer: called in each of them first.
-        arguments: of the initializer.
 
     Returns:
         The executor; whoever asked for it shuts it down.
     """
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, context, _start, (initializer, arguments))
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start)
 
 
-def _start(initializer: Callable[..., object] | None, arguments: tuple[Any, ...]) -> None:
+def _start() -> None:
+    import cv2
+
+    cv2.setNumThreads(1)  # a worker a core is enough
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if initializer is not None:
-        initializer(*arguments)
 
 
 def _end_with_parent() -> None:
@@ -38,3 +114,51 @@ def _end_with_parent() -> None:
     assert parent is not None
     parent.join()
     os._exit(1)
+
+
+def _executor(options: WorkerOptions, items: int) -> AbstractContextManager[Executor]:
+    return _cluster(options.scheduler) if options.scheduler else _processes(min(options.workers, items))
+
+
+@contextmanager
+def _processes(workers: int) -> Iterator[Executor]:
+    """Processes of this machine; an error or an interrupt ends them at once."""
+    others = multiprocessing.active_children()
+    pool = worker_pool(workers)
+    try:
+        yield pool
+    except BaseException as error:
+        for worker in multiprocessing.active_children():
+            if worker not in others:
+                worker.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise MemoryError(
+                "a worker was killed, for lack of memory most likely: use fewer workers; what is done is kept"
+            ) from error
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[Executor]:
+    """Workers of a Dask cluster, which calls a function again elsewhere when a worker dies."""
+    from distributed import Client
+    from distributed.scheduler import KilledWorker
+
+    try:
+        client = Client(address, timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as error:
+        raise ConnectionError(
+            f"no Dask scheduler answers at {address}: start one with `dask scheduler` and workers with "
+            "`dask worker ADDRESS --nthreads 1`"
+        ) from error
+    try:
+        with client:
+            yield client.get_executor(pure=False)  # type: ignore[no-untyped-call]
+    except KilledWorker as error:
+        raise MemoryError(f"workers were killed again and again, for lack of memory most likely: {error}") from error
+    except CancelledError as error:
+        raise ConnectionError(
+            f"the Dask scheduler at {address} went away; what is done is kept: start it and this command again"
+        ) from error

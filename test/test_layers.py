@@ -18,7 +18,7 @@ LAYERS = {
     "apanet_core.data": {"rain", "stereo", "images", "atomic", "workers"},
     "apanet_core.bags": {"derainer", "images", "atomic", "workers"},
     "apanet_core.training": {"data", "rain", "model", "images", "atomic"},
-    "apanet_core.evaluation": {"derainer", "data", "stereo", "images", "model", "atomic"},
+    "apanet_core.evaluation": {"derainer", "data", "stereo", "images", "model", "atomic", "workers"},
     "apanet_core.benchmark": {"engines", "model", "workers"},
 }
 CORE = {name.removeprefix("apanet_core.") for name in LAYERS}

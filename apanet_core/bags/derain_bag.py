@@ -1,32 +1,32 @@
-"""Derain recordings, any number of them, in one process or several; a run that was cut off goes on."""
+"""Derain recordings, any number of them, in one process, several or a cluster; a run that was cut off goes on."""
 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from tqdm import tqdm
 
 from apanet_core.atomic import write_text
-from apanet_core.bags.journal import journal_path
+from apanet_core.bags.journal import journal_path, pairs_in
 from apanet_core.bags.output import custom_data, merge_metadata, ros_distro
-from apanet_core.bags.partial import file_fingerprints, has_progress, locked, partial_path
+from apanet_core.bags.partial import file_fingerprints, has_progress, locked, partial_path, waiting_for_others
 from apanet_core.bags.plan import Plan, Segment, make_plan
 from apanet_core.bags.read import bag_root, check_distinct, open_bag
 from apanet_core.bags.segment import SegmentResult, WarmDerainer, derain_segment
 from apanet_core.bags.settings import BagSettings
 from apanet_core.derainer import StereoDerainer
-from apanet_core.workers import worker_pool
+from apanet_core.workers import WorkerOptions, once_per_process, run_tasks
 
+LOOK_EVERY_S = 0.5  # for the progress bar
 KEY = "apanet_derain_bag"  # in custom_data of the output: what it was made of, and how
 MakeDerainer = Callable[[], StereoDerainer]
 
@@ -67,6 +67,10 @@ class Job:
         """Where the output grows."""
         return partial_path(self.out)
 
+    def work(self, segment: Segment) -> Path:
+        """The folder in which a segment grows."""
+        return self.partial / "work" / f"{self.out.name}_{segment.number}"
+
     def done(self, segment: Segment) -> Path:
         """The file that says that a segment is finished."""
         return self.partial / f"done_{segment.number}.json"
@@ -78,7 +82,7 @@ def derain_bags(
     settings: BagSettings,
     make_derainer: MakeDerainer,
     model: dict[str, Any],
-    workers: int = 1,
+    options: WorkerOptions | None = None,
 ) -> list[BagReport]:
     """Derain every recording of `bags` into its folder of `outs`, which appears when it is complete.
 
@@ -88,7 +92,7 @@ def derain_bags(
         settings: how.
         make_derainer: called once in every process; it must be picklable for more than one.
         model: what decides the pixels, besides the settings, for the recipe.
-        workers: processes.
+        options: who does the work; this process by default.
 
     Returns:
         A report per recording.
@@ -98,9 +102,8 @@ def derain_bags(
         FileExistsError: something else is at an `out`, or an unfinished run of another recipe.
         ValueError: no such topics, nothing pairs, or not one pair of a recording could be derained.
         MemoryError: a worker was killed.
+        ConnectionError: the scheduler of a cluster does not answer.
     """
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1: got {workers}")
     check_distinct(bags)
     if len({out.resolve() for out in outs}) < len(outs):
         raise ValueError(f"every recording needs an output of its own: got {', '.join(map(str, outs))}")
@@ -117,9 +120,8 @@ def derain_bags(
         for job in jobs:
             _check_recipe(job)
         open_ = [(job, segment) for job in jobs for segment in job.plan.segments if not job.done(segment).exists()]
-        total, left = sum(job.plan.pairs for job in jobs), sum(len(segment.pairs) for _, segment in open_)
-        with _progress(total, total - left) as on_pair:
-            _run(open_, settings, make_derainer, workers, on_pair)
+        with _progress(jobs):
+            _run(open_, settings, make_derainer, options or WorkerOptions())
         problems = []
         for job in jobs:  # one without a clean pair does not hold up those behind it
             try:
@@ -132,94 +134,85 @@ def derain_bags(
 
 
 @contextmanager
-def _progress(total: int, before: int) -> Iterator[Callable[[], Any]]:
-    """A bar whose rate and ETA are those of the work itself: it starts with the first pair, the models loaded."""
+def _progress(jobs: list[Job]) -> Iterator[None]:
+    """A bar over the pairs of all processes and machines, counted in the files that they write.
+
+    Its rate and ETA are those of the work itself: it starts with the first pair, the models loaded.
+    """
+    segments = [(job, segment) for job in jobs for segment in job.plan.segments]
+    finished, stopped = set[Path](), threading.Event()
+
+    def done() -> int:
+        pairs = 0
+        for job, segment in segments:
+            if job.done(segment) not in finished and job.done(segment).exists():
+                finished.add(job.done(segment))
+            whole = job.done(segment) in finished
+            pairs += len(segment.pairs) if whole else pairs_in(journal_path(job.work(segment)))
+        return pairs
+
+    before, total = done(), sum(len(segment.pairs) for _, segment in segments)
     with tqdm(total=total, initial=before, desc="derain", unit="pair") as bar:
 
-        def on_pair() -> None:
-            if bar.n == before:
+        def watch() -> None:
+            while not stopped.wait(LOOK_EVERY_S):
+                show(done())
+            show(done())
+
+        def show(pairs: int) -> None:
+            if pairs > bar.n == before:
                 bar.reset(total)
                 bar.initial = bar.n = bar.last_print_n = before
-            bar.update()
+            bar.update(max(0, pairs - bar.n))
 
-        yield on_pair
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            watcher.join()
 
 
 def _run(
-    tasks: list[tuple[Job, Segment]],
-    settings: BagSettings,
-    make_derainer: MakeDerainer,
-    workers: int,
-    on_pair: Callable[[], Any],
+    tasks: list[tuple[Job, Segment]], settings: BagSettings, make_derainer: MakeDerainer, options: WorkerOptions
 ) -> None:
     if not tasks:
         return
-    if min(workers, len(tasks)) == 1:
+    if options.in_process(len(tasks)):
         derainer = WarmDerainer(make_derainer())
         try:
             for job, segment in tasks:
-                _one(job, segment, settings, derainer, on_pair)
+                _one(job, segment, settings, derainer)
         finally:
             derainer.close()
         return
-    ticks = multiprocessing.get_context("spawn").SimpleQueue()
-
-    def count() -> None:
-        while ticks.get():
-            on_pair()
-
-    counter = threading.Thread(target=count, daemon=True)
-    counter.start()
-    others = multiprocessing.active_children()
-    pool = worker_pool(min(workers, len(tasks)), _start_worker, (settings, make_derainer, ticks))
-    try:
-        for done in as_completed([pool.submit(_work, task) for task in tasks]):
-            done.result()
-    except BaseException as error:  # an interrupt too ends the workers at once; their journals keep what is done
-        for worker in multiprocessing.active_children():
-            if worker not in others:
-                worker.terminate()
-        if isinstance(error, BrokenProcessPool):
-            raise MemoryError(
-                "a worker was killed, for lack of memory most likely: use fewer workers; what is done is kept"
-            ) from error
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-    ticks.put(False)  # not after an error: a worker that was killed may have held the queue's lock
-    counter.join()
+    work = partial(_work, settings=settings, make_derainer=make_derainer, run=uuid4().hex)
+    for _ in run_tasks(work, tasks, options):
+        pass
 
 
-_worker: tuple[BagSettings, WarmDerainer, Any] | Exception
+def _work(task: tuple[Job, Segment], settings: BagSettings, make_derainer: MakeDerainer, run: str) -> None:
+    """`_one` in a worker process."""
+    with once_per_process(run, lambda: WarmDerainer(make_derainer())) as derainer:
+        _one(*task, settings, derainer)
 
 
-def _start_worker(settings: BagSettings, make_derainer: MakeDerainer, ticks: Any) -> None:
-    global _worker
-    try:
-        _worker = settings, WarmDerainer(make_derainer()), ticks
-    except Exception as error:  # noqa: BLE001 (for `_work` to raise: an initializer's own is lost)
-        _worker = error
-
-
-def _work(task: tuple[Job, Segment]) -> None:
-    if isinstance(_worker, Exception):
-        raise _worker
-    settings, derainer, ticks = _worker
-    _one(*task, settings, derainer, lambda: ticks.put(True))
-
-
-def _one(job: Job, segment: Segment, settings: BagSettings, derainer: WarmDerainer, on_pair: Callable[[], Any]) -> None:
+def _one(job: Job, segment: Segment, settings: BagSettings, derainer: WarmDerainer) -> None:
     """Derain a segment; its file is in its place before the segment counts as done."""
-    name = f"{job.out.name}_{segment.number}"
-    work = job.partial / "work" / name
+    work = job.work(segment)
     work.parent.mkdir(exist_ok=True)
-    result = derain_segment(job.plan, segment, work, settings, derainer, on_pair)
-    (job.partial / "bag").mkdir(exist_ok=True)
-    for file in result.metadata["relative_file_paths"]:
-        (work / file).replace(job.partial / "bag" / file)
-    write_text(job.done(segment), json.dumps(asdict(result)))
-    shutil.rmtree(work)
-    journal_path(work).unlink()
+    # Dask may give a segment away anew while a worker that it lost is still at it
+    with waiting_for_others(work.with_name(f"{work.name}.lock")):
+        if job.done(segment).exists():
+            return
+        result = derain_segment(job.plan, segment, work, settings, derainer)
+        (job.partial / "bag").mkdir(exist_ok=True)
+        for file in result.metadata["relative_file_paths"]:
+            (work / file).replace(job.partial / "bag" / file)
+        write_text(job.done(segment), json.dumps(asdict(result)))
+        shutil.rmtree(work)
+        journal_path(work).unlink()
 
 
 def _finish(job: Job) -> BagReport:

@@ -16,6 +16,21 @@ def journal_path(work: Path) -> Path:
     return work.with_name(f"{work.name}.journal")
 
 
+def pairs_in(path: Path) -> int:
+    """Count the records of a journal that may be growing; 0 where there is none."""
+    try:
+        with path.open("rb") as file:
+            end, size, count = 0, path.stat().st_size, 0
+            while end + _HEAD.size <= size:
+                file.seek(end)
+                _, left, right, _ = _HEAD.unpack(file.read(_HEAD.size))
+                end += _HEAD.size + left + right
+                count += end <= size
+            return count
+    except FileNotFoundError:
+        return 0
+
+
 class Journal:
     """An append-only file of serialized message pairs; a record that was cut off is forgotten.
 

@@ -45,6 +45,14 @@ def locked(folders: list[Path]) -> Iterator[None]:
             file.close()
 
 
+@contextmanager
+def waiting_for_others(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`, which is made where it is missing; wait while another process holds it."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def file_fingerprints(path: Path) -> list[tuple[str, int, int]]:
     """Names, sizes and times of change of a recording's files, to know it again."""
     files = sorted(path.iterdir()) if path.is_dir() else [path]

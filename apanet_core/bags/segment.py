@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections import defaultdict, deque
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,7 +111,6 @@ def derain_segment(
     work: Path,
     settings: BagSettings,
     derainer: WarmDerainer,
-    on_pair: Callable[[], None],
 ) -> SegmentResult:
     """Write a segment of the output as the only file in the folder `work`; its journal lies beside.
 
@@ -121,7 +120,6 @@ def derain_segment(
         work: folder to make; what an earlier run left there is removed.
         settings: how.
         derainer: what cleans.
-        on_pair: called after each pair.
 
     Returns:
         The counts.
@@ -148,7 +146,6 @@ def derain_segment(
                             result.derained += not item.job.problem
                             result.failed += bool(item.job.problem)
                             result.problem = result.problem or item.job.problem
-                            on_pair()
                 result.metadata = writer.close()
             except BaseException:
                 writer.abort()

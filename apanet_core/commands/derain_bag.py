@@ -10,9 +10,10 @@ from pathlib import Path
 
 from apanet_core.bags.settings import BagSettings
 from apanet_core.engines.options import DerainerOptions
+from apanet_core.workers import WorkerOptions
 
 
-def run(bags: list[Path], out: Path, settings: BagSettings, options: DerainerOptions, workers: int = 1) -> None:
+def run(bags: list[Path], out: Path, settings: BagSettings, options: DerainerOptions, workers: WorkerOptions) -> None:
     """Remove the rain from recordings (MCAP or sqlite3), all else copied byte for byte; continues where it was.
 
     Args:
@@ -20,7 +21,7 @@ def run(bags: list[Path], out: Path, settings: BagSettings, options: DerainerOpt
         out: folder to make, the clean recording; of several recordings the folder to make theirs in.
         settings: which topics, and what to write.
         options: of the derainer.
-        workers: processes; each loads the model.
+        workers: who does the work; each loads the model.
     """
     from apanet_core.bags.derain_bag import derain_bags
     from apanet_core.derainer import StereoDerainer

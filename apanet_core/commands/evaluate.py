@@ -5,17 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from apanet_core.evaluation.settings import EvaluationSettings
+from apanet_core.workers import WorkerOptions
 
 
-def run(data: Path, settings: EvaluationSettings, out: Path = Path("evaluation")) -> None:
+def run(data: Path, settings: EvaluationSettings, workers: WorkerOptions, out: Path = Path("evaluation")) -> None:
     """Compare models and other methods' outputs with the rainy input: quality, stereo depth, consistency.
 
     Args:
         data: folder of rainy and clean pairs, in a layout that `train` reads too.
         settings: what to compare.
+        workers: who does the work; each loads the models.
         out: folder for per_image.csv, results.json and report.html.
     """
     from apanet_core.evaluation.evaluate import evaluate
 
-    print(evaluate(data, out, settings))
+    print(evaluate(data, out, settings, workers))
     print(f"\nwritten: {out / 'report.html'}, {out / 'results.json'}, {out / 'per_image.csv'}")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from apanet_core.workers import WorkerOptions
+
 
 def run(
     clean: Path,
+    workers: WorkerOptions,
     out: Path = Path("rainy"),
     disparity: Path | None = None,
     focal_px: float | None = None,
@@ -26,12 +29,12 @@ def run(
     max_disparity: int = 128,
     variants: int = 1,
     seed: int = 0,
-    workers: int = 1,
 ) -> None:
     """Render rain over clean pairs, into a data set that train and evaluate read; continues where it was.
 
     Args:
         clean: folder of clean rectified pairs: left and right, image_2 and image_3, or a paired data set.
+        workers: who does the work.
         out: folder to write rain_left, rain_right, gt_left, gt_right, mask_left, mask_right and rain.json to.
         disparity: folder of true disparities of the left views (16-bit PNG as KITTI's, .npy or .pfm); pairs without
             one are matched by SGBM.
@@ -51,7 +54,6 @@ def run(
         max_disparity: how far SGBM searches, px.
         variants: different rains over every pair.
         seed: another seed, other rain.
-        workers: processes.
     """
     from apanet_core.data.render_folder import describe, render_folder
     from apanet_core.rain.drops import Rain

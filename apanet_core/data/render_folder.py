@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import zlib
-from collections.abc import Iterator
-from concurrent.futures import as_completed
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -26,7 +23,7 @@ from apanet_core.rain.sensor import apply_camera_gains
 from apanet_core.rain.weather import render_weather
 from apanet_core.stereo.disparity import fill_unknown, find_disparities, read_disparity, to_right_view
 from apanet_core.stereo.sgbm import sgbm_disparity
-from apanet_core.workers import worker_pool
+from apanet_core.workers import WorkerOptions, run_tasks
 
 RAINY, CLEAN, MASKS = ("rain_left", "rain_right"), ("gt_left", "gt_right"), ("mask_left", "mask_right")
 PARAMETERS = "rain.json"
@@ -44,7 +41,11 @@ class CleanPair:
 
 
 def render_folder(
-    clean: Path, out: Path, settings: RenderSettings, disparity: Path | None = None, workers: int = 1
+    clean: Path,
+    out: Path,
+    settings: RenderSettings,
+    disparity: Path | None = None,
+    options: WorkerOptions | None = None,
 ) -> int:
     """Render rain over every pair of a folder; goes on where it was when started again.
 
@@ -53,7 +54,7 @@ def render_folder(
         out: rain_left, rain_right, gt_left, gt_right, mask_left, mask_right and rain.json are made in it.
         settings: what to render; the images depend on it and the pairs' names, not on the number of workers.
         disparity: folder of true disparities of the left views, named as these; pairs without one are matched.
-        workers: processes.
+        options: who does the work; this process by default.
 
     Returns:
         The number of rainy pairs in `out`.
@@ -62,8 +63,6 @@ def render_folder(
         FileNotFoundError: no clean pairs, or no disparity for any.
         ValueError: files that do not fit together, or `out` holds something else.
     """
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1: got {workers}")
     pairs = _find(clean, disparity)
     _check_names([pair.name for pair in pairs], settings.variants)
     settings.camera((1, 1))  # complains of impossible numbers before any work
@@ -72,8 +71,8 @@ def render_folder(
     _claim(out, header)
     frames: dict[str, list[dict[str, Any]]] = {}
     work = partial(_render_pair, out=out, settings=settings)
-    with tqdm(total=len(pairs) * settings.variants, desc="render rain", unit="pair") as bar, _mapper(workers) as run:
-        for name, records in run(work, pairs):
+    with tqdm(total=len(pairs) * settings.variants, desc="render rain", unit="pair") as bar:
+        for name, records in run_tasks(work, pairs, options):
             frames[name] = records
             bar.update(settings.variants)
     listing = [record for pair in pairs for record in frames[pair.name]]
@@ -117,24 +116,6 @@ def _claim(out: Path, header: dict[str, Any]) -> None:
 
 def _write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1) + "\n")
-
-
-@contextmanager
-def _mapper(workers: int) -> Iterator[Any]:
-    """map(function, items), in this process or in several, in any order."""
-    if workers == 1:
-        yield map
-        return
-    pool = worker_pool(workers, cv2.setNumThreads, (1,))
-
-    def run(function: Any, items: list[Any]) -> Iterator[Any]:
-        for done in as_completed([pool.submit(function, item) for item in items]):
-            yield done.result()
-
-    try:
-        yield run
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _render_pair(pair: CleanPair, out: Path, settings: RenderSettings) -> tuple[str, list[dict[str, Any]]]:

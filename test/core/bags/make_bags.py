@@ -36,8 +36,8 @@ class Inverter:
         pass
 
 
-def derain(bag, out, settings=SETTINGS, make=Inverter, workers=1):
-    return derain_bags([bag], [out], settings, make, {"model": "inverter"}, workers)[0]
+def derain(bag, out, settings=SETTINGS, make=Inverter, options=None):
+    return derain_bags([bag], [out], settings, make, {"model": "inverter"}, options)[0]
 
 
 def view(seed, size=(24, 32)):

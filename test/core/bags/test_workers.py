@@ -15,13 +15,14 @@ from make_bags import SETTINGS, Inverter, derain, pairs, read_bag, write_bag
 
 from apanet_core.bags.derain_bag import derain_bags
 from apanet_core.bags.partial import partial_path
+from apanet_core.workers import WorkerOptions
 
 
 def test_several_recordings_and_workers_give_what_one_gives(tmp_path):
     bags = [write_bag(tmp_path / name, pairs(count)) for name, count in (("a", 5), ("b", 3))]
     settings = dataclasses.replace(SETTINGS, segment_pairs=2)
     outs = [tmp_path / "out" / name for name in ("a.clean", "b.clean")]
-    reports = derain_bags(bags, outs, settings, Inverter, {"model": "inverter"}, workers=2)
+    reports = derain_bags(bags, outs, settings, Inverter, {"model": "inverter"}, WorkerOptions(2))
     assert [report.derained for report in reports] == [5, 3]
     for bag, out in zip(bags, outs):
         derain(bag, tmp_path / "one" / bag.name, settings)
@@ -46,7 +47,7 @@ class Killed(Inverter):
 def test_a_worker_that_dies_ends_the_run(tmp_path, make, error, message):
     bag = write_bag(tmp_path / "bag", pairs(4))
     with pytest.raises(error, match=message):
-        derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, segment_pairs=2), make, workers=2)
+        derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, segment_pairs=2), make, WorkerOptions(2))
     assert derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, segment_pairs=2)).derained == 4
 
 
@@ -73,8 +74,9 @@ def test_workers_end_with_the_run(tmp_path, signal_number):
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite that runs in the background has it ignored
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-from test_workers import SETTINGS, Asleep, Path, dataclasses, derain
-derain(Path({str(bag)!r}), Path({str(tmp_path / "out")!r}), dataclasses.replace(SETTINGS, segment_pairs=2), Asleep, 2)
+from test_workers import SETTINGS, Asleep, Path, WorkerOptions, dataclasses, derain
+settings = dataclasses.replace(SETTINGS, segment_pairs=2)
+derain(Path({str(bag)!r}), Path({str(tmp_path / "out")!r}), settings, Asleep, WorkerOptions(2))
 """
     with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL) as run:
         try:

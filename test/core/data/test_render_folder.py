@@ -12,6 +12,7 @@ from apanet_core.evaluation.inputs import find_samples
 from apanet_core.rain.drops import Rain
 from apanet_core.rain.render_settings import RenderSettings
 from apanet_core.rain.sensor import Sensor
+from apanet_core.workers import WorkerOptions
 
 SIZE = (64, 160)
 SETTINGS = RenderSettings(rain=Rain(30), lens_drops=2, sensor=Sensor(1.0))
@@ -57,7 +58,7 @@ def test_the_folder_is_a_data_set_for_training_and_evaluation(clean, tmp_path):
 
 def test_one_seed_one_folder_however_many_workers_and_pairs(clean, tmp_path):
     for out, workers in (("one", 1), ("two", 2)):
-        render_folder(clean, tmp_path / out, SETTINGS, workers=workers)
+        render_folder(clean, tmp_path / out, SETTINGS, options=WorkerOptions(workers))
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
     for side in ("left", "right"):
         (clean / side / "0.png").unlink()  # the rain over the others stays as it is
