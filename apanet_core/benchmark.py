@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from apanet_core.engines.choose import make_engine
 from apanet_core.engines.engine import Engine
@@ -26,6 +25,7 @@ from apanet_core.model.checkpoint import bundled_models, load_model
 from apanet_core.model.config import preset
 from apanet_core.model.network import APANet
 from apanet_core.model.parallax_attention import ParallaxAttention, band_mask
+from apanet_core.progress import progress_bar
 from apanet_core.workers import worker_pool
 
 
@@ -99,14 +99,15 @@ def benchmark(cases: list[Case], repeats: int, seconds: float) -> list[Result]:
         ValueError: none of the cases can run.
     """
     results = []
-    for case in tqdm(cases, desc="benchmark", unit="case"):
+    bar = progress_bar(cases, desc="benchmark", unit="case")
+    for case in bar:
         try:
             with worker_pool(1) as process:
                 results.append(process.submit(measure, case, repeats, seconds).result())
         except BrokenProcessPool:
-            tqdm.write(f"{case.name} was killed, for lack of memory most likely", file=sys.stderr)
+            bar.write(f"{case.name} was killed, for lack of memory most likely", file=sys.stderr)
         except (ValueError, ImportError, MemoryError, OSError) as error:
-            tqdm.write(f"{case.name}: {error}", file=sys.stderr)
+            bar.write(f"{case.name}: {error}", file=sys.stderr)
     if not results:
         raise ValueError("nothing could be measured: see the lines above")
     return results

@@ -9,17 +9,18 @@ LAYERS = {
     "apanet_core.atomic": set(),
     "apanet_core.workers": set(),
     "apanet_core.missing": set(),
+    "apanet_core.progress": set(),
     "apanet_core.images": {"atomic"},
     "apanet_core.stereo": {"images"},
     "apanet_core.model": {"atomic"},
     "apanet_core.engines": {"model"},
     "apanet_core.derainer": {"engines", "model", "images"},
     "apanet_core.rain": {"stereo", "images"},
-    "apanet_core.data": {"rain", "stereo", "images", "atomic", "workers"},
-    "apanet_core.bags": {"derainer", "images", "atomic", "workers"},
-    "apanet_core.training": {"data", "rain", "model", "images", "atomic"},
-    "apanet_core.evaluation": {"derainer", "data", "stereo", "images", "model", "atomic", "workers"},
-    "apanet_core.benchmark": {"engines", "model", "workers"},
+    "apanet_core.data": {"rain", "stereo", "images", "atomic", "workers", "progress"},
+    "apanet_core.bags": {"derainer", "images", "atomic", "workers", "progress"},
+    "apanet_core.training": {"data", "rain", "model", "images", "atomic", "progress"},
+    "apanet_core.evaluation": {"derainer", "data", "stereo", "images", "model", "atomic", "workers", "progress"},
+    "apanet_core.benchmark": {"engines", "model", "workers", "progress"},
 }
 CORE = {name.removeprefix("apanet_core.") for name in LAYERS}
 LAYERS |= {

@@ -11,11 +11,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from apanet_core.bags.read import ImageBag, check_distinct, decode, open_bag
 from apanet_core.bags.settings import CutSettings
 from apanet_core.images.files import write_image
+from apanet_core.progress import progress_bar
 
 SIDES = ("left", "right")
 THUMBNAIL = (64, 40)  # width, height: rain averages out in it, motion of the camera does not
@@ -139,7 +139,7 @@ def _look(bag: ImageBag, settings: CutSettings) -> dict[str, dict[int, Look]]:
     bag.check_topics(list(topics))
     looks: dict[str, dict[int, Look]] = {side: {} for side in SIDES}
     sizes: dict[str, tuple[int, ...]] = {}
-    for topic, stamp, message in tqdm(
+    for topic, stamp, message in progress_bar(
         bag.images(list(topics)), desc=f"look at {bag.path.name}", total=bag.count(list(topics)), unit="image"
     ):
         view = _decoded(bag.path, topic, message)
@@ -187,7 +187,7 @@ def _write(bags: list[Path], clips: list[Clip], validation: set[int], out: Path,
         for side in SIDES:
             (out / split / side).mkdir(parents=True)
     topics = {settings.left_topic: "left", settings.right_topic: "right"}
-    with tqdm(total=2 * sum(len(clip.kept) for clip in clips), desc="write", unit="image") as bar:
+    with progress_bar(total=2 * sum(len(clip.kept) for clip in clips), desc="write", unit="image") as bar:
         for path in dict.fromkeys(bags):
             files = {
                 (side, stamp): out / ("val" if number in validation else "train") / side / f"{number:03}_{frame:05}.png"

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from tqdm import tqdm
-
 from apanet_core.atomic import write_text
 from apanet_core.bags.journal import journal_path, pairs_in
 from apanet_core.bags.output import custom_data, merge_metadata, ros_distro
@@ -24,6 +22,7 @@ from apanet_core.bags.read import bag_root, check_distinct, open_bag
 from apanet_core.bags.segment import SegmentResult, WarmDerainer, derain_segment
 from apanet_core.bags.settings import BagSettings
 from apanet_core.derainer import StereoDerainer
+from apanet_core.progress import progress_bar
 from apanet_core.workers import WorkerOptions, once_per_process, run_tasks
 
 LOOK_EVERY_S = 0.5  # for the progress bar
@@ -152,7 +151,7 @@ def _progress(jobs: list[Job]) -> Iterator[None]:
         return pairs
 
     before, total = done(), sum(len(segment.pairs) for _, segment in segments)
-    with tqdm(total=total, initial=before, desc="derain", unit="pair") as bar:
+    with progress_bar(total=total, initial=before, desc="derain", unit="pair") as bar:
 
         def watch() -> None:
             while not stopped.wait(LOOK_EVERY_S):

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tqdm import tqdm
-
 from apanet_core.bags.cut_dataset import pair_stamps
 from apanet_core.bags.read import ImageBag
 from apanet_core.bags.settings import BagSettings
+from apanet_core.progress import progress_bar
 
 SIDES = ("left", "right")
 MAX_LAG_NS = 5 * 10**9  # halves of a pair that were recorded further apart do not pair: they would have to be kept
@@ -82,7 +81,7 @@ def make_plan(bag: ImageBag, settings: BagSettings) -> Plan:
         _check_free(bag, left, right)
     halves: dict[str, list[ImageRecord]] = {left: [], right: []}
     total = bag.count([left, right])
-    for connection, log, data in tqdm(
+    for connection, log, data in progress_bar(
         bag.messages([left, right]), desc=f"look at {bag.path.name}", total=total, unit="image", leave=False
     ):
         stamp = stamp_ns(data)

@@ -8,12 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from apanet_core.engines.options import DerainerOptions
 from apanet_core.images.files import read_image, write_image
 from apanet_core.images.pair_files import match_pairs
 from apanet_core.images.sizes import check_pair
+from apanet_core.progress import progress_bar
 
 Views = tuple[np.ndarray, np.ndarray]
 
@@ -53,14 +53,14 @@ def derain_files(pairs: list[tuple[Path, Path]], output: Path, derainer: Callabl
     for side in ("left", "right"):
         if (output / side).resolve() in inputs:
             raise ValueError(f"output {output} would put results between the inputs in {output / side}: choose another")
-    for paths in tqdm(pairs, desc="check", unit="pair", disable=len(pairs) < 2):
+    for paths in progress_bar(pairs, desc="check", unit="pair", disable=len(pairs) < 2):
         try:
             check_pair(*(read_image(path) for path in paths))
         except ValueError as error:
             raise ValueError(f"{paths[0].name}: {error}") from error
     for side in ("left", "right"):
         (output / side).mkdir(parents=True, exist_ok=True)
-    for paths in tqdm(pairs, desc="derain", unit="pair"):
+    for paths in progress_bar(pairs, desc="derain", unit="pair"):
         views = derainer(*(read_image(path) for path in paths))
         for side, view in zip(("left", "right"), views):
             write_image(output / side / f"{paths[0].stem}.png", view)

@@ -28,6 +28,7 @@ from apanet_core.commands import (
     train,
 )
 from apanet_core.missing import install_hint
+from apanet_core.progress import close_bars
 from apanet_core.training.config import TrainConfig
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -70,9 +71,11 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, TypeError, OSError, ImportError, MemoryError, FloatingPointError, ArgumentError) as error:
+        close_bars()
         print(f"apanet: error: {' '.join(str(error).split())}{install_hint(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        close_bars()
         print("interrupted", file=sys.stderr)
         return 130
     return 0

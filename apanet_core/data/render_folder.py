@@ -12,11 +12,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from apanet_core.atomic import write_text
 from apanet_core.data.layouts import find_clean
 from apanet_core.images.files import read_image, write_image
+from apanet_core.progress import progress_bar
 from apanet_core.rain.render_settings import RenderSettings
 from apanet_core.rain.scenes import Scene
 from apanet_core.rain.sensor import apply_camera_gains
@@ -71,7 +71,7 @@ def render_folder(
     _claim(out, header)
     frames: dict[str, list[dict[str, Any]]] = {}
     work = partial(_render_pair, out=out, settings=settings)
-    with tqdm(total=len(pairs) * settings.variants, desc="render rain", unit="pair") as bar:
+    with progress_bar(total=len(pairs) * settings.variants, desc="render rain", unit="pair") as bar:
         for name, records in run_tasks(work, pairs, options):
             frames[name] = records
             bar.update(settings.variants)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from apanet_core.engines.engine import PRECISIONS, EngineOptions, Pair
+from apanet_core.model.compiling import check_compiler
 from apanet_core.model.network import APANet
 from apanet_core.model.uint8 import Uint8Derainer
 
@@ -40,6 +41,7 @@ class TorchEngine:
         self._run: Any = Uint8Derainer(network)
         self.compiled = options.compiled
         if options.compiled:
+            check_compiler()
             self._run = torch.compile(self._run, dynamic=False, mode="reduce-overhead" if on_gpu else "default")
 
     @torch.inference_mode()

@@ -13,7 +13,6 @@ from uuid import uuid4
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from apanet_core import __version__
 from apanet_core.atomic import check_can_be_made, write_text
@@ -23,6 +22,7 @@ from apanet_core.evaluation.lpips import SMALLEST_SIDE_PX
 from apanet_core.evaluation.report import report_html
 from apanet_core.evaluation.settings import CLEAN, RAINY, EvaluationSettings
 from apanet_core.evaluation.tables import Row, best_methods, columns, csv_text, markdown, summarise
+from apanet_core.progress import progress_bar
 from apanet_core.workers import WorkerOptions, once_per_process, run_tasks
 
 
@@ -56,14 +56,15 @@ def evaluate(data: Path, out: Path, settings: EvaluationSettings, options: Worke
     if not options.in_process(len(samples)):
         measure = partial(_measure, settings=settings, run=uuid4().hex)
     measured: dict[Any, list[Row]] = {}
-    for of_sample in tqdm(run_tasks(measure, samples, options), "evaluate", len(samples), unit="pair"):
+    tasks = run_tasks(measure, samples, options)
+    for of_sample in progress_bar(tasks, desc="evaluate", total=len(samples), unit="pair"):
         measured[of_sample[0]["name"]] = of_sample
     table = columns(settings.disparity is not None, settings.lpips is not None, settings.stereo_gain)
     rows = [row for sample in samples for row in measured[sample.name]]
     for row in rows:  # what was not measured is None, in every row
         row.update({key: row.get(key) for column in table for key in column.keys})
     shown = _spread(samples, rows, comparison.names, settings.pictures)
-    pictures = [comparison.picture(sample, len(shown)) for sample in tqdm(shown, desc="pictures", unit="pair")]
+    pictures = [comparison.picture(sample, len(shown)) for sample in progress_bar(shown, desc="pictures", unit="pair")]
 
     summary = summarise(rows, table)
     results = {

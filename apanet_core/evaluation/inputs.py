@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from apanet_core.data.layouts import find_pairs
 from apanet_core.images.files import by_stem, list_images, read_image
 from apanet_core.images.sizes import SMALLEST_SIDE_PX, check_pair
+from apanet_core.progress import progress_bar
 from apanet_core.stereo.disparity import disparity_of, find_disparities, read_disparity
 
 Views = tuple[np.ndarray, np.ndarray]
@@ -108,7 +108,7 @@ def check_samples(samples: list[Sample], max_disparity: int, smallest_px: int = 
     Raises:
         ValueError: a file is unreadable or has another size, or a true disparity lies beyond the search.
     """
-    for sample in tqdm(samples, desc="check", unit="pair"):
+    for sample in progress_bar(samples, desc="check", unit="pair"):
         try:
             left, right = (read_image(path) for path in sample.rainy)
             check_pair(left, right)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from apanet_core.model.config import ModelConfig, preset
 
+ENDLESS_STEPS = 10**9  # of a run that the clock ends
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
@@ -91,6 +92,8 @@ class TrainConfig:
         init: start from the weights of this checkpoint (a new run, unlike `resume`).
         distillation: learn from real rain as well; for `apanet distill`.
         steps: optimiser steps.
+        minutes: train for so long instead, validation included; the learning rate then follows the clock, and a run
+            that is resumed goes on with what is left.
         batch_size: pairs per step and process.
         phases: parts of the run with their own sizes, in place of `steps`, `batch_size` and `data.size`.
         accumulate: batches whose gradients are added up before a step.
@@ -118,6 +121,7 @@ class TrainConfig:
     init: Path | None = None
     distillation: DistillationConfig | None = None
     steps: int = 100_000
+    minutes: float | None = None
     batch_size: int = 8
     phases: list[Phase] = field(default_factory=list)
     accumulate: int = 1
@@ -146,6 +150,8 @@ class TrainConfig:
         for name in ("accumulate", "validate_every", "validation_pairs", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1: got {getattr(self, name)}")
+        if self.minutes is not None and (self.minutes <= 0 or self.phases):
+            raise ValueError(f"minutes must be above 0, and without phases: got {self.minutes}, {self.phases}")
         for phase in self.all_phases:
             if min(phase.steps, phase.batch_size, *phase.size) < 1:
                 raise ValueError(f"steps, batch_size and size must be at least 1: got {phase}")
@@ -169,7 +175,8 @@ class TrainConfig:
     @property
     def all_phases(self) -> list[Phase]:
         """The phases; one of `steps` where none are given."""
-        return self.phases or [Phase(self.steps, self.data.size, self.batch_size)]
+        steps = self.steps if self.minutes is None else ENDLESS_STEPS
+        return self.phases or [Phase(steps, self.data.size, self.batch_size)]
 
     @property
     def total_steps(self) -> int:

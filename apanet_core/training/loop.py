@@ -8,8 +8,9 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+import cv2
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.loggers import TensorBoardLogger
@@ -18,15 +19,19 @@ from tqdm import tqdm
 
 from apanet_core.images.metrics import psnr
 from apanet_core.model.checkpoint import load_model, load_tensors, save_checkpoint
+from apanet_core.model.compiling import check_compiler
 from apanet_core.model.network import APANet
+from apanet_core.progress import progress_bar
 from apanet_core.training.averaging import update_average
 from apanet_core.training.config import Phase, TrainConfig
 from apanet_core.training.datasets import training_set, validation_set
+from apanet_core.training.finite import FiniteCheck
 from apanet_core.training.objectives import Batch, Objective, build_objective, to_float32
 from apanet_core.training.recipe import differences, recipe
 from apanet_core.training.sampling import EpochSampler
+from apanet_core.training.schedule import Schedule, learning_rate
 
-# Steps and sizes are in the phases; the others decide where and how fast a run goes, not where to.
+VALIDATIONS_RESERVED = 1.5  # of the time that one takes, at the end of a run by the clock
 HIGHEST_DB = 50.0  # a dry pair left as it is counts this much in a mean PSNR, not infinity
 
 
@@ -49,7 +54,11 @@ def train(config: TrainConfig) -> Path:
     if config.init is not None:
         _start_from(config.init, network)
     averaged = copy.deepcopy(network).requires_grad_(False).eval().to(fabric.device)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+    if config.compile:
+        check_compiler()
     trained: Any = torch.compile(network) if config.compile else network
     model, optimizer = fabric.setup(trained, optimizer)
     model.mark_forward_method("derain")
@@ -60,6 +69,7 @@ def train(config: TrainConfig) -> Path:
         "optimizer": optimizer,
         "step": 0,
         "best": -math.inf,
+        "seconds": 0.0,
         "recipe": recipe(config, fabric.world_size),
     }
     _resume(fabric, config, state)
@@ -67,32 +77,51 @@ def train(config: TrainConfig) -> Path:
     validation = validation_set(config.data, config.all_phases[-1].size, config.validation_pairs, config.seed)
     validation[0]  # an image that is too small for it is named now, and not after hours
     config.out.mkdir(parents=True, exist_ok=True)
-    bar = tqdm(
-        total=config.total_steps, initial=state["step"], desc="train", unit="step", disable=not fabric.is_global_zero
-    )
-    for step, batches in _steps(fabric, config, state["step"]):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, config)
-        loss, terms = _accumulate(fabric, model, objective, batches, config, step)
-        largest = config.clip_norm or math.inf
-        norm = fabric.clip_gradients(model, optimizer, max_norm=largest, error_if_nonfinite=False)
-        assert norm is not None
-        if not torch.isfinite(norm) and config.precision != "16-mixed":  # whose scaler skips such a step
-            _stop(f"the gradient is {norm.item()}", batches, config, step)
-        optimizer.step()
-        optimizer.zero_grad()
-        update_average(averaged, network, min(config.ema, (1 + step) / (10 + step)))
-        state["step"] = step + 1
-        bar.update()
-        if step % 50 == 0:
-            bar.set_postfix(loss=f"{loss.item():.4f}", best_dB=f"{state['best']:.2f}")
-            fabric.log_dict({"loss": loss, "learning_rate": learning_rate(step, config), **terms}, step)
-        if state["step"] % config.validate_every == 0 or state["step"] == config.total_steps:
+    schedule = Schedule(config, fabric, state["seconds"])
+    if config.minutes is not None:  # how long a validation takes is known before the first step, and the score to beat
+        began = schedule.spent_s
+        _validate(fabric, averaged, validation, config, state)
+        schedule.reserved_s = VALIDATIONS_RESERVED * (schedule.spent_s - began)
+    check = FiniteCheck(config.out, config.precision == "16-mixed")
+    with _bar(config, state["step"], fabric.is_global_zero) as bar:
+        for step, batches in _steps(fabric, config, state["step"]):
+            progress = schedule.progress(step)
+            if progress >= 1:
+                break
+            rate = learning_rate(step, config, progress)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            loss, terms = _accumulate(fabric, model, objective, batches)
+            norm = fabric.clip_gradients(
+                model, optimizer, max_norm=config.clip_norm or math.inf, error_if_nonfinite=False
+            )
+            assert norm is not None
+            optimizer.step()
+            optimizer.zero_grad()
+            check.add(step, loss, norm, batches)
+            update_average(averaged, network, min(config.ema, (1 + step) / (10 + step)))
+            state["step"] = step + 1
+            bar.update()
+            if step % 50 == 0:
+                samples_s = config.batch_size * config.accumulate * fabric.world_size * (bar.format_dict["rate"] or 0)
+                bar.set_postfix_str(f"loss {loss.item():.4f}, best {state['best']:.2f} dB, {samples_s:.0f} samples/s")
+                fabric.log_dict({"loss": loss, "learning_rate": rate, **terms}, step)
+            if state["step"] % config.validate_every == 0:
+                check.look()
+                _validate(fabric, averaged, validation, config, state)
+            if state["step"] % config.checkpoint_every == 0:
+                check.look()
+                _save(fabric, config, state, schedule)
+        check.look()
+        if state["step"] % config.validate_every:
             _validate(fabric, averaged, validation, config, state)
-        if state["step"] % config.checkpoint_every == 0 or state["step"] == config.total_steps:
-            _save(fabric, config, state)
-    bar.close()
+        _save(fabric, config, state, schedule)
     return config.out / "best.safetensors"
+
+
+def _bar(config: TrainConfig, step: int, shown: bool) -> tqdm[Any]:
+    total = config.total_steps if config.minutes is None else None
+    return progress_bar(total=total, initial=step, desc="train", unit="step", disable=not shown)
 
 
 def _fabric(config: TrainConfig) -> Fabric:
@@ -119,7 +148,7 @@ def _resume(fabric: Fabric, config: TrainConfig, state: dict[str, Any]) -> None:
     last = config.out / "last.ckpt"
     if not (config.resume and last.exists()):
         return
-    stored = ("step", "best", "recipe")
+    stored = ("step", "best", "seconds", "recipe")
     try:
         found = fabric.load(last, {k: v for k, v in state.items() if k not in stored}, weights_only=True)
         was = json.loads(found["recipe"])
@@ -152,8 +181,9 @@ def _start_from(path: Path, network: APANet) -> None:
     load_tensors(network, start.state_dict(), path)
 
 
-def _save(fabric: Fabric, config: TrainConfig, state: dict[str, Any]) -> None:
+def _save(fabric: Fabric, config: TrainConfig, state: dict[str, Any], schedule: Schedule) -> None:
     """Write `last.ckpt` beside itself and move it into place, so that no moment leaves half a file."""
+    state["seconds"] = schedule.spent_s
     last = config.out / "last.ckpt"
     fabric.save(last.with_suffix(".partial"), state)
     if fabric.is_global_zero:
@@ -177,6 +207,13 @@ def _next(batches: Iterator[Batch]) -> Batch:
     """The next batch; an error keeps its own words, to which a worker of the loader adds a traceback."""
     try:
         return next(batches)
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise MemoryError(
+            "a process that prepares samples was killed, for lack of memory most likely: set data.workers lower; the "
+            "run goes on from its last checkpoint when it is started again"
+        ) from error
     except (ValueError, OSError) as error:
         told, found, reason = str(error).rpartition(f"\n{type(error).__name__}: ")
         if not (found and told.startswith("Caught ")):
@@ -197,35 +234,33 @@ def _loader(fabric: Fabric, config: TrainConfig, phase: Phase, number: int, skip
         fabric.world_size,
     )
     workers = config.data.workers
-    return DataLoader(dataset, phase.batch_size, sampler=sampler, num_workers=workers, drop_last=True)
+    return DataLoader(
+        dataset,
+        phase.batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        drop_last=True,
+        pin_memory=fabric.device.type == "cuda",
+        worker_init_fn=_one_thread,
+    )
+
+
+def _one_thread(worker: int) -> None:
+    """A worker a core is enough, and OpenCV would start as many threads in each as there are cores."""
+    cv2.setNumThreads(1)
 
 
 def _accumulate(
-    fabric: Fabric, model: Any, objective: Objective, batches: list[Batch], config: TrainConfig, step: int
+    fabric: Fabric, model: Any, objective: Objective, batches: list[Batch]
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Add up the gradients of `batches`; returns the loss and the terms of the last one."""
+    """Add up the gradients of `batches`; returns their mean loss and the terms of the last one."""
+    losses = []
     for number, batch in enumerate(batches, 1):
         with fabric.no_backward_sync(model, enabled=number < len(batches)):
             loss, terms = objective(model, batch)
-            if not torch.isfinite(loss):
-                _stop(f"the loss is {loss.item()}", [batch], config, step)
             fabric.backward(loss / len(batches))
-    return loss.detach(), terms
-
-
-def _stop(what: str, batches: list[Batch], config: TrainConfig, step: int) -> NoReturn:
-    joined = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
-    rank = os.environ.get("RANK")  # of a process that torchrun started; each saves its own batch
-    path = config.out / ("not_finite.pt" if rank is None else f"not_finite_{rank}.pt")
-    torch.save(joined, path)
-    raise FloatingPointError(f"{what} at step {step}; its batch is in {path}")
-
-
-def learning_rate(step: int, config: TrainConfig) -> float:
-    """Linear warm-up, then half a cosine down to the final rate."""
-    warmup = min(1.0, (step + 1) / max(config.warmup_steps, 1))
-    cosine = 0.5 * (1 + math.cos(math.pi * step / config.total_steps))
-    return warmup * (config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * cosine)
+        losses.append(loss.detach())
+    return torch.stack(losses).mean(), terms
 
 
 @torch.no_grad()

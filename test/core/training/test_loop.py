@@ -3,6 +3,7 @@ import json
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -12,12 +13,14 @@ import numpy as np
 import pytest
 import torch
 
+from apanet_core.data.synthetic import SyntheticRain
 from apanet_core.images.files import write_image
 from apanet_core.model.checkpoint import load_model
 from apanet_core.model.config import ModelConfig
 from apanet_core.training.config import DataConfig, Phase, TrainConfig
-from apanet_core.training.loop import learning_rate, train
+from apanet_core.training.loop import train
 from apanet_core.training.objectives import build_objective
+from apanet_core.training.schedule import learning_rate
 
 
 def assert_equal_runs(one, other, atol=0.0):
@@ -39,10 +42,10 @@ def test_a_run_that_was_cut_off_continues_as_if_it_had_not_been(config, tmp_path
     class Killed(BaseException):
         pass
 
-    def kill(step, _):
+    def kill(step, config, progress):
         if step == 8:  # three steps after the last checkpoint
             raise Killed
-        return learning_rate(step, cut)
+        return learning_rate(step, config, progress)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("apanet_core.training.loop.learning_rate", kill)
@@ -92,7 +95,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_batch(config, tmp
 
 def test_learning_rate_warms_up_and_ends_at_its_final_value(config, tmp_path):
     run = config(tmp_path, steps=1000, warmup_steps=100)
-    rates = [learning_rate(step, run) for step in range(1000)]
+    rates = [learning_rate(step, run, step / 1000) for step in range(1000)]
     assert rates[0] == pytest.approx(run.learning_rate / 100, rel=0.01)
     assert max(rates) == pytest.approx(run.learning_rate, rel=0.05)
     assert rates[-1] == pytest.approx(run.final_learning_rate, rel=0.01)
@@ -318,3 +321,24 @@ def test_an_error_of_a_worker_keeps_its_own_words(config, tmp_path):
     with pytest.raises(ValueError, match="1.png: a crop of 64x32 does not fit an image of 70x30") as caught:
         train(run)
     assert "\n" not in str(caught.value)
+
+
+def test_a_loader_process_that_is_killed_is_said_in_one_line(config, tmp_path, monkeypatch):
+    run = config(tmp_path, data=dataclasses.replace(config(tmp_path).data, workers=1))
+    original, here = SyntheticRain.__getitem__, os.getpid()
+
+    def sample(self, index):
+        if os.getpid() != here:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(self, index)
+
+    monkeypatch.setattr(SyntheticRain, "__getitem__", sample)
+    with pytest.raises(MemoryError, match=r"process that prepares samples was killed.*data.workers"):
+        train(run)
+
+
+def test_compile_needs_a_compiler(config, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(ValueError, match=r"needs a C\+\+ compiler.*apt install g\+\+"):
+        train(config(tmp_path, compile=True))

@@ -1,0 +1,45 @@
+"""How far a run has come, by its steps or by the clock, and the learning rate there."""
+
+from __future__ import annotations
+
+import math
+from time import monotonic
+
+from lightning_fabric import Fabric
+
+from apanet_core.training.config import TrainConfig
+
+
+class Schedule:
+    """Steps, or `TrainConfig.minutes` of training that end in time for the last validation.
+
+    Args:
+        config: of the run.
+        fabric: the first of its processes has the clock that counts.
+        spent_s: seconds that the run took before it was resumed.
+    """
+
+    def __init__(self, config: TrainConfig, fabric: Fabric, spent_s: float) -> None:
+        self._config, self._fabric = config, fabric
+        self._began = monotonic() - spent_s
+        self.reserved_s = 0.0  # for what comes after the last step
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds of training so far, those before a resume included."""
+        return monotonic() - self._began
+
+    def progress(self, step: int) -> float:
+        """Share of the run that is over before `step`; 1 or more when it has ended."""
+        if self._config.minutes is None:
+            return step / self._config.total_steps
+        left = 60 * self._config.minutes - self.reserved_s
+        progress = self.spent_s / left if left > 0 else 1.0
+        return progress if self._fabric.world_size == 1 else float(self._fabric.broadcast(progress))
+
+
+def learning_rate(step: int, config: TrainConfig, progress: float) -> float:
+    """Linear warm-up over steps, then half a cosine down to the final rate as `progress` goes from 0 to 1."""
+    warmup = min(1.0, (step + 1) / max(config.warmup_steps, 1))
+    cosine = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    return warmup * (config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * cosine)

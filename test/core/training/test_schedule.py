@@ -1,0 +1,70 @@
+import itertools
+
+import pytest
+import torch
+
+from apanet_core.training.loop import train
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A second passes whenever somebody looks at the clock."""
+    ticks = itertools.count(100.0)
+    monkeypatch.setattr("apanet_core.training.schedule.monotonic", lambda: next(ticks))
+
+
+def rates_of(run, monkeypatch):
+    """Train, and note the learning rate of every step."""
+    from apanet_core.training import loop
+
+    rates = []
+
+    def note(step, config, progress):
+        rates.append(loop_learning_rate(step, config, progress))
+        return rates[-1]
+
+    loop_learning_rate = loop.learning_rate
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "learning_rate", note)
+        train(run)
+    return rates
+
+
+def test_a_run_of_minutes_ends_by_the_clock_and_keeps_what_it_learnt(config, tmp_path, clock, monkeypatch):
+    run = config(tmp_path, minutes=0.5, steps=1, warmup_steps=0, validate_every=1000, checkpoint_every=1000)
+    rates = rates_of(run, monkeypatch)
+    state = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert 20 <= state["step"] == len(rates) <= 30  # a look at the clock a step, and some around them
+    assert state["seconds"] <= 33
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 0.02 * rates[0]
+    assert (tmp_path / "best.safetensors").exists()
+
+
+def test_resumed_it_goes_on_with_what_is_left_of_the_time(config, tmp_path, clock, monkeypatch):
+    run = config(tmp_path, minutes=0.5, warmup_steps=0, validate_every=1000, checkpoint_every=4)
+    whole = len(rates_of(config(tmp_path / "whole", minutes=0.5, warmup_steps=0, checkpoint_every=1000), monkeypatch))
+
+    def cut(step, *_):
+        if step == 9:
+            raise KeyboardInterrupt
+        return 1e-3
+
+    with monkeypatch.context() as patch:
+        patch.setattr("apanet_core.training.loop.learning_rate", cut)
+        with pytest.raises(KeyboardInterrupt):
+            train(run)
+    before = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert before["step"] == 8
+    rest = rates_of(run, monkeypatch)
+    assert 0.4 * whole < len(rest) < whole - 5
+    assert rates_of(run, monkeypatch) == []  # nothing is left
+
+
+def test_minutes_and_phases_are_two_ways_to_say_when_to_stop(config, tmp_path):
+    from apanet_core.training.config import Phase
+
+    with pytest.raises(ValueError, match="minutes must be above 0, and without phases"):
+        config(tmp_path, minutes=1.0, phases=[Phase(1, (32, 64), 1)])
+    with pytest.raises(ValueError, match="minutes must be above 0"):
+        config(tmp_path, minutes=0.0)
