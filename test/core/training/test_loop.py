@@ -324,7 +324,8 @@ def test_an_error_of_a_worker_keeps_its_own_words(config, tmp_path):
 
 
 def test_a_loader_process_that_is_killed_is_said_in_one_line(config, tmp_path, monkeypatch):
-    run = config(tmp_path, data=dataclasses.replace(config(tmp_path).data, workers=1))
+    run = config(tmp_path)
+    run.data.workers = 1
     original, here = SyntheticRain.__getitem__, os.getpid()
 
     def sample(self, index):
