@@ -27,6 +27,7 @@ def run(
     gain_spread: float = 0.0,
     jpeg_quality: int | None = None,
     max_disparity: int = 128,
+    disparity_scale: float | None = None,
     variants: int = 1,
     seed: int = 0,
 ) -> None:
@@ -52,6 +53,7 @@ def run(
         gain_spread: standard deviation of the logarithm of each camera's gain, which the clean views get too.
         jpeg_quality: 1 to 100, to send the rainy views through JPEG.
         max_disparity: how far SGBM searches, px.
+        disparity_scale: grey levels per px of disparities in PNG; 256 where it is not given, as KITTI's.
         variants: different rains over every pair.
         seed: another seed, other rain.
     """
@@ -62,7 +64,9 @@ def run(
 
     rain = Rain(rate, exposure_s, (wind_mps, 0.0), camera_mps, aperture_px=aperture_px, veil=veil)
     sensor = Sensor(noise, gain_spread, jpeg_quality)
-    settings = RenderSettings(kind, rain, lens_drops, sensor, focal_px, baseline_m, max_disparity, variants, seed)
+    settings = RenderSettings(
+        kind, rain, lens_drops, sensor, focal_px, baseline_m, max_disparity, disparity_scale, variants, seed
+    )
     print(describe(clean, settings, disparity), file=sys.stderr)
     count = render_folder(clean, out, settings, disparity, workers)
     print(f"{count} rainy pairs in {out}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,16 @@ from apanet_core.data.augment import Views, crop_pair, mirror_pair
 from apanet_core.data.layouts import VIEWS, find_pairs, find_unpaired
 from apanet_core.images.files import read_image
 
+FEW_SCENES = 5  # a tenth of fewer would be too much
+
 
 class PairedFolders(Dataset[dict[str, torch.Tensor]]):
     """Rainy and clean pairs.
 
     Args:
         root: a data set that `find_pairs` reads.
-        split: "train" crops and mirrors at random; "validation" takes the pairs of every tenth clean image and cuts
-            their centre.
+        split: "train" crops and mirrors at random; "validation" takes the pairs of every tenth scene and cuts their
+            centre. What differs in its last number only is one scene: seq3_0001.png and seq3_0002.png.
         size: (height, width) of a sample in px.
         limit: at most this many pairs.
         samples: length of the data set, in which every pair comes again and again in another crop; None gives every
@@ -42,12 +45,10 @@ class PairedFolders(Dataset[dict[str, torch.Tensor]]):
     ) -> None:
         pairs = find_pairs(root)
         held_out = split == "validation"
-        scenes = {clean: number for number, clean in enumerate(dict.fromkeys(pair[2] for pair in pairs))}
-        self.files = [pair for pair in pairs if (scenes[pair[2]] % 10 == 0) == held_out][:limit]
+        scenes = _scenes([pair[2] for pair in pairs])
+        self.files = [pair for pair, scene in zip(pairs, scenes) if (scene % 10 == 0) == held_out][:limit]
         if not self.files:
-            raise ValueError(
-                f"{root} holds {len(scenes)} clean pair: at least 2 are needed, one of them for validation"
-            )
+            raise ValueError(f"{root} holds {len(pairs)} clean pair: at least 2 are needed, one of them for validation")
         self.crop_at_random = not held_out
         self.size = size
         self.samples = len(self.files) if samples is None else samples
@@ -85,6 +86,15 @@ class UnpairedFolders(Dataset[dict[str, torch.Tensor]]):
         """rainy_left, rainy_right: (3, H, W) uint8 RGB."""
         files = dict(zip(VIEWS, self.files[index % len(self.files)]))
         return _sample(files, self.size, np.random.default_rng([self.seed, index]))
+
+
+def _scenes(clean: list[Path]) -> list[int]:
+    """The number of the scene that each clean image shows; every image is one where the names tell of few."""
+    names = [re.sub(r"[_-]?\d+$", "", path.stem) for path in clean]
+    if len(set(names)) < FEW_SCENES:
+        names = [str(path) for path in clean]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return [numbers[name] for name in names]
 
 
 def _sample(files: dict[str, Path], size: tuple[int, int], rng: np.random.Generator | None) -> dict[str, torch.Tensor]:

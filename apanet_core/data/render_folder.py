@@ -180,7 +180,7 @@ def _both_disparities(
     if pair.disparity is None:
         sparse = _without_islands(sgbm_disparity(left, right, settings.max_disparity))
     else:
-        sparse = read_disparity(pair.disparity)
+        sparse = read_disparity(pair.disparity, settings.disparity_scale)
         if sparse.shape != left.shape[:2]:
             raise ValueError(
                 f"{pair.disparity} is {sparse.shape[1]}x{sparse.shape[0]}, its image "

@@ -89,7 +89,7 @@ class Comparison:
             farthest = self._settings.max_disparity
             disparities = {name: sgbm_disparity(*pair, farthest) for name, pair in views.items()}
             if sample.disparity is not None:
-                disparities[TRUTH] = read_disparity(sample.disparity)
+                disparities[TRUTH] = read_disparity(sample.disparity, self._settings.disparity_scale)
         return views, disparities
 
     def _quality(self, views: tuple[np.ndarray, ...], clean: Views) -> Row:

@@ -5,6 +5,14 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+ERROR_COLOURS = {
+    "right": (70, 80, 90),
+    "ghost": (230, 60, 50),
+    "too far": (240, 190, 60),
+    "missing": (80, 160, 240),
+    "unknown": (0, 0, 0),
+}
+
 
 def bad_pixel_rate(disparity: np.ndarray, truth: np.ndarray, threshold_px: float = 3.0) -> float:
     """Share of the pixels with known truth whose disparity is missing or off by more than `threshold_px`.
@@ -70,3 +78,24 @@ def colour_disparity(disparity: np.ndarray, top: float) -> np.ndarray:
     scaled = np.nan_to_num(255 * np.clip(disparity / top, 0, 1)).astype(np.uint8)
     coloured = cv2.cvtColor(cv2.applyColorMap(scaled, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
     return np.where(np.isfinite(disparity)[..., None], coloured, 0).astype(np.uint8)
+
+
+def colour_errors(disparity: np.ndarray, truth: np.ndarray, clean: np.ndarray, threshold_px: float = 3.0) -> np.ndarray:
+    """Map what `error_shares` counts.
+
+    Args:
+        disparity: (H, W) px, NaN where missing.
+        truth: (H, W) px, not finite where unknown.
+        clean: disparity of the clean pair, (H, W) px, NaN where that has none.
+        threshold_px: largest error that still counts as right.
+
+    Returns:
+        (H, W, 3) uint8 RGB, in the colours of `ERROR_COLOURS`.
+    """
+    error = disparity - truth  # NaN where missing or unknown
+    picture = np.full((*disparity.shape, 3), ERROR_COLOURS["unknown"], np.uint8)
+    picture[np.abs(error) <= threshold_px] = ERROR_COLOURS["right"]
+    picture[error < -threshold_px] = ERROR_COLOURS["too far"]
+    picture[error > threshold_px] = ERROR_COLOURS["ghost"]
+    picture[np.isfinite(truth) & np.isfinite(clean) & ~np.isfinite(disparity)] = ERROR_COLOURS["missing"]
+    return picture

@@ -97,13 +97,16 @@ def find_samples(
     return list(samples.values())
 
 
-def check_samples(samples: list[Sample], max_disparity: int, smallest_px: int = SMALLEST_SIDE_PX) -> None:
+def check_samples(
+    samples: list[Sample], max_disparity: int, smallest_px: int = SMALLEST_SIDE_PX, disparity_scale: float | None = None
+) -> None:
     """Read every file once, so that nothing fails in the middle of the work.
 
     Args:
         samples: what will be evaluated.
         max_disparity: how far the matcher will search, px.
         smallest_px: what every side must have at least.
+        disparity_scale: grey levels per px of disparities in PNG.
 
     Raises:
         ValueError: a file is unreadable or has another size, or a true disparity lies beyond the search.
@@ -120,13 +123,13 @@ def check_samples(samples: list[Sample], max_disparity: int, smallest_px: int = 
         for path in {*sample.clean, *(path for files in sample.outputs.values() for path in files)}:
             _same_size(path, read_image(path).shape[:2], size)
         if sample.disparity is not None:
-            truth = read_disparity(sample.disparity)
+            truth = read_disparity(sample.disparity, disparity_scale)
             _same_size(sample.disparity, truth.shape, size)
             if np.nanmax(truth, initial=0) > max_disparity:
                 most = int(np.ceil(np.nanmax(truth)))
                 raise ValueError(
                     f"{sample.disparity} reaches {most} px, beyond the search of {max_disparity}: give "
-                    f"--max_disparity {most}"
+                    f"--max_disparity {most}, or --disparity_scale where it is no PNG of px times 256"
                 )
 
 

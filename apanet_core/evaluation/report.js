@@ -118,9 +118,10 @@ function options(select, entries, wanted) {
   select.value = entries.some(([value]) => value === wanted) ? wanted : entries[0][0];
 }
 
-const LAYERS = {left: "left view", right: "right view", disparity: "disparity"};
+const LAYERS = {left: "left view", right: "right view", disparity: "disparity", errors: "errors of the disparity"};
 const picture = () => data.pictures[$("picture").value];
-const layer = (p) => ($("layer").value === "disparity" ? p.disparities : p.images[$("layer").value]);
+const layerOf = (p, key) => ({disparity: p.disparities, errors: p.errors})[key] || p.images[key] || {};
+const layer = (p) => layerOf(p, $("layer").value);
 const rowOf = (name, method) => data.rows.find((r) => r.name === name && r.method === method);
 
 function numbers(name, method) {
@@ -153,6 +154,13 @@ function showPicture() {
   $("disparities").hidden = !Object.keys(p.disparities).length;
   $("top").textContent = `${p.top_px} px and more`;
   const order = [...methods, "truth"].filter((m) => Object.hasOwn(p.disparities, m));
+  const ghosts = [...methods].filter((m) => Object.hasOwn(p.errors, m));
+  $("error-gallery").replaceChildren(...ghosts.map((method) => {
+    const share = (key) => show(valueOf(rowOf(p.name, method) || {}, column(key)), 1);
+    const text = `: ${share("ghosts_percent")} % ghosts, ${share("missing_percent")} % missing`;
+    const caption = make("figcaption", {}, make("strong", {textContent: method}), text);
+    return make("figure", {}, caption, make("img", {src: p.errors[method], alt: `errors of ${p.name}, ${method}`}));
+  }));
   $("gallery").replaceChildren(...order.map((method) => {
     const wrong = valueOf(rowOf(p.name, method) || {}, column("wrong_percent"));
     const isReference = method === (data.depth_reference === "ground truth" ? "truth" : "clean");
@@ -178,7 +186,7 @@ function setUpViewer() {
     return [String(i), isNumber(gain) ? `${p.name} (${first}: ${gain < 0 ? "−" : "+"}${show(Math.abs(gain), 2)} dB)` : p.name];
   }), "0");
   const layers = () => options($("layer"), Object.entries(LAYERS).filter(([key]) =>
-    key === "disparity" ? Object.keys(picture().disparities).length : picture().images[key]), $("layer").value || "left");
+    Object.keys(layerOf(picture(), key)).length), $("layer").value || "left");
   layers();
   $("picture").addEventListener("change", () => { layers(); showPicture(); });
   for (const id of ["layer", "first", "second"]) $(id).addEventListener("change", showPicture);

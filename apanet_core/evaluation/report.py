@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from apanet_core.evaluation.depth import colour_disparity
+from apanet_core.evaluation.depth import colour_disparity, colour_errors
 from apanet_core.evaluation.inputs import SIDES, Views
 from apanet_core.evaluation.settings import CLEAN, TRUTH
 
@@ -30,10 +30,11 @@ def draw_picture(name: str, views: dict[str, Views], disparities: dict[str, np.n
 
     Returns:
         name, width in px of the original, top_px (the disparity shown red), and data URIs: images by side and method,
-        disparities by method.
+        disparities by method, errors of the disparities by method.
     """
     first = next(iter(views.values()))[0]
-    reference = disparities.get(TRUTH, disparities.get(CLEAN, np.zeros(0)))
+    clean = disparities.get(CLEAN, np.zeros(0))
+    reference = disparities.get(TRUTH, clean)
     known = reference[np.isfinite(reference)]
     top = max(float(np.percentile(known, 99)), 1.0) if known.size else 1.0
     sides = SIDES if disparities else SIDES[:1]
@@ -47,11 +48,23 @@ def draw_picture(name: str, views: dict[str, Views], disparities: dict[str, np.n
             method: _png(_narrowed(colour_disparity(disparity, top), width, cv2.INTER_NEAREST))
             for method, disparity in disparities.items()
         }
-        size = sum(len(uri) for group in (*images.values(), maps) for uri in group.values())
+        errors = {
+            method: _png(_narrowed(colour_errors(disparity, reference, clean), width, cv2.INTER_NEAREST))
+            for method, disparity in disparities.items()
+            if method not in (CLEAN, TRUTH)
+        }
+        size = sum(len(uri) for group in (*images.values(), maps, errors) for uri in group.values())
         if size <= PICTURES_BYTES / count or width <= NARROWEST_PX:
             break
         width = max(int(0.8 * width), NARROWEST_PX)
-    return {"name": name, "width": first.shape[1], "top_px": round(top, 1), "images": images, "disparities": maps}
+    return {
+        "name": name,
+        "width": first.shape[1],
+        "top_px": round(top, 1),
+        "images": images,
+        "disparities": maps,
+        "errors": errors,
+    }
 
 
 def report_html(results: dict[str, Any]) -> str:

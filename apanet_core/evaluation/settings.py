@@ -17,6 +17,7 @@ class EvaluationSettings:
         outputs: folders of derained pairs, left/NAME.png and right/NAME.png, as in '[mprnet=results/mprnet]'.
         disparity: folder of true disparities (16-bit PNG as KITTI's, .npy or .pfm); without it, depth is compared with
             that of the clean pairs.
+        disparity_scale: grey levels per px of disparities in PNG; 256 where it is not given, as KITTI's.
         max_disparity: how far to search for matches, px.
         limit: evaluate at most this many pairs.
         engine: auto, torch, openvino or onnxruntime.
@@ -30,6 +31,7 @@ class EvaluationSettings:
     models: list[str] = field(default_factory=lambda: ["tiny"])
     outputs: list[str] = field(default_factory=list)
     disparity: Path | None = None
+    disparity_scale: float | None = None
     max_disparity: int = 128
     limit: int | None = None
     engine: str = "auto"
@@ -39,6 +41,8 @@ class EvaluationSettings:
     stereo_gain: bool = False
 
     def __post_init__(self) -> None:
+        if self.disparity_scale is not None and self.disparity_scale <= 0:
+            raise ValueError(f"disparity_scale must be above 0: got {self.disparity_scale}")
         for name, value, least in (
             ("max_disparity", self.max_disparity, 1),
             ("limit", self.limit, 1),

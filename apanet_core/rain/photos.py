@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from apanet_core.images.files import IMAGE_SUFFIXES, find_images, read_image
 
+LONGEST_SIDE_PX = 1600
+
 
 def read_photos(folders: list[Path], validation: bool = False, held_out: int = 12) -> list[np.ndarray]:
-    """Read photographs for training or validation.
+    """Read photographs for training or validation; those longer than `LONGEST_SIDE_PX` are made smaller.
 
     Args:
         folders: searched recursively for image files.
@@ -30,4 +33,13 @@ def read_photos(folders: list[Path], validation: bool = False, held_out: int = 1
             f"expected at least 2 photographs ({', '.join(IMAGE_SUFFIXES)}), one of them for validation, under "
             f"{', '.join(map(str, folders))}: found {len(paths)}"
         )
-    return [read_image(p) for p in chosen]
+    return [_smaller(read_image(path)) for path in chosen]
+
+
+def _smaller(photo: np.ndarray) -> np.ndarray:
+    """A thousand photographs of a phone take 36 GB as they are, and scenes show none of it in full detail."""
+    scale = LONGEST_SIDE_PX / max(photo.shape)
+    if scale >= 1:
+        return photo
+    height, width = (max(1, round(scale * side)) for side in photo.shape[:2])
+    return cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA)

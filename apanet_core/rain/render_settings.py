@@ -30,6 +30,7 @@ class RenderSettings:
         focal_px: of the clean images; None takes KITTI's field of view.
         baseline_m: None takes KITTI's.
         max_disparity: how far to search where the disparity is not given, px.
+        disparity_scale: grey levels per px of disparities in PNG; None takes KITTI's 256.
         variants: different rains over every pair.
         seed: another seed, other rain.
     """
@@ -41,6 +42,7 @@ class RenderSettings:
     focal_px: float | None = None
     baseline_m: float | None = None
     max_disparity: int = 128
+    disparity_scale: float | None = None
     variants: int = 1
     seed: int = 0
 
@@ -52,6 +54,8 @@ class RenderSettings:
                 "variants and max_disparity must be at least 1 and seed at least 0: got "
                 f"{self.variants}, {self.max_disparity}, {self.seed}"
             )
+        if self.disparity_scale is not None and self.disparity_scale <= 0:
+            raise ValueError(f"disparity_scale must be above 0: got {self.disparity_scale}")
         WetLens(self.lens_drops)
         told = [f.name for f in fields(Rain) if getattr(self.rain, f.name) != getattr(SHOWER, f.name)]
         if self.kind == "streaks" and told:

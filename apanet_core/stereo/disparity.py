@@ -13,14 +13,16 @@ from apanet_core.images.codecs import decode_file
 from apanet_core.images.files import by_stem
 
 DISPARITY_SUFFIXES = (".png", ".npy", ".pfm")
+KITTI_SCALE = 256.0  # grey levels per px
 
 
-def read_disparity(path: str | Path) -> np.ndarray:
+def read_disparity(path: str | Path, scale: float | None = None) -> np.ndarray:
     """Read a disparity map of the left view.
 
     Args:
-        path: a 16-bit PNG of KITTI's kind (px times 256, 0 unknown), or an .npy or .pfm of px, in which what is
-            negative or not finite is unknown.
+        path: a PNG (px times `scale`, 0 unknown), or an .npy or .pfm of px, in which what is negative or not finite is
+            unknown.
+        scale: grey levels of a PNG per px; None takes KITTI's 256, and PNG of 16 bits only.
 
     Returns:
         (H, W) float32 px, NaN where unknown.
@@ -52,12 +54,12 @@ def read_disparity(path: str | Path) -> np.ndarray:
     if np.any(values < 0) and not np.any(values > 0):
         raise ValueError(f"disparities are positive, x_left - x_right: all of {path} are negative; change their sign")
     if path.suffix.lower() == ".png":
-        if values.dtype != np.uint16:
+        if scale is None and values.dtype != np.uint16:
             raise ValueError(
-                f"a disparity PNG must have 16 bits, px times 256, 0 unknown: {path} is {values.dtype}; its scale "
-                "cannot be known, so save it that way or as .npy in px"
+                f"a disparity PNG has 16 bits, px times 256, 0 unknown: {path} is {values.dtype}; give its grey levels "
+                "per px as --disparity_scale"
             )
-        return np.where(values > 0, values / np.float32(256), np.nan).astype(np.float32)
+        return np.where(values > 0, values / np.float32(scale or KITTI_SCALE), np.nan).astype(np.float32)
     return np.where(np.isfinite(values) & (values >= 0), values, np.nan).astype(np.float32)
 
 

@@ -47,6 +47,7 @@ def train(config: TrainConfig) -> Path:
     Raises:
         FloatingPointError: the loss is not finite; the batch is saved beside the checkpoints.
     """
+    cv2.setNumThreads(1)  # here and so in the forked loaders, in which changing it would wait for ever
     fabric = _fabric(config)
     fabric.seed_everything(config.seed, verbose=False)
 
@@ -241,13 +242,7 @@ def _loader(fabric: Fabric, config: TrainConfig, phase: Phase, number: int, skip
         num_workers=workers,
         drop_last=True,
         pin_memory=fabric.device.type == "cuda",
-        worker_init_fn=_one_thread,
     )
-
-
-def _one_thread(worker: int) -> None:
-    """A worker a core is enough, and OpenCV would start as many threads in each as there are cores."""
-    cv2.setNumThreads(1)
 
 
 def _accumulate(

@@ -10,7 +10,7 @@ from apanet_core.data.layouts import LAYOUTS
 from apanet_core.derainer import StereoDerainer
 from apanet_core.evaluation.evaluate import evaluate
 from apanet_core.evaluation.settings import EvaluationSettings
-from apanet_core.images.files import read_image
+from apanet_core.images.files import read_image, write_image
 
 
 def run(root, *more):
@@ -148,3 +148,15 @@ def test_a_file_in_place_of_the_folder_is_kept(data_set):
     (data_set / "out").write_text("mine")
     assert run(data_set) == 2
     assert (data_set / "out").read_text() == "mine"
+
+
+def test_truth_of_another_scale_is_read_and_suspected(data_set):
+    for path in (data_set / "truth").glob("*.npy"):
+        write_image(path.with_suffix(".png"), np.full(np.load(path).shape, 8 * np.load(path)[0, 0], np.uint8))
+        path.unlink()
+    said = {}
+    for scale in (8.0, 2.0):
+        settings = EvaluationSettings([], [], data_set / "truth", scale, 64)
+        said[scale] = evaluate(data_set / "data", data_set / "out", settings)
+    assert "are the true ones right? Another --disparity_scale" in said[2.0]
+    assert "are the true ones right" not in said[8.0]

@@ -24,7 +24,7 @@ def report(data_set):
         target.parent.mkdir(parents=True, exist_ok=True)
         write_image(target, np.clip(read_image(path).astype(int) + 9, 0, 255).astype(np.uint8))
     outputs = [f"{HOSTILE}={data_set / 'brighter'}", f"2={data_set / 'copy'}"]
-    evaluate(data_set / "data", data_set / "out", EvaluationSettings([], outputs, data_set / "truth", 32))
+    evaluate(data_set / "data", data_set / "out", EvaluationSettings([], outputs, data_set / "truth", max_disparity=32))
     return data_set / "out/report.html"
 
 
@@ -65,6 +65,7 @@ def test_names_stay_data(report):
     assert HOSTILE in data["summary"]
     assert "b<i onclick=alert(1)>&amp;\"'" in {row["name"] for row in data["rows"]}
     assert "<" not in page.scripts[0]
+    assert sorted(data["pictures"][0]["errors"]) == sorted(["rainy", HOSTILE, "2"])
     assert sorted(data["pictures"][0]["disparities"]) == sorted(["rainy", HOSTILE, "2", "clean", "truth"])
     assert json.loads((report.parent / "results.json").read_text()) == {
         key: value for key, value in data.items() if key != "pictures"
@@ -125,6 +126,9 @@ def test_in_a_browser(report, chromium):
     assert all(chromium.execute_script("return arguments[0].decode().then(() => arguments[0].naturalWidth)", i) == 112
                for i in images)  # fmt: skip
     assert len(images) == 2 + 5
+    captions = [caption.text for caption in find(chromium, "#error-gallery figcaption")]
+    assert len(captions) == 3
+    assert all(re.search(r"[\d.]+ % ghosts, [\d.]+ % missing", caption) for caption in captions)
     assert clip() == "inset(0px 50% 0px 0px)"
     split = find(chromium, "#split")[0]
     split.send_keys(Keys.ARROW_LEFT, Keys.ARROW_LEFT)
@@ -140,7 +144,13 @@ def test_in_a_browser(report, chromium):
         return [find(chromium, f"#{name}")[0].get_attribute("src") for name in ("before", "after")]
 
     seen = [shown()]
-    for selector, value in (("#layer", "disparity"), ("#second", "truth"), ("#first", "2"), ("#picture", "1")):
+    for selector, value in (
+        ("#layer", "errors"),
+        ("#layer", "disparity"),
+        ("#second", "truth"),
+        ("#first", "2"),
+        ("#picture", "1"),
+    ):
         Select(find(chromium, selector)[0]).select_by_value(value)
         seen.append(shown())
         assert seen[-1] != seen[-2]

@@ -3,7 +3,14 @@ import numpy as np
 import pytest
 import torch
 
-from apanet_core.evaluation.depth import bad_pixel_rate, colour_disparity, end_point_error, error_shares
+from apanet_core.evaluation.depth import (
+    ERROR_COLOURS,
+    bad_pixel_rate,
+    colour_disparity,
+    colour_errors,
+    end_point_error,
+    error_shares,
+)
 from apanet_core.images.metrics import brightness_shift, luma, psnr, ssim
 from apanet_core.stereo.sgbm import sgbm_disparity
 
@@ -46,6 +53,9 @@ def test_errors_are_ghosts_wrong_or_missing():
     ghosts, wrong, missing = error_shares(disparity, truth, clean)
     assert (ghosts, wrong, missing) == (0.2, 0.4, 0.25)
     assert all(np.isnan(error_shares(disparity, np.full(6, np.nan), clean)))
+    colours = {colour: name for name, colour in ERROR_COLOURS.items()}
+    seen = [colours[tuple(pixel)] for pixel in colour_errors(disparity[None], truth[None], clean[None])[0].tolist()]
+    assert seen == ["ghost", "too far", "missing", "unknown", "right", "unknown"]
 
 
 def test_end_point_error_is_the_shift_of_a_shifted_map():

@@ -33,7 +33,7 @@ def test_what_is_no_disparity_map_is_refused(tmp_path):
     (tmp_path / "a.tif").write_bytes(b"")
     (tmp_path / "empty.npy").touch()
     for name, message in {
-        "eight.png": "must have 16 bits",
+        "eight.png": "has 16 bits.*--disparity_scale",
         "colour.png": "one channel",
         "pickle.npy": "allow_pickle",
         "text.pfm": "no readable image",
@@ -44,3 +44,9 @@ def test_what_is_no_disparity_map_is_refused(tmp_path):
             read_disparity(tmp_path / name)
     with pytest.raises(FileNotFoundError, match="no disparity map"):
         read_disparity(tmp_path / "none.png")
+
+
+def test_png_of_another_scale(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.array([[0, 30], [60, 255]], np.uint8))
+    found = read_disparity(tmp_path / "a.png", 3.0)
+    np.testing.assert_allclose(found, [[np.nan, 10], [20, 85]])

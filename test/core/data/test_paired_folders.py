@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+
+from apanet_core.data.paired_folders import PairedFolders
+from apanet_core.images.files import write_image
+
+
+def make(root, names):
+    for folder in ("rain_left", "rain_right", "gt_left", "gt_right"):
+        (root / folder).mkdir(parents=True)
+        for name in names:
+            write_image(root / folder / f"{name}.png", np.zeros((16, 16, 3), np.uint8))
+    return root
+
+
+def split(root):
+    return [{files[2].stem for files in PairedFolders(root, part, (16, 16)).files} for part in ("train", "validation")]
+
+
+@pytest.mark.parametrize("joint", ["_", "-", ""])
+def test_frames_of_one_scene_are_on_one_side_of_the_split(tmp_path, joint):
+    names = [f"scene{scene:02}x{joint}{frame:03}" for scene in range(20) for frame in range(4)]
+    train, validation = split(make(tmp_path, names))
+    assert len(train) + len(validation) == 80
+    assert {name[:8] for name in validation} == {"scene00x", "scene10x"}
+    assert not {name[:8] for name in train} & {name[:8] for name in validation}
+
+
+@pytest.mark.parametrize(
+    "names", [[f"{n:06}" for n in range(20)], [f"{n:06}_10" for n in range(20)], [f"a_{n}" for n in range(20)]]
+)
+def test_names_of_one_sequence_or_of_single_frames_are_split_one_by_one(tmp_path, names):
+    _, validation = split(make(tmp_path, names))
+    assert validation == {sorted(names)[0], sorted(names)[10]}
