@@ -43,6 +43,12 @@ Takes rainy stereo pairs on left/image_rect and right/image_rect, publishes clea
 Parameters:"""
 
 
+def stamp_s(image: ReceivedImage) -> str:
+    """The stamp of an image in seconds, for the log."""
+    stamp = image.header.stamp
+    return f"{stamp.sec}.{stamp.nanosec:09d}"
+
+
 class StereoPair(NamedTuple):
     """Two images of one moment, and `time.monotonic()` when the second one came."""
 
@@ -101,6 +107,8 @@ class DerainNode(LifecycleNode):
         self._reporter = DiagnosticsPublisher(self, self._counts, self._stats, words)
         self._configured.callback(self._reporter.close)
         self._configured.callback(self.destroy_service, self.create_service(SetBool, "~/enable", self._on_enable))
+        if not self._enabled:
+            self.get_logger().info("~/enable had switched deraining off: it is on again")
         self._loaded = self._enabled = True
         return TransitionCallbackReturn.SUCCESS
 
@@ -117,7 +125,9 @@ class DerainNode(LifecycleNode):
         left, right = (self._inputs.images[side] for side in SIDES)
         self._sync = StereoSynchronizer(left, right, p.pairing_tolerance_s, p.queue_size, self._counts)
         self._sync.registerCallback(self._on_pair)
-        self._watch = PairingWatch(self._sync.matcher, self._inputs.describe, LOG_EVERY_S)
+        self._watch = PairingWatch(
+            self._sync.matcher, self._inputs.describe, self._inputs.image_publishers, LOG_EVERY_S
+        )
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
         for period_s, callback in ((UPDATE_PERIOD_S, self._update), (DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)):
             self._active.callback(self.destroy_timer, self.create_timer(period_s, callback, clock=steady))
@@ -206,6 +216,7 @@ class DerainNode(LifecycleNode):
         self._watch.begin()
         if not self._worker.put(StereoPair(left, right, time.monotonic())):
             self._stats.add_dropped()
+            self.get_logger().debug(f"a pair gave way to that of {stamp_s(left)}: the network is slower than it comes")
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self._enabled = request.data
@@ -256,6 +267,7 @@ class DerainNode(LifecycleNode):
             messages += publishers.messages(side, view, clean, infos[side], p.jpeg_quality)
         if not worker.is_current():  # encoding takes its time
             return
+        took_s = time.monotonic() - pair.arrived
         for publisher, message in messages:
             publisher.publish(message)
         self._info_problem = describe_mismatch(infos, result.size)
@@ -265,7 +277,8 @@ class DerainNode(LifecycleNode):
             self.get_logger().warning(self._info_problem, throttle_duration_sec=LOG_EVERY_S)
         if result.level is not None:
             publishers.publish_level(result.level)
-        self._stats.add_published(time.monotonic() - pair.arrived, result.bypassed, result.level)
+        self._stats.add_published(took_s, result.bypassed, result.level)
+        self.get_logger().debug(f"pair of {stamp_s(pair.left)}: {result.decision} in {1000 * took_s:.1f} ms")
 
     def _on_failure(self, error: Exception) -> None:
         self._stats.add_failure(str(error))

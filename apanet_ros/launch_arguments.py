@@ -23,6 +23,7 @@ TOPICS = {  # argument -> the topic that it remaps
     "left_camera_info": "left/camera_info",
     "right_camera_info": "right/camera_info",
 }
+SEVERITIES = [level for name in ("debug", "info", "warn", "error", "fatal") for level in (name, name.upper())]
 TYPES = {"use_sim_time": bool, **{name: type(definition.default) for name, definition in definitions().items()}}
 
 
@@ -39,7 +40,7 @@ def arguments() -> dict[str, LaunchArgument]:
             "YAML file of parameters, such as a copy of the package's config/derain.yaml; arguments given win over it.",
         ),
         "log_level": LaunchArgument(
-            "info", "Least severity that is logged.", ["debug", "info", "warn", "error", "fatal"]
+            "info", "Least severity that is logged; debug says what became of every pair.", SEVERITIES
         ),
         "enclave": LaunchArgument("", "SROS 2 enclave of the node, such as /derain."),
         "use_sim_time": LaunchArgument("", "true takes time from /clock, as when a bag is played with --clock."),

@@ -37,6 +37,17 @@ class PairResult:
     bypassed: bool = False
     size: tuple[int, int] = (0, 0)
 
+    @property
+    def decision(self) -> str:
+        """What became of the pair, for the log."""
+        if self.failure:
+            return f"passed through, {self.failure}"
+        if self.bypassed:
+            return "passed through as dry" + ("" if self.level is None else f", rain level {self.level:.2f}")
+        return (
+            "passed through, deraining is disabled" if self.clean is None else f"derained, rain level {self.level:.2f}"
+        )
+
 
 class PairProcessor:
     """Cleans pairs one by one. For the worker's thread alone.
@@ -92,7 +103,7 @@ class PairProcessor:
 def check_usable(rainy: Views, clean: Views) -> None:
     """Raise ValueError when the network's output cannot be an image of the input.
 
-    Values that are not finite become one flat colour on their way to uint8.
+    One flat colour is what values that are not finite become on their way to uint8.
     """
     if len(clean) != 2:
         raise ValueError(f"expected two views, got {len(clean)}")
@@ -102,4 +113,4 @@ def check_usable(rainy: Views, clean: Views) -> None:
         rows = after[SAMPLED_ROWS]
         darkest, brightest, *_ = cv2.minMaxLoc(rows.reshape(rows.shape[0], -1))
         if darkest == brightest and np.ptp(before[SAMPLED_ROWS]) > 64:
-            raise ValueError(f"the output is one flat colour, {darkest:.0f}: values were not finite")
+            raise ValueError(f"its output is one flat colour, {darkest:.0f}, and its input is not")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from apanet_ros.stereo_sync import PairMatcher
 from apanet_ros.subscriptions import SIDES
+from apanet_ros.transport import PROFILE
 
 CLOCKS_DIFFER_NS = 1_000_000_000
 SAME_STAMPS = 5  # so many in a row are no accident
@@ -18,6 +19,7 @@ class PairingWatch:
     Args:
         matcher: what makes the pairs.
         topics: names the image topics.
+        publishers: counts who publishes the left and the right images.
         after_s: so long without a pair is a problem.
         clock: seconds, monotonic.
     """
@@ -26,10 +28,11 @@ class PairingWatch:
         self,
         matcher: PairMatcher,
         topics: Callable[[], str],
+        publishers: Callable[[], list[int]],
         after_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._matcher, self._topics = matcher, topics
+        self._matcher, self._topics, self._publishers = matcher, topics, publishers
         self._after_s, self._clock = after_s, clock
         self.begin()
 
@@ -53,13 +56,21 @@ class PairingWatch:
         left, right = (now - before for now, before in zip(counts.received, self._received_before))
         if any(self._refused.values()):
             reason = f"{self._refused['left']} left and {self._refused['right']} right ones beside these were refused"
-        elif left == right == 0:
-            reason = "both cameras are silent, or the remaps are wrong"
         elif left == 0 or right == 0:
-            reason = "one camera is silent"
+            reason = self._why_silent([left, right])
         else:
             reason = self._why_stamps_do_not_pair(counts.nearest_partner_ns)
         return f"no pairs: {left} left and {right} right images on {self._topics()}; {reason}"
+
+    def _why_silent(self, received: list[int]) -> str:
+        silent = [count for count, images in zip(self._publishers(), received) if not images]
+        if not all(silent):
+            both = received == [0, 0]
+            return "both cameras are silent, or the remaps are wrong" if both else "one camera is silent"
+        return (
+            "they are published and do not arrive: the cameras send none, or Fast DDS loses images of this size; give "
+            f"the cameras the transports of this node, FASTDDS_DEFAULT_PROFILES_FILE={PROFILE}"
+        )
 
     def _unstamped(self) -> str:
         """The views whose driver gives every image one stamp, mostly 0."""

@@ -14,6 +14,12 @@ from typing import Any
 
 import rclpy
 from rclpy.executors import ExternalShutdownException
+from rclpy.logging import (
+    LoggingSeverity,
+    get_logger_effective_level,
+    get_logger_level,
+    set_logger_level,
+)
 from rclpy.signals import SignalHandlerOptions
 
 from apanet_ros.parameter_file import parameters_of
@@ -73,6 +79,7 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
         keep_freed_memory()
         prefer_large_shared_memory()
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        quieten_rcl()
         node = make_node()
         node.stopping = stop.is_set
         warn_of_foreign_files(node, sys.argv if args is None else args)
@@ -106,6 +113,12 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
     if set(threading.enumerate()) - {threading.main_thread(), latest}:
         exit_immediately(code)
     return code
+
+
+def quieten_rcl() -> None:
+    """Keep rcl's own messages, hundreds a second, out of --log-level debug; rcl:=debug still asks for them."""
+    if get_logger_level("rcl") == LoggingSeverity.UNSET and get_logger_effective_level("rcl") == LoggingSeverity.DEBUG:
+        set_logger_level("rcl", LoggingSeverity.INFO)
 
 
 def warn_of_foreign_files(node: Any, args: list[str]) -> None:

@@ -115,6 +115,10 @@ class StereoSubscriptions:
         """The image topics after remapping, with their number of publishers, for log messages."""
         return self._describe([self._image_topic(side) for side in SIDES])
 
+    def image_publishers(self) -> list[int]:
+        """How many publish the left and the right images."""
+        return [self._node.count_publishers(self._image_topic(side)) for side in SIDES]
+
     def _describe(self, topics: list[str]) -> str:
         return ", ".join(f"{topic} ({self._node.count_publishers(topic)} publishers)" for topic in topics)
 

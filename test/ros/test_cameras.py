@@ -55,13 +55,13 @@ def test_processes_that_are_killed_and_come_back_in_another_size(rig, cameras):
     for side in SIDES:  # one alone, then the other
         cameras(side, None)
         rig.forget()
-        wait_for(lambda: told(rig, "one camera is silent"), 30)
+        wait_for(lambda: told(rig, "no pairs: "), 30)
         cameras(side, (48, 64))
         wait_for_pairs(rig, (48, 64))
     for side in SIDES:
         cameras(side, None)
     rig.forget()
-    wait_for(lambda: told(rig, "both cameras are silent"), 30)
+    wait_for(lambda: told(rig, "no pairs: 0 left and 0 right images"), 30)
     for side in SIDES:
         cameras(side, (48, 64))
     wait_for_pairs(rig, (48, 64))

@@ -1,5 +1,7 @@
 """Why no pairs come, without a node."""
 
+import re
+
 import pytest
 
 from apanet_ros.pairing_watch import SAME_STAMPS, PairingWatch
@@ -9,10 +11,10 @@ MS = 10**6
 NOW = 1_750_000_000 * 10**9
 
 
-def watch_of(matcher):
+def watch_of(matcher, publishers=(0, 0)):
     """A watch whose time is up."""
     times = iter([0.0])
-    return PairingWatch(matcher, lambda: "/left, /right", 5.0, clock=lambda: next(times, 100.0))
+    return PairingWatch(matcher, lambda: "/left, /right", lambda: publishers, 5.0, clock=lambda: next(times, 100.0))
 
 
 def feed(matcher, *stamps):
@@ -53,13 +55,29 @@ def test_what_was_received_says_why(stamps, reason):
 )
 def test_stamps_that_stand_still_are_named_though_pairs_come(left, right, reason):
     matcher = PairMatcher()
-    watch = PairingWatch(matcher, lambda: "", 5.0)
+    watch = PairingWatch(matcher, lambda: "", lambda: [1, 1], 5.0)
     moving = {NOW: 100 * MS}
     for n in range(SAME_STAMPS + 1):
         feed(matcher, (left + n * moving.get(left, 0), right + n * moving.get(right, 0)))
     assert reason in watch.problem()
     feed(matcher, (NOW + 10**9, NOW + 10**9))
     assert watch.problem() == ""
+
+
+@pytest.mark.parametrize(
+    ("publishers", "stamps", "reason"),
+    [
+        ((1, 1), [], "published and do not arrive.*FASTDDS_DEFAULT_PROFILES_FILE=.*fastdds.xml"),
+        ((1, 2), [(NOW, None)], "published and do not arrive"),
+        ((1, 0), [], "both cameras are silent"),
+        ((1, 0), [(NOW, None)], "one camera is silent"),
+    ],
+)
+def test_images_that_are_published_and_lost_are_not_called_silence(publishers, stamps, reason):
+    matcher = PairMatcher()
+    watch = watch_of(matcher, publishers)
+    feed(matcher, *stamps)
+    assert re.search(reason, watch.problem())
 
 
 def test_a_duplicate_is_no_clock_that_stands_still():
