@@ -60,8 +60,9 @@ class StereoPair(NamedTuple):
 class DerainNode(LifecycleNode):
     """Takes rainy stereo pairs, publishes clean ones with the same headers and CameraInfo.
 
-    Topics, services and parameters are listed in README.md. Each method below says in which thread it runs: the
-    executor's receives and pairs, the worker's processes the newest pair, the network's (`TimedDerainer`) may hang.
+    docs/node.md lists topics and services, docs/parameters.md parameters. The headings below name the thread of each
+    method: the executor's receives and pairs, the worker's processes the newest pair, the network's (`TimedDerainer`)
+    may hang.
 
     Args:
         **options: keyword arguments for rclpy's LifecycleNode, such as parameter_overrides.

@@ -19,6 +19,8 @@ from tools.write_parameters import FILES as PARAMETER_FILES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+NODE_PAGE = (ROOT / "docs/node.md").read_text()
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "apanet_core/weights").glob("*.md")]
 # import name -> rosdep key in package.xml
 ROSDEP = {
     "cv2": "python3-opencv",
@@ -61,7 +63,7 @@ def test_every_import_is_a_declared_dependency():
 
 
 def test_no_document_has_a_gap_left_to_fill():
-    for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "apanet_core/weights").glob("*.md")]:
+    for path in DOCUMENTS:
         assert not re.search(r"@[A-Z]+@", path.read_text()), path
 
 
@@ -92,9 +94,9 @@ def launch_arguments(name):
     return {name: default for name, (default, _) in ast.literal_eval(found).items()}
 
 
-def test_launch_arguments_and_topics_are_in_the_readme():
+def test_launch_arguments_and_topics_are_in_the_page_of_the_node():
     for name in [*set(launch_arguments("derain")) - set(definitions()), "derained/left/image_rect", "~/enable"]:
-        assert f"`{name}`" in README, name
+        assert f"`{name}`" in NODE_PAGE, name
 
 
 def test_the_shipped_parameter_file_holds_the_defaults():
@@ -107,10 +109,10 @@ def test_files_derived_from_the_parameters_are_current(path):
     assert (ROOT / path).read_text() == PARAMETER_FILES[path](), "run python -m tools.write_parameters"
 
 
-def test_arguments_of_the_example_are_in_the_readme():
+def test_arguments_of_the_example_are_in_the_page_of_the_node():
     example = launch_arguments("stereo_depth")
     for name, default in example.items():
-        assert f"| `{name}` | `{default}`" in README, name
+        assert f"| `{name}` | `{default}`" in NODE_PAGE, name
     assert set(example) & set(launch_arguments("derain")) == {"namespace"}  # the others are taken over
 
 
@@ -172,9 +174,18 @@ def test_training_configs_are_valid():
         assert done.value.code == 0
 
 
-def test_links_and_files_of_the_readme_exist():
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_documents_link_to_what_is_there(path):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
+        assert (path.parent / target).exists(), target
+
+
+def test_the_readme_names_parameters_with_their_defaults():
+    from apanet_ros.parameters import default_text
+
+    told = re.findall(r"^\| `(\w+)` \| (?:string|bool|double|integer) \| `(.*?)` \|", README, re.M)
+    assert len(told) == 8
+    assert dict(told) == {name: default_text(definitions()[name]) for name, _ in told}
 
 
 @pytest.fixture
