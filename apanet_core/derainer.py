@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from apanet_core.engines.choose import make_engine
 from apanet_core.engines.memory import check_memory
@@ -32,14 +33,13 @@ class StereoDerainer:
 
     Args:
         model: a bundled preset or the path of a .safetensors checkpoint.
-        engine: "auto", "torch", "openvino", "onnxruntime" or "tensorrt".
+        engine: "auto", "torch", "openvino" or "onnxruntime".
         device: "auto", "cpu", "cuda", "cuda:N".
         precision: "auto", "float32", "float16" or "bfloat16".
         max_disparity: caps parallax attention at this disparity in px; None or 0 keeps the cap of the checkpoint.
         tile: derain in bands of this many rows, to save memory; None or 0 takes whole images.
         tile_overlap: rows that neighbouring bands share and blend.
         compiled: compile the torch engine, with CUDA graphs on CUDA.
-        cache_dir: where TensorRT keeps its engines; None for a folder in the user's cache.
 
     Raises:
         ValueError: an unknown name; the message lists the valid ones.
@@ -56,7 +56,6 @@ class StereoDerainer:
         tile: int | None = None,
         tile_overlap: int = 32,
         compiled: bool = False,
-        cache_dir: Path | None = None,
     ) -> None:
         if tile_overlap < 0 or (tile or 0) < 0:
             raise ValueError(f"tile and tile_overlap must not be negative: got {tile} and {tile_overlap}")
@@ -67,7 +66,7 @@ class StereoDerainer:
             )
         network = load_model(model, max_disparity)
         self.config = network.config
-        self.engine = make_engine(network, engine, device, precision, compiled, cache_dir)
+        self.engine = make_engine(network, engine, device, precision, compiled)
         self.tile, self.tile_overlap = tile, tile_overlap
         self._closed = False
         self._fits: tuple[int, ...] = ()
@@ -86,14 +85,46 @@ class StereoDerainer:
             ValueError: the views differ in size, are too small, or are not RGB.
             TypeError: the views are not uint8.
             MemoryError: there is not enough memory for a pair of this size.
+            FloatingPointError: the network computed values that are not finite.
         """
-        if self._closed:
-            raise ValueError("the derainer is closed: make a new one")
+        self._check_open()
         check_pair(left, right)
         self._check_memory(*left.shape[:2])
         if self.tile and self.tile < left.shape[0]:
             return derain_tiled(self.engine, (left, right), self.tile, self.tile_overlap)
         return self.engine(left, right)
+
+    def derain_tensors(self, left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Derain pairs that are on the network's device, on the current stream; nothing waits for the device.
+
+        Args:
+            left: (B, 3, H, W) RGB, uint8 or float in [0, 1], rectified; H and W from 16 up.
+            right: the same shape, dtype and device.
+
+        Returns:
+            Derained left and right, with the shape, dtype and device of the input.
+
+        Raises:
+            ValueError: the engine is not torch, or the tensors do not fit each other or the engine.
+            MemoryError: there is not enough memory for pairs of this size.
+        """
+        from apanet_core.engines.torch_engine import TorchEngine
+
+        self._check_open()
+        if not isinstance(self.engine, TorchEngine):
+            raise ValueError(f"tensors need the engine 'torch': this derainer runs on {self.engine.name!r}")
+        fits = left.shape == right.shape and left.dtype == right.dtype and left.dim() == 4 and left.shape[1] == 3
+        if not fits or min(left.shape[2:]) < SMALLEST_SIDE_PX:
+            raise ValueError(
+                f"left and right must both be (B, 3, H, W), H and W from {SMALLEST_SIDE_PX} up, of one dtype: got "
+                f"{tuple(left.shape)} {left.dtype} and {tuple(right.shape)} {right.dtype}"
+            )
+        if left.dtype != torch.uint8 and not left.dtype.is_floating_point:
+            raise ValueError(f"left and right must be uint8 or float: got {left.dtype}")
+        for view in (left, right):
+            if view.device.type != self.engine.memory.type:
+                raise ValueError(f"left and right must be on {self.engine.memory}: got {view.device}")
+        return self.engine.derain_tensors(left, right)
 
     def with_disparity(self, left: np.ndarray, right: np.ndarray) -> DerainedWithDisparity:
         """Derain one pair and return the disparity that its finest parallax attention implies.
@@ -118,11 +149,13 @@ class StereoDerainer:
             raise ValueError(
                 "disparity is read off the attention of the torch engine: use engine 'torch', no tile, eager"
             )
-        if self.engine.network is None:
-            raise ValueError("the derainer is closed: make a new one")
+        self._check_open()
+        assert self.engine.network is not None
+        check_pair(left, right)
+        self._check_memory(*left.shape[:2])
         reader = AttentionDisparity(self.engine.network)
         try:
-            derained = self(left, right)
+            derained = self.engine.eager(left, right)
             disparity, confidence = reader.read(*left.shape[:2])
         finally:
             reader.close()
@@ -137,6 +170,10 @@ class StereoDerainer:
         """Free the model's memory, the GPU's too."""
         self._closed = True
         self.engine.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ValueError("the derainer is closed: make a new one")
 
     def _check_memory(self, height: int, width: int) -> None:
         size = (min(height, self.tile or height), width)

@@ -18,20 +18,20 @@ def run(
     seconds: float = 30.0,
     json: Path | None = None,
 ) -> None:
-    """Measure speed and memory of models and engines, side by side.
+    """Measure and compare speed and memory of models and engines.
 
     Args:
         models: presets or .safetensors checkpoints.
-        engines: torch, openvino, onnxruntime, tensorrt.
+        engines: torch, openvino, onnxruntime.
         sizes: WIDTHxHEIGHT in px.
         device: auto, cpu, cuda or cuda:N.
         precision: auto, float32, float16 or bfloat16.
-        max_disparity: caps parallax attention at this disparity in px; 0 keeps the cap of the model.
+        max_disparity: limit of parallax attention in px; 0 keeps the limit of the model.
         compiled: compile the torch engine.
-        against: "dense" measures the torch engine once more with APAM's dense map, and prints ratios.
-        repeats: most timed runs per row.
-        seconds: most time per row.
-        json: file to write the rows to as well.
+        against: "dense" also measures the torch engine with APAM's dense map, and prints ratios.
+        repeats: largest number of timed runs per row.
+        seconds: time limit per row.
+        json: file to which the rows are also written.
     """
     from apanet_core.benchmark import Case, format_results, write_json
     from apanet_core.benchmark import benchmark as measure

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from apanet_core.engines.engine import PRECISIONS, Engine, EngineOptions
-from apanet_core.engines.onnxruntime_engine import ONNXRuntimeEngine, TensorRTEngine
+from apanet_core.engines.onnxruntime_engine import ONNXRuntimeEngine
 from apanet_core.engines.openvino_engine import OpenVINOEngine
 from apanet_core.engines.torch_engine import TorchEngine
 from apanet_core.model.network import APANet
@@ -19,9 +18,8 @@ ENGINES: dict[str, Any] = {
     "torch": TorchEngine,
     "openvino": OpenVINOEngine,
     "onnxruntime": ONNXRuntimeEngine,
-    "tensorrt": TensorRTEngine,
 }
-PACKAGES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "tensorrt": "onnxruntime"}  # all of them read ONNX
+PACKAGES = {"openvino": "openvino", "onnxruntime": "onnxruntime"}  # they read ONNX
 SMALLEST_MAPPED_STRIDE = 4  # finest resolution of parallax attention at which a map of H x W x W weights is bearable
 
 
@@ -31,7 +29,6 @@ def make_engine(
     device: str = "auto",
     precision: str = "auto",
     compiled: bool = False,
-    cache_dir: Path | None = None,
 ) -> Engine:
     """Build an engine around `network`, which it then owns.
 
@@ -42,7 +39,6 @@ def make_engine(
         device: see `EngineOptions`.
         precision: see `EngineOptions`.
         compiled: see `EngineOptions`.
-        cache_dir: see `EngineOptions`.
 
     Returns:
         The engine.
@@ -59,7 +55,7 @@ def make_engine(
         raise ValueError(f"unknown device {device!r}: choose one of auto, cpu, cuda, cuda:N")
     if engine == "auto":
         gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
-        half = precision not in ("auto", "float32")
+        half = precision == "float16"
         openvino = find_spec("openvino") is not None and find_spec("onnx") is not None
         coarse = network.config.finest_parallax_stride >= SMALLEST_MAPPED_STRIDE
         engine = "openvino" if openvino and coarse and not (gpu or half or compiled) else "torch"
@@ -71,5 +67,5 @@ def make_engine(
         raise ImportError(
             f"the {engine} engine needs pip install {' '.join(missing)}; engine 'torch' needs nothing more"
         )
-    made: Engine = ENGINES[engine](network, EngineOptions(device, precision, compiled, cache_dir))
+    made: Engine = ENGINES[engine](network, EngineOptions(device, precision, compiled))
     return made

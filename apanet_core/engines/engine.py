@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -21,13 +21,25 @@ class EngineOptions:
         device: "auto", "cpu", "cuda", "cuda:1", ...
         precision: "auto" or a key of `PRECISIONS`.
         compiled: compile in the torch engine; the others always do.
-        cache_dir: where TensorRT keeps the engines it builds; None for a folder in the user's cache.
     """
 
     device: str = "auto"
     precision: str = "auto"
     compiled: bool = False
-    cache_dir: Path | None = None
+
+
+def check_finite(change: float, precision: str) -> None:
+    """Raise FloatingPointError where the mean change of a pair shows that the network computed no numbers.
+
+    Args:
+        change: of `Uint8Derainer`.
+        precision: of the computation.
+    """
+    if not math.isfinite(change):
+        raise FloatingPointError(
+            f"expected finite values from the network, got {change}: check the weights"
+            + ("" if precision == "float32" else f", or use precision float32 instead of {precision}")
+        )
 
 
 class Engine(Protocol):
@@ -46,7 +58,12 @@ class Engine(Protocol):
     memory: torch.device
 
     def __call__(self, left: np.ndarray, right: np.ndarray) -> Pair:
-        """Derain (H, W, 3) uint8 RGB views of one size."""
+        """Derain (H, W, 3) uint8 RGB views of one size.
+
+        Raises:
+            FloatingPointError: the result is not finite.
+            MemoryError: there is not enough memory.
+        """
 
     def prepare(self, height: int, width: int) -> None:
         """Do what has to be done once for a size, so that the next call of that size is fast."""

@@ -26,14 +26,14 @@ def onnx_model(network: APANet) -> bytes:
     """Trace the network into an ONNX model.
 
     Args:
-        network: in eval mode; it is copied and stays as it is.
+        network: in eval mode; the trace uses a copy.
 
     Returns:
         The model: inputs `left`, `right`, outputs `derained_left`, `derained_right`, all (height, width, 3) uint8 RGB
-        with dynamic height and width.
+        with dynamic height and width, and `change`, a scalar that is not finite where the network overflows.
     """
     network, example = _traceable(network)
-    inputs, outputs = ["left", "right"], ["derained_left", "derained_right"]
+    images, change = ["left", "right", "derained_left", "derained_right"], "change"
     file = io.BytesIO()
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer's, about the shape checks
@@ -43,9 +43,9 @@ def onnx_model(network: APANet) -> bytes:
             file,  # type: ignore[arg-type]
             dynamo=False,
             opset_version=ONNX_OPSET,
-            input_names=inputs,
-            output_names=outputs,
-            dynamic_axes={name: {0: "height", 1: "width"} for name in (*inputs, *outputs)},
+            input_names=images[:2],
+            output_names=[*images[2:], change],
+            dynamic_axes={name: {0: "height", 1: "width"} for name in images},
         )
     return file.getvalue()
 

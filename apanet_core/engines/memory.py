@@ -29,7 +29,7 @@ def estimate_bytes(config: ModelConfig, engine: str, precision: str, height: int
         Bytes.
     """
     stem = config.stem_stride
-    value = PRECISIONS[precision].itemsize
+    value = PRECISIONS["float32" if engine == "openvino" else precision].itemsize
     image = 2 * 3 * height * width * value
     matching = MATCHING_VALUES.get(engine, 50) * height * width * value if config.matching_channels else 0
     finest = 2 * config.channels[0] * (height / stem) * (width / stem) * value

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from apanet_core.engines.engine import EngineOptions, Pair
+from apanet_core.engines.engine import EngineOptions, Pair, check_finite
 from apanet_core.engines.export import onnx_model
 from apanet_core.engines.quiet_openvino import import_openvino
 from apanet_core.model.network import APANet
@@ -25,7 +25,7 @@ class OpenVINOEngine:
 
     Args:
         network: in eval mode, float32, on the CPU.
-        options: the CPU, float32.
+        options: the CPU, float32 or bfloat16.
     """
 
     name = "openvino"
@@ -33,12 +33,11 @@ class OpenVINOEngine:
     def __init__(self, network: APANet, options: EngineOptions) -> None:
         if options.device not in ("auto", "cpu"):
             raise ValueError(f"the openvino engine runs on the CPU: use device 'auto' or 'cpu', not {options.device!r}")
-        if options.precision not in ("auto", "float32"):
-            raise ValueError(
-                f"the openvino engine computes in float32: use precision 'auto', not {options.precision!r}"
-            )
-        self.device, self.precision, self.memory = "CPU", "float32", torch.device("cpu")
+        if options.precision == "float16":
+            raise ValueError("the openvino engine computes in float32 or bfloat16: use precision 'auto', not 'float16'")
+        self.device, self.memory = "CPU", torch.device("cpu")
         self._core = import_openvino().Core()
+        self.precision = self._choose(options.precision, bool(network.config.matching_channels))
         self._running = threading.Lock()  # a request runs one pair at a time
         self._compiling: threading.Thread | None = None
         self._in_a_row: tuple[tuple[int, ...], int] = ((), 0)
@@ -56,7 +55,17 @@ class OpenVINOEngine:
                 request = self._any_size
                 self._expect(left.shape)
             result = request.infer([np.ascontiguousarray(left), np.ascontiguousarray(right)], share_inputs=True)
+            check_finite(float(result[2]), self.precision)
             return result[0].copy(), result[1].copy()
+
+    def _choose(self, precision: str, matches: bool) -> str:
+        """Resolve "auto": bfloat16 where the CPU has it, except for matching, whose logits need float32."""
+        has_bfloat16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if precision == "bfloat16" and not has_bfloat16:
+            raise ValueError("this CPU has no bfloat16 (avx512_bf16 or AMX): use precision 'auto' or 'float32'")
+        if precision != "auto":
+            return precision
+        return "bfloat16" if has_bfloat16 and not matches else "float32"
 
     def _expect(self, shape: tuple[int, ...]) -> None:
         """Compile for `shape` in the background once it came several times in a row, and only once."""
@@ -83,7 +92,7 @@ class OpenVINOEngine:
 
     def _compile(self, model: Any) -> Any:
         options = {
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[self.precision],
             "PERFORMANCE_HINT": "LATENCY",
             "CPU_RUNTIME_CACHE_CAPACITY": KERNELS_KEPT,
         }

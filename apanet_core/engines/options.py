@@ -11,7 +11,7 @@ class DerainerOptions:
 
     Args:
         model: a bundled preset or a .safetensors checkpoint.
-        engine: auto, torch, openvino, onnxruntime or tensorrt.
+        engine: auto, torch, openvino or onnxruntime.
         device: auto, cpu, cuda or cuda:N.
         precision: auto, float32, float16 or bfloat16.
         max_disparity: caps parallax attention at this disparity in px; 0 keeps the cap of the checkpoint.

@@ -16,9 +16,9 @@ from torch.nn import functional as F
 
 from apanet_core.model.layers import ChannelNorm
 
-# Columns of a block of `banded_attention`: the smallest that keeps matrix products efficient. On a CPU 16 to 48 were
-# within a tenth of one another for reaches of 12 to 192; CUDA's attention kernels work in tiles of 64 or 128.
-CPU_BLOCK, CUDA_BLOCK = 32, 128
+# Columns of a block of `banded_attention`. On a CPU, 16 to 48 are within a tenth of one another for reaches of 12 to 192.
+# CUDA's kernels work in tiles of 64 or 128.
+BLOCKS = {"cpu": (32,), "cuda": (64, 128)}
 
 
 def scanline_attention(
@@ -42,10 +42,29 @@ def scanline_attention(
     """
     query, key, value = query.contiguous(), key.contiguous(), value.contiguous()  # or torch falls back to a dense map
     if max_disparity_columns is not None and max_disparity_columns < query.shape[2] - 1:
-        return banded_attention(query, key, value, max_disparity_columns, for_right_view)
+        block = cheapest_block(query.shape[2], max_disparity_columns, BLOCKS.get(query.device.type, BLOCKS["cpu"]))
+        if block is None:
+            return masked_attention(query, key, value, max_disparity_columns, for_right_view)
+        return banded_attention(query, key, value, max_disparity_columns, block, for_right_view)
     if for_right_view:
         return causal_attention(query.flip(2), key.flip(2), value.flip(2)).flip(2)
     return causal_attention(query, key, value)
+
+
+def cheapest_block(width: int, max_disparity_columns: int, blocks: tuple[int, ...]) -> int | None:
+    """Return the block of `banded_attention` with the fewest products of a row; None where one mask needs no more.
+
+    Args:
+        width: columns.
+        max_disparity_columns: largest disparity in columns.
+        blocks: to choose from.
+    """
+
+    def products(block: int) -> int:
+        return math.ceil(width / block) * block * (block + max_disparity_columns)
+
+    best = min(blocks, key=products)
+    return None if width**2 <= products(best) else best
 
 
 def causal_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
@@ -58,6 +77,7 @@ def banded_attention(
     key: torch.Tensor,
     value: torch.Tensor,
     max_disparity_columns: int,
+    block: int = BLOCKS["cpu"][0],
     for_right_view: bool = False,
 ) -> torch.Tensor:
     """`scanline_attention` with every line cut into blocks of columns, each of which sees its own window of keys.
@@ -66,7 +86,6 @@ def banded_attention(
     largest disparity.
     """
     batch, height, width, channels = query.shape
-    block = CUDA_BLOCK if query.device.type == "cuda" else CPU_BLOCK
     blocks = math.ceil(width / block)
     tail = blocks * block - width
     sides = (0, max_disparity_columns + tail) if for_right_view else (max_disparity_columns, tail)

@@ -1,4 +1,4 @@
-"""What the weights in the package promise, on a real pair that none of them was trained on."""
+"""Quality of the bundled weights on a real pair that none of them was trained on."""
 
 import dataclasses
 
@@ -28,7 +28,7 @@ def test_bundled_weights_are_of_their_preset(name):
     assert load_model(name).config == PRESETS[name]
 
 
-def test_a_dry_pair_comes_out_as_it_went_in(derainer, clean):
+def test_dry_pair_stays_nearly_unchanged(derainer, clean):
     derained = derainer(*clean)
     for got, want in zip(derained, clean):
         assert psnr(got, want) > 40
@@ -51,5 +51,5 @@ def test_coring_leaves_out_small_changes_and_keeps_large_ones():
         network.project_out.bias.data.fill_(change / 255)
         for coring, expected in ((0.0, change), (4.0, kept)):
             network.config = dataclasses.replace(network.config, coring=coring)
-            derained = Uint8Derainer(network)(grey, grey)
+            derained = Uint8Derainer(network)(grey, grey)[:2]
             assert all((view == 100 + expected).all() for view in derained), (change, coring)

@@ -8,8 +8,6 @@ import torch
 
 from apanet_core import StereoDerainer
 from apanet_core.engines.choose import make_engine
-from apanet_core.engines.engine import EngineOptions
-from apanet_core.engines.onnxruntime_engine import tensorrt_providers
 from apanet_core.model.checkpoint import load_model, save_checkpoint
 from apanet_core.model.config import PRESETS, ModelConfig
 from apanet_core.model.network import APANet
@@ -46,7 +44,7 @@ def smallest(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def derainers():
-    return {name: StereoDerainer("tiny", engine=name, device="cpu") for name in CPU_ENGINES}
+    return {name: StereoDerainer("tiny", engine=name, device="cpu", precision="float32") for name in CPU_ENGINES}
 
 
 def small_paper():
@@ -65,7 +63,7 @@ def test_engines_agree_with_the_network_to_a_thousandth(name, engine):
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.05)
     reference = copy.deepcopy(network)
-    made = make_engine(network, engine, "cpu")
+    made = make_engine(network, engine, "cpu", "float32")
     for size in ((16, 16), (17, 45), (64, 250)):
         pair = random_pair(*size)
         tensors = [torch.from_numpy(v).permute(2, 0, 1)[None] / 255 for v in pair]
@@ -129,7 +127,7 @@ def test_floats_are_refused(derainers):
         ({"precision": "int3"}, "unknown precision 'int3'"),
         ({"engine": "openvino", "device": "cuda"}, "runs on the CPU"),
         ({"engine": "openvino", "compiled": True}, "compiled is an option of the engine 'torch'"),
-        ({"engine": "tensorrt", "device": "cpu"}, "tensorrt engine needs a GPU"),
+        ({"engine": "openvino", "precision": "float16"}, "openvino engine computes in float32 or bfloat16"),
     ],
 )
 def test_unknown_options_list_the_valid_ones(options, message):
@@ -188,14 +186,78 @@ def test_auto_takes_torch_where_openvino_would_build_a_full_resolution_map():
     assert make_engine(APANet(PRESETS["small"]).eval(), "auto", "cpu").name == "openvino"
 
 
-def test_tensorrt_keeps_its_engines_and_falls_back_to_cuda(tmp_path):
-    options = EngineOptions("cuda:1", "auto", cache_dir=tmp_path / "engines")
-    (first, settings), (second, _) = tensorrt_providers(options, "float16")
-    assert (first, second) == ("TensorrtExecutionProvider", "CUDAExecutionProvider")
-    assert settings["device_id"] == "1"
-    assert settings["trt_fp16_enable"] == "True"
-    assert settings["trt_engine_cache_path"] == str(tmp_path / "engines")
-    assert (tmp_path / "engines").is_dir()
+@pytest.mark.parametrize("engine", CPU_ENGINES)
+@pytest.mark.parametrize("coring", [0.0, 3.0])
+def test_overflow_in_the_network_is_an_error(engine, coring):
+    torch.manual_seed(0)
+    network = APANet(ModelConfig(4, (8, 16), (1, 1), (1,), 4, (2,), (2,), coring=coring)).eval()
+    torch.nn.init.constant_(network.project_out.bias, 1e30)
+    torch.nn.init.constant_(network.project_out.weight, 1e30)
+    torch.nn.init.constant_(network.project_in.weight, 1e30)
+    made = make_engine(network, engine, "cpu", "float32")
+    with pytest.raises(FloatingPointError, match="expected finite values from the network, got"):
+        made(*random_pair(32, 48))
+
+
+def has_bfloat16():
+    openvino = pytest.importorskip("openvino")
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def test_openvino_takes_bfloat16_where_the_cpu_has_it(derainers, smallest):
+    if not has_bfloat16():
+        with pytest.raises(ValueError, match="no bfloat16"):
+            StereoDerainer(smallest, engine="openvino", precision="bfloat16")
+        assert StereoDerainer(smallest, engine="openvino").engine.precision == "float32"
+        return
+    fast = StereoDerainer("tiny", engine="openvino")
+    assert fast.engine.precision == "bfloat16"
+    assert StereoDerainer("tiny-stereo", engine="openvino").engine.precision == "float32"
+    pair = random_pair(64, 96)
+    for got, want in zip(fast(*pair), derainers["openvino"](*pair)):
+        assert np.abs(got.astype(int) - want).mean() < 1
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_lack_of_memory_says_what_helps(smallest, error):
+    derainer = StereoDerainer(smallest, engine="torch", device="cpu")
+
+    def full(*_):
+        raise error
+
+    derainer.engine._forward = full
+    with pytest.raises(MemoryError, match=r"not enough memory for a pair of 48x32: use tile"):
+        derainer(*random_pair(32, 48))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_tensors_come_back_as_arrays_do(derainers, dtype):
+    pairs = [random_pair(40, 56, seed) for seed in range(3)]
+    left, right = (torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2) for views in zip(*pairs))
+    if dtype != torch.uint8:
+        left, right = left.to(dtype) / 255, right.to(dtype) / 255
+    derained = derainers["torch"].derain_tensors(left, right)
+    assert all(view.shape == (3, 3, 40, 56) and view.dtype == dtype for view in derained)
+    for number, pair in enumerate(pairs):
+        for got, want in zip(derained, derainers["torch"](*pair)):
+            image = got[number].permute(1, 2, 0).float() * (1 if dtype == torch.uint8 else 255)
+            assert np.abs(image.numpy() - want).max() <= 1
+
+
+def test_tensors_that_do_not_fit_are_refused(derainers):
+    view = torch.zeros(1, 3, 32, 32)
+    for left, right, message in (
+        (view, view[..., :16], r"both be \(B, 3, H, W\)"),
+        (view[:, :1], view[:, :1], r"both be \(B, 3, H, W\)"),
+        (view.long(), view.long(), "uint8 or float"),
+        (view.to("meta"), view.to("meta"), "must be on cpu: got meta"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            derainers["torch"].derain_tensors(left, right)
+    with pytest.raises(ValueError, match="tensors need the engine 'torch'"):
+        derainers["openvino"].derain_tensors(view, view)
 
 
 def test_bfloat16_runs_on_the_cpu(derainers):

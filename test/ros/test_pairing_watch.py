@@ -31,7 +31,7 @@ def feed(matcher, *stamps):
         ([], "0 left and 0 right images on /left, /right; both cameras are silent, or the remaps are wrong"),
         ([(NOW, None)], "1 left and 0 right images on /left, /right; one camera is silent"),
         ([(NOW, NOW + 3 * MS)], "the stamps differ by 3.000 ms: set approximate_sync, and tolerance_s above that"),
-        ([(NOW, NOW + 5 * 10**9)], "the stamps differ by 5.0 s: the cameras' clocks do"),
+        ([(NOW, NOW + 5 * 10**9)], "the stamps differ by 5.0 s: synchronise the clocks of the cameras"),
     ],
 )
 def test_what_was_received_says_why(stamps, reason):
@@ -67,8 +67,8 @@ def test_stamps_that_stand_still_are_named_though_pairs_come(left, right, reason
 @pytest.mark.parametrize(
     ("publishers", "stamps", "reason"),
     [
-        ((1, 1), [], "published and do not arrive.*FASTDDS_DEFAULT_PROFILES_FILE=.*fastdds.xml"),
-        ((1, 2), [(NOW, None)], "published and do not arrive"),
+        ((1, 1), [], "publishers exist, but no image arrives.*FASTDDS_DEFAULT_PROFILES_FILE=.*fastdds.xml"),
+        ((1, 2), [(NOW, None)], "publishers exist, but no image arrives"),
         ((1, 0), [], "both cameras are silent"),
         ((1, 0), [(NOW, None)], "one camera is silent"),
     ],
@@ -89,4 +89,4 @@ def test_a_duplicate_is_no_clock_that_stands_still():
 def test_refused_images_are_the_reason():
     watch = watch_of(PairMatcher())
     watch.refused("left")
-    assert "1 left and 0 right ones beside these were refused" in watch.problem()
+    assert "1 left and 0 right images were refused" in watch.problem()

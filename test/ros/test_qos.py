@@ -47,7 +47,7 @@ def test_a_best_effort_camera_before_a_reliable_subscription(start):
     wait_until_said(
         rig,
         node,
-        "nothing comes on /left/image_rect from /rig: Best effort publisher and reliable subscription: "
+        "no messages arrive on /left/image_rect from /rig: Best effort publisher and reliable subscription: "
         "set input_reliability to auto, or change the publisher",
     )
     rig.node.destroy_publisher(camera)
@@ -69,7 +69,7 @@ def test_a_best_effort_camera_before_a_reliable_subscription(start):
 def test_a_subscriber_that_asks_for_more_than_is_offered(rig, node, profile, difference):
     rig.stop_listening()  # so that the node is asleep for all it knows
     subscription = rig.node.create_subscription(Image, "derained/left/image_rect", lambda message: None, profile)
-    wait_until_said(rig, node, f"/rig hears nothing on /derained/left/image_rect: {difference}")
+    wait_until_said(rig, node, f"/rig receives no messages on /derained/left/image_rect: {difference}")
     rig.node.destroy_subscription(subscription)
     wait_until_well(rig)
 

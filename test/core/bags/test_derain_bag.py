@@ -228,7 +228,7 @@ def test_the_command_gives_what_the_derainer_gives(tmp_path, capsys):
     topics = ("/left/image_rect", "/right/image_rect")  # the defaults, found under /
     bag = write_bag(tmp_path / "bag", pairs(2, topics=topics))
     assert main(["derain-bag", str(bag), str(tmp_path / "out"), "--engine", "torch"]) == 0
-    assert "2 pairs derained, 0 left as they were; without partner: 0 left, 0 right images" in capsys.readouterr().out
+    assert "2 pairs derained, 0 copied unchanged; without partner: 0 left, 0 right images" in capsys.readouterr().out
     expected = StereoDerainer("tiny", engine="torch")(view(2), view(3))
     for topic, clean in zip(topics, expected):
         np.testing.assert_array_equal(images(tmp_path / "out", topic)[START + 100 * MS].data, clean.reshape(-1))

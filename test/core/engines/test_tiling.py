@@ -25,7 +25,7 @@ def views(height, seed=0):
 
 
 @pytest.mark.parametrize(("tile", "overlap"), [(16, 0), (16, 8), (17, 5), (40, 20)])
-def test_what_leaves_images_alone_does_so_in_bands(tile, overlap):
+def test_identity_in_tiles_keeps_images(tile, overlap):
     pair = views(41)
     for before, after in zip(pair, derain_tiled(lambda left, right: (left, right), pair, tile, overlap)):
         assert np.array_equal(before, after)

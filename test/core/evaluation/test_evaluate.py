@@ -129,7 +129,7 @@ def test_a_pair_without_known_truth_has_no_depth_numbers(data_set):
         (lambda root: None, ["--models", "[huge]"], "'huge'"),
         (lambda root: None, ["--models", "[tiny,tiny]"], "two methods are named 'tiny'"),
         (lambda root: None, ["--models", "[copy=tiny]"], "both named 'copy'"),
-        (lambda root: None, ["--models", "[rainy=tiny]"], "'rainy' has a meaning of its own"),
+        (lambda root: None, ["--models", "[rainy=tiny]"], "'rainy' is reserved"),
         (lambda root: None, ["--limit", "0"], "limit must be at least 1: got 0"),
         (lambda root: None, ["--disparity", "nowhere"], "no folder of disparities at nowhere"),
         (lambda root: None, ["--lpips", "nowhere.pth"], "no weights at nowhere.pth"),
@@ -158,5 +158,5 @@ def test_truth_of_another_scale_is_read_and_suspected(data_set):
     for scale in (8.0, 2.0):
         settings = EvaluationSettings([], [], data_set / "truth", scale, 64)
         said[scale] = evaluate(data_set / "data", data_set / "out", settings)
-    assert "are the true ones right? Another --disparity_scale" in said[2.0]
-    assert "are the true ones right" not in said[8.0]
+    assert "check the true disparities, --disparity_scale" in said[2.0]
+    assert "check the true disparities" not in said[8.0]

@@ -19,7 +19,7 @@ def test_names_of_methods():
         (["folder"], "expected NAME=FOLDER"),
         (["=folder"], "expected NAME=FOLDER"),
         (["a=x", "a=y"], "two methods are named 'a'"),
-        (["rainy=x"], "'rainy' has a meaning of its own"),
+        (["rainy=x"], "'rainy' is reserved"),
         (["tiny=x"], "a model and an output folder are both named 'tiny'"),
     ],
 )

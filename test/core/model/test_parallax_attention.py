@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from apanet_core.model import parallax_attention
 from apanet_core.model.parallax_attention import (
     ParallaxAttention,
     banded_attention,
+    cheapest_block,
     masked_attention,
     scanline_attention,
     unmasked_attention,
@@ -46,7 +46,7 @@ def test_every_form_equals_the_naive_loop(width, reach, for_right_view):
     torch.testing.assert_close(scanline_attention(*rows, reach, for_right_view), expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(masked_attention(*rows, reach, for_right_view), expected, atol=1e-5, rtol=1e-5)
     if reach is not None:
-        torch.testing.assert_close(banded_attention(*rows, reach, for_right_view), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(banded_attention(*rows, reach, 8, for_right_view), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_many_blocks_of_a_batch_agree_with_the_mask():
@@ -61,13 +61,29 @@ def test_many_blocks_of_a_batch_agree_with_the_mask():
 
 
 @pytest.mark.parametrize("block", [1, 16, 128, 500])
-def test_the_size_of_a_block_changes_nothing(block, monkeypatch):
-    monkeypatch.setattr(parallax_attention, "CPU_BLOCK", block)
+def test_block_size_does_not_change_the_result(block):
     rows = random_rows(width=70)
     for for_right_view in (False, True):
         torch.testing.assert_close(
-            banded_attention(*rows, 9, for_right_view), masked_attention(*rows, 9, for_right_view), atol=1e-5, rtol=1e-5
+            banded_attention(*rows, 9, block, for_right_view),
+            masked_attention(*rows, 9, for_right_view),
+            atol=1e-5,
+            rtol=1e-5,
         )
+
+
+@pytest.mark.parametrize(
+    ("width", "reach", "blocks", "expected"),
+    [
+        (311, 48, (64, 128), 64),  # 35,840 products a row; blocks of 128 need 67,584, one mask 96,721
+        (960, 192, (64, 128), 64),
+        (156, 96, (64, 128), None),  # 24,336 in one mask, 30,720 in blocks of 64
+        (311, 48, (32,), 32),
+        (40, 30, (32,), None),
+    ],
+)
+def test_cheapest_block_has_the_fewest_products(width, reach, blocks, expected):
+    assert cheapest_block(width, reach, blocks) == expected
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

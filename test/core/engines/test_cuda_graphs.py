@@ -1,0 +1,133 @@
+"""Which sizes stay captured, with a stand-in for the graph; tests at the end need a CUDA device."""
+
+import threading
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from apanet_core import StereoDerainer
+from apanet_core.engines.cuda_graphs import CapturedSizes
+
+
+def pair(height, width):
+    rng = np.random.default_rng(height + width)
+    return tuple(rng.integers(0, 256, (height, width, 3), dtype=np.uint8) for _ in range(2))
+
+
+class Captures:
+    """Makes stand-ins for graphs, and notes what happens to them."""
+
+    def __init__(self, error=None):
+        self.made, self.closed, self.calls, self.error = [], [], [], error
+
+    def __call__(self, size):
+        if self.error is not None:
+            raise self.error
+        self.made.append(size)
+        captures = self
+
+        class Graph:
+            def __call__(self, left, right):
+                captures.calls.append(size)
+                return 255 - left, 255 - right, 0.0
+
+            def close(self):
+                captures.closed.append(size)
+
+        return Graph()
+
+
+def eager(left, right):
+    return left, right, 1.0
+
+
+def test_a_size_is_captured_once_and_the_least_recently_used_one_goes():
+    captures = Captures()
+    sizes = CapturedSizes(captures, eager, kept=2)
+    for size in ((16, 16), (16, 32), (16, 16), (16, 48), (16, 16), (16, 32)):
+        left, right = pair(*size)
+        np.testing.assert_array_equal(sizes(left, right)[0], 255 - left)
+    assert captures.made == [(16, 16), (16, 32), (16, 48), (16, 32)]
+    assert captures.closed == [(16, 32), (16, 48)]
+    sizes.close()
+    assert sorted(captures.closed[2:]) == [(16, 16), (16, 32)]
+
+
+def test_a_failed_capture_is_said_once_and_pairs_run_eager():
+    sizes = CapturedSizes(Captures(RuntimeError("operation not permitted when stream is capturing\nmore")), eager)
+    with pytest.warns(UserWarning, match="capture failed.*not permitted when stream is capturing$"):
+        assert sizes(*pair(16, 16))[2] == 1.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert sizes(*pair(16, 32))[2] == 1.0
+
+
+def test_lack_of_memory_is_no_reason_to_run_eager():
+    sizes = CapturedSizes(Captures(torch.OutOfMemoryError("out of memory")), eager)
+    with pytest.raises(torch.OutOfMemoryError):
+        sizes(*pair(16, 16))
+
+
+def test_one_pair_at_a_time_and_one_capture_at_a_time():
+    inside, most, lock = [0], [0], threading.Lock()
+
+    class Graph:
+        def __init__(self, size):
+            self.watch()
+
+        def watch(self):
+            with lock:
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+            threading.Event().wait(0.01)
+            with lock:
+                inside[0] -= 1
+
+        def __call__(self, left, right):
+            self.watch()
+            return left, right, 0.0
+
+        def close(self):
+            pass
+
+    sizes = CapturedSizes(Graph, eager)
+    threads = [threading.Thread(target=sizes, args=pair(16, 16 * (1 + number % 3))) for number in range(9)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most[0] == 1
+
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+@needs_cuda
+def test_captured_and_eager_agree_and_results_are_not_written_over():
+    derainer = StereoDerainer("tiny", device="cuda")
+    pairs = [pair(64, width) for width in (96, 128, 96)]
+    kept = [derainer(*views) for views in pairs]
+    for views, result in zip(pairs, kept):
+        for got, want in zip(result, derainer.engine.eager(*views)):
+            assert np.abs(got.astype(int) - want).max() <= 1
+
+
+@needs_cuda
+def test_several_derainers_in_several_threads_leave_stream_and_device_alone():
+    derainers = [StereoDerainer("tiny", device="cuda") for _ in range(2)]
+    views = pair(64, 96)
+    want = derainers[0].engine.eager(*views)
+    results, stream = [], torch.cuda.current_stream()
+
+    def work(derainer):
+        results.extend(derainer(*views) for _ in range(5))
+
+    threads = [threading.Thread(target=work, args=(derainer,)) for derainer in derainers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert torch.cuda.current_stream() == stream
+    assert all(np.abs(result[0].astype(int) - want[0]).max() <= 1 for result in results)
