@@ -1,4 +1,4 @@
-"""A data set of rainy pairs without clean ones, cut out of a user's recordings, laid out as StereoRealRain."""
+"""Cut a data set of rainy pairs without clean ones, in the StereoRealRain layout, out of recordings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ THUMBNAIL = (64, 40)  # width, height: rain averages out in it, motion of the ca
 
 @dataclass(frozen=True)
 class Look:
-    """What decides whether an image is kept: the variance of its Laplacian, and a small grey picture."""
+    """Features of an image that decide whether it is kept: variance of its Laplacian, and a small grey picture."""
 
     sharpness: float
     thumbnail: np.ndarray
@@ -31,7 +31,7 @@ class Look:
 
 @dataclass
 class Clip:
-    """Pairs of stamps (ns) that follow each other, those to keep, and how many were dropped for which reason."""
+    """A run of consecutive pairs of stamps (ns), those of them to keep, and the number dropped for each reason."""
 
     bag: Path
     pairs: list[tuple[int, int]]
@@ -44,15 +44,15 @@ def cut_dataset(bags: list[Path], out: Path, settings: CutSettings) -> dict[str,
     """Write train/{left,right}, val/{left,right} and dataset.json.
 
     Args:
-        bags: recordings; a clip never goes on in the next one.
-        out: folder to make; it appears when it is complete.
-        settings: topics, and what to keep.
+        bags: recordings; a clip never spans two of them.
+        out: folder to make; it appears once it is complete.
+        settings: topics, and which pairs to keep.
 
     Returns:
         The content of dataset.json.
 
     Raises:
-        FileNotFoundError: no bag there.
+        FileNotFoundError: a bag does not exist.
         ValueError: no such topic, no pairs, views of two sizes, or `out` is not empty.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -93,12 +93,12 @@ def pair_stamps(left: list[int], right: list[int], tolerance_ns: int) -> list[tu
     """Pair stamps that are each other's nearest, and no more than the tolerance apart.
 
     Args:
-        left: ns, sorted.
-        right: likewise.
-        tolerance_ns: largest difference.
+        left: stamps in ns, sorted.
+        right: stamps in ns, sorted.
+        tolerance_ns: largest difference within a pair.
 
     Returns:
-        Pairs in order.
+        (left, right) stamps, in ascending order.
     """
     if not left or not right:
         return []
@@ -116,7 +116,7 @@ def _nearest(stamps: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def split_clips(stamps: list[int], settings: CutSettings) -> list[slice]:
-    """Cut sorted stamps (ns) where they pause, and where a clip gets too long."""
+    """Return slices of sorted stamps (ns); a slice ends at a pause and where the clip would get too long."""
     starts = [0]
     for i in range(1, len(stamps)):
         pause = stamps[i] - stamps[i - 1] > 1e9 * settings.gap_s
@@ -126,7 +126,7 @@ def split_clips(stamps: list[int], settings: CutSettings) -> list[slice]:
 
 
 def validation_clips(count: int, share: float) -> set[int]:
-    """Which clips go to val/: evenly spread, at least one where there are two, never all."""
+    """Return the clips of val/, evenly spread: at least one if there are two clips, never all of them."""
     if count < 2 or share == 0:
         return set()
     chosen = min(max(1, round(share * count)), count - 1)
@@ -134,7 +134,7 @@ def validation_clips(count: int, share: float) -> set[int]:
 
 
 def _look(bag: ImageBag, settings: CutSettings) -> dict[str, dict[int, Look]]:
-    """Read every image once; looks by stamp, for either side."""
+    """Read every image once and return the looks of each side by stamp."""
     topics = {settings.left_topic: "left", settings.right_topic: "right"}
     bag.check_topics(list(topics))
     looks: dict[str, dict[int, Look]] = {side: {} for side in SIDES}
@@ -150,7 +150,7 @@ def _look(bag: ImageBag, settings: CutSettings) -> dict[str, dict[int, Look]]:
                 f"left and right of {bag.path} must have one size: got {left_w}x{left_h} and {right_w}x{right_h}"
             )
         grey = cv2.cvtColor(view, cv2.COLOR_RGB2GRAY)
-        half = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)  # noise is not sharpness
+        half = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)  # averages sensor noise out
         sharpness = float(cv2.Laplacian(half, cv2.CV_32F).var())
         thumbnail = cv2.resize(grey, THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float32)
         looks[topics[topic]].setdefault(stamp, Look(sharpness, thumbnail))
@@ -165,7 +165,7 @@ def _decoded(path: Path, topic: str, message: Any) -> np.ndarray:
 
 
 def _choose(clip: Clip, looks: dict[str, dict[int, Look]], settings: CutSettings) -> Clip:
-    """Fill in what to keep of a clip."""
+    """Fill in the kept pairs of a clip and the counts of dropped ones."""
     sharpness = np.array([[looks[side][stamp].sharpness for side, stamp in zip(SIDES, pair)] for pair in clip.pairs])
     sharp = (sharpness >= settings.blur_below * np.median(sharpness, axis=0)).all(axis=1)
     last: np.ndarray | None = None
@@ -182,7 +182,7 @@ def _choose(clip: Clip, looks: dict[str, dict[int, Look]], settings: CutSettings
 
 
 def _write(bags: list[Path], clips: list[Clip], validation: set[int], out: Path, settings: CutSettings) -> None:
-    """Read the bags again, and write the pairs to keep as SPLIT/SIDE/CLIP_FRAME.png."""
+    """Read the bags again, and write the kept pairs as SPLIT/SIDE/CLIP_FRAME.png."""
     for split in ("train", "val") if validation else ("train",):
         for side in SIDES:
             (out / split / side).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Derain recordings, any number of them, in one process, several or a cluster; a run that was cut off goes on."""
+"""Derain recordings in one process, several processes or a cluster; an interrupted run can be resumed."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from apanet_core.derainer import StereoDerainer
 from apanet_core.progress import progress_bar
 from apanet_core.workers import WorkerOptions, once_per_process, run_tasks
 
-LOOK_EVERY_S = 0.5  # for the progress bar
-KEY = "apanet_derain_bag"  # in custom_data of the output: what it was made of, and how
+LOOK_EVERY_S = 0.5  # period of the progress bar
+KEY = "apanet_derain_bag"  # entry of the output's custom_data that holds the recipe
 MakeDerainer = Callable[[], StereoDerainer]
 
 
 @dataclass(frozen=True)
 class BagReport:
-    """What became of a recording.
+    """The result for one recording.
 
     Attributes:
         out: the clean recording.
-        derained: pairs.
-        failed: pairs left as they were.
-        problem: why the first of them.
-        unpaired: left and right images without partner, left as they were.
-        finished_before: whether an earlier run had made it.
-        not_kept: records of MCAP that were left out, in words.
+        derained: number of derained pairs.
+        failed: number of pairs copied unchanged because they could not be derained.
+        problem: error of the first failed pair.
+        unpaired: left and right images without a partner, copied unchanged.
+        finished_before: whether an earlier run made the output.
+        not_kept: MCAP records that were left out, in words.
     """
 
     out: Path
@@ -55,7 +55,7 @@ class BagReport:
 
 @dataclass(frozen=True)
 class Job:
-    """A recording, its output and the folder in between."""
+    """A recording, its output, and its recipe: everything that decides the pixels."""
 
     plan: Plan
     out: Path
@@ -63,15 +63,15 @@ class Job:
 
     @property
     def partial(self) -> Path:
-        """Where the output grows."""
+        """Return the folder in which the output grows."""
         return partial_path(self.out)
 
     def work(self, segment: Segment) -> Path:
-        """The folder in which a segment grows."""
+        """Return the folder in which a segment grows."""
         return self.partial / "work" / f"{self.out.name}_{segment.number}"
 
     def done(self, segment: Segment) -> Path:
-        """The file that says that a segment is finished."""
+        """Return the file that marks a segment as finished."""
         return self.partial / f"done_{segment.number}.json"
 
 
@@ -83,29 +83,29 @@ def derain_bags(
     model: dict[str, Any],
     options: WorkerOptions | None = None,
 ) -> list[BagReport]:
-    """Derain every recording of `bags` into its folder of `outs`, which appears when it is complete.
+    """Derain every recording of `bags` into its folder of `outs`, which appears once it is complete.
 
     Args:
         bags: recordings.
-        outs: as many folders to make; one that an earlier run made with the same recipe is left alone.
-        settings: how.
-        make_derainer: called once in every process; it must be picklable for more than one.
-        model: what decides the pixels, besides the settings, for the recipe.
-        options: who does the work; this process by default.
+        outs: one folder for each recording; a folder that an earlier run made with the same recipe is left alone.
+        settings: topics, pairing and output format.
+        make_derainer: called once in every process; with several processes it must be picklable.
+        model: further entries of the recipe: all that decides the pixels besides the settings.
+        options: processes or cluster that do the work; None: this process.
 
     Returns:
         A report per recording.
 
     Raises:
-        FileNotFoundError: no bag there.
-        FileExistsError: something else is at an `out`, or an unfinished run of another recipe.
-        ValueError: no such topics, nothing pairs, or not one pair of a recording could be derained.
+        FileNotFoundError: a bag does not exist.
+        FileExistsError: an `out` holds something else, or an unfinished run of another recipe.
+        ValueError: a topic is missing, no images pair, or no pair of a recording could be derained.
         MemoryError: a worker was killed.
-        ConnectionError: the scheduler of a cluster does not answer.
+        ConnectionError: the scheduler of the cluster does not answer.
     """
     check_distinct(bags)
     if len({out.resolve() for out in outs}) < len(outs):
-        raise ValueError(f"every recording needs an output of its own: got {', '.join(map(str, outs))}")
+        raise ValueError(f"recordings need different outputs: got {', '.join(map(str, outs))}")
     reports: dict[Path, BagReport] = {}
     jobs: list[Job] = []
     for path, out in zip(bags, outs):
@@ -122,7 +122,7 @@ def derain_bags(
         with _progress(jobs):
             _run(open_, settings, make_derainer, options or WorkerOptions())
         problems = []
-        for job in jobs:  # one without a clean pair does not hold up those behind it
+        for job in jobs:  # a recording without a clean pair does not block the next ones
             try:
                 reports[job.out] = _finish(job)
             except ValueError as error:
@@ -134,9 +134,9 @@ def derain_bags(
 
 @contextmanager
 def _progress(jobs: list[Job]) -> Iterator[None]:
-    """A bar over the pairs of all processes and machines, counted in the files that they write.
+    """Show a progress bar over the pairs of all processes and machines, counted in the files that they write.
 
-    Its rate and ETA are those of the work itself: it starts with the first pair, the models loaded.
+    The bar starts with the first pair, after the models are loaded, so its rate and ETA exclude the loading time.
     """
     segments = [(job, segment) for job in jobs for segment in job.plan.segments]
     finished, stopped = set[Path](), threading.Event()
@@ -192,16 +192,16 @@ def _run(
 
 
 def _work(task: tuple[Job, Segment], settings: BagSettings, make_derainer: MakeDerainer, run: str) -> None:
-    """`_one` in a worker process."""
+    """Run `_one` in a worker process."""
     with once_per_process(run, lambda: WarmDerainer(make_derainer())) as derainer:
         _one(*task, settings, derainer)
 
 
 def _one(job: Job, segment: Segment, settings: BagSettings, derainer: WarmDerainer) -> None:
-    """Derain a segment; its file is in its place before the segment counts as done."""
+    """Derain a segment, move its file into the output, then mark the segment as finished."""
     work = job.work(segment)
     work.parent.mkdir(exist_ok=True)
-    # Dask may give a segment away anew while a worker that it lost is still at it
+    # Dask may assign a segment a second time while a worker that it lost still runs it
     with waiting_for_others(work.with_name(f"{work.name}.lock")):
         if job.done(segment).exists():
             return
@@ -215,7 +215,7 @@ def _one(job: Job, segment: Segment, settings: BagSettings, derainer: WarmDerain
 
 
 def _finish(job: Job) -> BagReport:
-    """Put the segments together and let the output appear."""
+    """Merge the segments' metadata and move the output to its final name."""
     results = [SegmentResult(**json.loads(job.done(segment).read_text())) for segment in job.plan.segments]
     derained, failed = sum(r.derained for r in results), sum(r.failed for r in results)
     problem = next((r.problem for r in results if r.problem), "")
@@ -231,7 +231,7 @@ def _finish(job: Job) -> BagReport:
 
 
 def _finished(out: Path, recipe: str) -> bool:
-    """Whether `out` is there already, of the same recipe."""
+    """Return whether `out` exists and has the same recipe; raise FileExistsError if it has another one."""
     if not out.exists():
         return False
     if out.is_dir() and custom_data(out).get(KEY) == recipe:
@@ -246,5 +246,5 @@ def _check_recipe(job: Job) -> None:
         write_text(file, job.recipe)
     elif file.read_text() != job.recipe:
         raise FileExistsError(
-            f"{job.partial} was begun with another recording or other options: repeat those, or delete it to begin anew"
+            f"{job.partial} was begun with another recording or other options: repeat those, or delete it to start over"
         )

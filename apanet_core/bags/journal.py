@@ -1,4 +1,4 @@
-"""Cleaned pairs of a segment that is not finished, so that a run that was killed does not clean them again."""
+"""A journal of the clean pairs of an unfinished segment, so that a resumed run does not derain them again."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _HEAD = struct.Struct("<IQQI")  # number of the pair, bytes of the left and of t
 
 
 def journal_path(work: Path) -> Path:
-    """Where the journal of a segment lies that is written in the folder `work`; names may hold dots."""
+    """Return the journal of the segment that is written in the folder `work`, whose name may contain dots."""
     return work.with_name(f"{work.name}.journal")
 
 
 def pairs_in(path: Path) -> int:
-    """Count the records of a journal that may be growing; 0 where there is none."""
+    """Count the records of a journal that may be growing; return 0 if the file does not exist."""
     try:
         with path.open("rb") as file:
             end, size, count = 0, path.stat().st_size, 0
@@ -32,16 +32,16 @@ def pairs_in(path: Path) -> int:
 
 
 class Journal:
-    """An append-only file of serialized message pairs; a record that was cut off is forgotten.
+    """An append-only file of serialized message pairs; opening it drops a truncated last record.
 
     Args:
-        path: of the file; made where it is missing.
+        path: the journal; it is created if it does not exist.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = path.open("a+b", buffering=0)
-        self._at: dict[int, tuple[int, int, int]] = {}  # number -> where, bytes left, bytes right
+        self._at: dict[int, tuple[int, int, int]] = {}  # number -> offset, bytes left, bytes right
         end, size = 0, path.stat().st_size
         while end + _HEAD.size <= size:
             self._file.seek(end)
@@ -60,14 +60,14 @@ class Journal:
         return len(self._at)
 
     def read(self, number: int) -> tuple[bytes, bytes]:
-        """The two messages of a pair."""
+        """Return the left and right message of a pair."""
         start, left, right = self._at[number]
         self._file.seek(start)
         data = self._file.read(left + right)
         return data[:left], data[left:]
 
     def append(self, number: int, left: Buffer, right: Buffer) -> None:
-        """Keep the messages of a pair; they outlive the process as soon as this returns."""
+        """Write the messages of a pair; once this returns, they survive a crash of the process."""
         head = _HEAD.pack(number, len(left), len(right), zlib.crc32(right, zlib.crc32(left)))
         written = os.writev(self._file.fileno(), (head, left, right))
         if written != len(head) + len(left) + len(right):

@@ -1,4 +1,4 @@
-"""Writing bags: the connections of a recording again, and one metadata.yaml over several files."""
+"""Write bags: copy the connections of a recording, and merge the metadata.yaml of several files."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _UNKNOWN = "RIHS01_unknown"
 
 
 class SegmentWriter:
-    """Writes one file of the output, with the storage, the compression and the topics of the input.
+    """A writer of one file of the output, with the storage, the compression and the topics of the input.
 
     Args:
         path: folder to make; the file in it has its name.
         bag: the recording, open.
-        plan: of the recording.
-        beside: add the topics of `beside_topic`.
+        plan: topics and path of the recording.
+        beside: write clean images to the topics of `beside_topic` instead of those of the input.
     """
 
     def __init__(self, path: Path, bag: ImageBag, plan: Plan, beside: bool) -> None:
@@ -45,7 +45,7 @@ class SegmentWriter:
         self._infos = {c.id for c in bag.reader.connections if c.topic in infos}
 
     def copy(self, connection_id: int, log: int, data: bytes) -> None:
-        """Write a message as it was read; a CameraInfo beside the clean image too."""
+        """Write a message unchanged; a CameraInfo also goes to the topic next to the clean image."""
         self._writer.write(self._connections[connection_id], log, data)
         if connection_id in self._infos and connection_id in self._beside:
             self._writer.write(self._beside[connection_id], log, data)
@@ -55,7 +55,7 @@ class SegmentWriter:
         self._writer.write(self._beside.get(connection_id, self._connections[connection_id]), log, data)
 
     def close(self) -> dict[str, Any]:
-        """Finish the file; returns what its metadata.yaml says."""
+        """Finish the file and return the content of its metadata.yaml."""
         self._writer.close()
         content: dict[str, Any] = _metadata_of(self._path)
         for topic in content["topics_with_message_count"]:
@@ -89,7 +89,7 @@ class SegmentWriter:
         )
 
     def _definition(self, connection: Any) -> tuple[str, str]:
-        """Message definition and type hash; recordings of older distributions hold neither for types of their own."""
+        """Return message definition and type hash; old distributions record neither for custom types."""
         known = connection.msgtype in self._types.fielddefs
         definition = connection.msgdef.data
         if not definition and known:
@@ -99,15 +99,15 @@ class SegmentWriter:
 
 
 def merge_metadata(segments: list[dict[str, Any]], custom: dict[str, str], distro: str | None) -> str:
-    """metadata.yaml of a bag whose files were written one by one.
+    """Return the text of the metadata.yaml of a bag whose files were written one by one.
 
     Args:
-        segments: what the metadata.yaml of each file says, in the order of time.
+        segments: content of each file's metadata.yaml, in the order of time.
         custom: entries for custom_data.
-        distro: the ROS distribution that recorded it; None where the recording does not say.
+        distro: the ROS distribution of the recording; None if unknown.
 
     Returns:
-        The text.
+        YAML.
     """
     merged = dict(segments[0])
     files = [file for segment in segments for file in segment["files"]]
@@ -130,12 +130,12 @@ def merge_metadata(segments: list[dict[str, Any]], custom: dict[str, str], distr
 
 
 def custom_data(path: Path) -> dict[str, str]:
-    """custom_data of a bag's metadata.yaml; empty where there is none."""
+    """Return custom_data of a bag's metadata.yaml, or {} if it is missing."""
     return dict(_metadata_of(path).get("custom_data") or {})
 
 
 def ros_distro(path: Path) -> str | None:
-    """The distribution that a bag's metadata.yaml names."""
+    """Return the distribution that a bag's metadata.yaml names, or None."""
     return _metadata_of(path).get("ros_distro")
 
 

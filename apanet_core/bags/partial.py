@@ -10,19 +10,19 @@ from pathlib import Path
 
 
 def partial_path(out: Path) -> Path:
-    """The folder beside `out` that an unfinished run keeps."""
+    """Return the folder of an unfinished run, next to `out`."""
     return out.with_name(f".{out.name}.partial")
 
 
 def has_progress(folder: Path) -> bool:
-    """Whether an unfinished run left clean pairs in the folder."""
+    """Return whether an unfinished run left clean pairs in the folder."""
     journals = folder.glob("work/*.journal")
     return any(folder.glob("done_*.json")) or any(journal.stat().st_size for journal in journals)
 
 
 @contextmanager
 def locked(folders: list[Path]) -> Iterator[None]:
-    """Make the folders, and keep every other run out of them; one without clean pairs does not outlive an error."""
+    """Make and lock the folders; at the end, delete those without clean pairs."""
     files = []
     try:
         for folder in folders:
@@ -47,13 +47,13 @@ def locked(folders: list[Path]) -> Iterator[None]:
 
 @contextmanager
 def waiting_for_others(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, which is made where it is missing; wait while another process holds it."""
+    """Hold the lock file `path`, made if it is missing; wait while another process holds it."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def file_fingerprints(path: Path) -> list[tuple[str, int, int]]:
-    """Names, sizes and times of change of a recording's files, to know it again."""
+    """Return names, sizes and modification times (ns) of a recording's files, to recognise it later."""
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     return [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]

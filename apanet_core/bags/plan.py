@@ -1,4 +1,4 @@
-"""What to do with a recording: which images pair, and where it can be cut into segments."""
+"""Plan the work on a recording: pair its images and divide it into segments."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from apanet_core.bags.settings import BagSettings
 from apanet_core.progress import progress_bar
 
 SIDES = ("left", "right")
-MAX_LAG_NS = 5 * 10**9  # halves of a pair that were recorded further apart do not pair: they would have to be kept
+MAX_LAG_NS = 5 * 10**9  # a first image waits in memory for its partner: images recorded further apart do not pair
 
 
 class ImageRecord(NamedTuple):
-    """One image of a recording: its time in the log, and its header stamp, both in ns."""
+    """One image of a recording: its time in the log and its header stamp, both in ns."""
 
     log: int
     stamp: int
@@ -30,7 +30,7 @@ Pair = tuple[ImageRecord, ImageRecord]  # left, right
 
 @dataclass(frozen=True)
 class Segment:
-    """Messages with start <= time in the log < stop (ns; None: open), and the pairs among them."""
+    """Messages with start <= time in the log < stop (ns; None: no limit), and the pairs among them."""
 
     number: int
     start: int | None
@@ -40,14 +40,14 @@ class Segment:
 
 @dataclass(frozen=True)
 class Plan:
-    """A recording and what to do with it.
+    """The pairs of a recording, divided into segments.
 
     Attributes:
-        path: of the recording.
-        topics: left and right.
-        segments: its pairs.
-        unpaired: how many images of either side have no partner.
-        not_kept: of MCAP, in words: records that the output will lack; empty when there are none.
+        path: the recording.
+        topics: left and right image topic.
+        segments: the parts, in the order of time.
+        unpaired: number of left and right images without a partner.
+        not_kept: MCAP records that the output will lack, in words; "" for none.
     """
 
     path: Path
@@ -58,22 +58,22 @@ class Plan:
 
     @property
     def pairs(self) -> int:
-        """Pairs of all segments."""
+        """Return the number of pairs of all segments."""
         return sum(len(segment.pairs) for segment in self.segments)
 
 
 def make_plan(bag: ImageBag, settings: BagSettings) -> Plan:
-    """Read the stamps of a recording.
+    """Pair the images of a recording by their stamps and divide it into segments.
 
     Args:
-        bag: open.
-        settings: topics; a name without a leading / is looked for as it is and under /.
+        bag: the recording.
+        settings: topics and tolerance; a topic without a leading / may have one in the recording.
 
     Returns:
         The plan.
 
     Raises:
-        ValueError: no such topics, nothing pairs, or the names of the clean images are taken.
+        ValueError: a topic is missing, no images pair, or a topic for clean images exists already.
     """
     left, right = (resolve(bag, topic) for topic in (settings.left_topic, settings.right_topic))
     bag.check_topics([left, right])
@@ -105,32 +105,32 @@ def make_plan(bag: ImageBag, settings: BagSettings) -> Plan:
 
 
 def resolve(bag: ImageBag, topic: str) -> str:
-    """The topic as the recording names it."""
+    """Return the name that the topic has in the recording."""
     names = {connection.topic for connection in bag.reader.connections}
     return f"/{topic}" if topic not in names and f"/{topic}" in names else topic
 
 
 def _check_free(bag: ImageBag, *topics: str) -> None:
-    """Raise ValueError where the recording holds a topic that would be added beside `topics`."""
+    """Raise ValueError if the recording already holds a topic that would be added for the clean images."""
     names = {connection.topic for connection in bag.reader.connections}
     for topic, side in zip(topics, SIDES):
         for added in (beside_topic(topic, side), beside_topic(camera_info_beside(topic), side)):
             if added in names:
                 raise ValueError(
-                    f"{bag.path} holds {added} already, and two sources in one topic could not be told apart: leave "
+                    f"{bag.path} holds {added} already, and the clean images would be mixed with it: leave "
                     "--keep-original out"
                 )
 
 
 def beside_topic(topic: str, side: str) -> str:
-    """Where the node publishes what it makes of a topic: /stereo/left/image_rect -> /stereo/derained/left/image_rect.
+    """Return the node's name for a clean topic: /stereo/left/image_rect -> /stereo/derained/left/image_rect.
 
     Args:
-        topic: of images or CameraInfo.
+        topic: name of the image or CameraInfo topic.
         side: "left" or "right".
 
     Returns:
-        The name with derained/ before the part that names the side, or before the whole where none does.
+        The name with derained/ before its last part that equals `side`, or at the start if no part does.
     """
     parts = topic.strip("/").split("/")
     at = max((i for i, part in enumerate(parts) if part == side), default=0)
@@ -138,12 +138,12 @@ def beside_topic(topic: str, side: str) -> str:
 
 
 def camera_info_beside(topic: str) -> str:
-    """The CameraInfo topic that belongs to an image topic, raw or compressed, by convention."""
+    """Return the usual CameraInfo topic of an image topic, raw or compressed."""
     return f"{topic.removesuffix('/compressed').rpartition('/')[0]}/camera_info"
 
 
 def stamp_ns(data: bytes) -> int | None:
-    """Header stamp of a serialized message whose first field is a header; None when it is too short."""
+    """Return the header stamp of a serialized message whose first field is a header; None if it is too short."""
     if len(data) < 12:
         return None
     sec, nanosec = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
@@ -151,18 +151,18 @@ def stamp_ns(data: bytes) -> int | None:
 
 
 def pair_images(left: list[ImageRecord], right: list[ImageRecord], tolerance_ns: int) -> list[Pair]:
-    """Pair images whose stamps are each other's nearest; where stamps repeat, those that were recorded together.
+    """Pair images whose stamps are each other's nearest; repeated stamps pair by their times in the log.
 
     Args:
-        left: in the order of the recording.
-        right: likewise.
+        left: images in the order of the recording.
+        right: images in the order of the recording.
         tolerance_ns: largest stamp difference.
 
     Returns:
-        Pairs in the order in which their first image was recorded.
+        Pairs in the order of their first images in the log.
     """
-    logs: tuple[dict[int, list[int]], ...] = (defaultdict(list), defaultdict(list))  # by stamp; simulated time may
-    for side, halves in zip(logs, (left, right)):  # begin anew, and then both stamps and times in the log repeat
+    logs: tuple[dict[int, list[int]], ...] = (defaultdict(list), defaultdict(list))  # by stamp; after a restart of
+    for side, halves in zip(logs, (left, right)):  # simulated time, both stamps and times in the log repeat
         for half in halves:
             side[half.stamp].append(half.log)
     pairs = [
@@ -174,14 +174,14 @@ def pair_images(left: list[ImageRecord], right: list[ImageRecord], tolerance_ns:
 
 
 def _pair_by_log_time(left: list[int], right: list[int]) -> list[tuple[int, int]]:
-    """Pair times in the log: in their order where both views came equally often, else the nearest."""
+    """Pair times in the log: one by one if both sides have equally many, all close enough; else the nearest."""
     if len(left) == len(right) and all(abs(a - b) <= MAX_LAG_NS for a, b in zip(left, right)):
         return list(zip(left, right))
     return pair_stamps(sorted(set(left)), sorted(set(right)), MAX_LAG_NS)
 
 
 def cut(pairs: list[Pair], per_segment: int) -> Iterator[Segment]:
-    """Cut where no pair is torn, each segment as soon as it has `per_segment` pairs."""
+    """Yield segments of `per_segment` or a few more pairs, so that no pair spans two segments."""
     begin, start, last = 0, None, 0
     number = 0
     for index, pair in enumerate(pairs):
@@ -201,7 +201,7 @@ def _compression(bag: ImageBag) -> str:
 
 
 def not_kept(bag: ImageBag) -> str:
-    """The records of MCAP files that are no messages and are not copied, in words; empty when there are none."""
+    """Return the number of MCAP attachments and metadata records, which are not copied, in words; "" for none."""
     found = [file.statistics for file in _files_of(bag) if getattr(file, "statistics", None)]
     attachments, metadata = (sum(getattr(s, name) for s in found) for name in ("attachement_count", "metadata_count"))
     parts = [f"{attachments} attachments" if attachments else "", f"{metadata} metadata records" if metadata else ""]
@@ -209,7 +209,7 @@ def not_kept(bag: ImageBag) -> str:
 
 
 def storage_of(bag: ImageBag) -> tuple[str, str]:
-    """Storage plugin (MCAP or SQLITE3) and compression (file, message, storage or none) of a recording."""
+    """Return storage plugin (MCAP or SQLITE3) and compression (file, message, storage or "") of a recording."""
     for inner in _files_of(bag):
         chunks = getattr(inner, "chunks", None)
         plugin = "SQLITE3" if chunks is None else "MCAP"
@@ -219,6 +219,6 @@ def storage_of(bag: ImageBag) -> tuple[str, str]:
 
 
 def _files_of(bag: ImageBag) -> list[Any]:
-    """The open files of a recording, as rosbags has them."""
+    """Return the open files of a recording: rosbags' storage objects."""
     storage: Any = bag.reader.readers[0].storage
     return list(getattr(storage, "storages", [storage]))

@@ -1,4 +1,4 @@
-"""A thread that works ahead, within a budget of bytes."""
+"""Run a generator ahead of its consumer in a thread, within a budget of bytes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ BUDGET_BYTES = 64 * 2**20
 def prefetch(
     items: Generator[Item, None, None], size: Callable[[Item], int], budget: int = BUDGET_BYTES
 ) -> Generator[Item, None, None]:
-    """Yield what `items` yields, made ahead in a thread of its own.
+    """Yield the items of a generator that runs ahead in another thread.
 
-    The generator starts, runs and ends in that thread; what it raises is raised here. Leaving the loop ends it.
+    The generator starts, runs and ends in that thread; its exception is raised here. Leaving the loop ends it.
 
     Args:
         items: a generator that has not been started.
         size: bytes of an item.
-        budget: bytes that may wait; a larger item waits alone.
+        budget: bytes that may wait; an item larger than this waits alone.
 
     Yields:
         The items in their order.
@@ -48,7 +48,7 @@ def prefetch(
                     held += size_of_next
                     change.notify_all()
             items.close()
-        except BaseException as error:  # noqa: BLE001 (raised again in the thread that asked)
+        except BaseException as error:  # noqa: BLE001 (raised again in the consumer's thread)
             failure = error
         with change:
             done = True

@@ -1,4 +1,4 @@
-"""Images out of ROS bags (MCAP or sqlite3), without ROS."""
+"""Read images from ROS bags (MCAP or sqlite3), without ROS."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class ImageBag:
     """An open bag.
 
     Args:
-        reader: of rosbags, open.
-        path: what the user called it.
+        reader: an open `rosbags.highlevel.AnyReader`.
+        path: the bag as the user named it, for error messages.
     """
 
     def __init__(self, reader: Any, path: Path) -> None:
@@ -30,11 +30,11 @@ class ImageBag:
         self.path = path
 
     def count(self, topics: list[str]) -> int:
-        """How many messages `topics` hold."""
+        """Return the number of messages on `topics`."""
         return sum(c.msgcount for c in self.reader.connections if c.topic in topics)
 
     def check_topics(self, topics: list[str]) -> None:
-        """Raise ValueError, with a list of what there is, unless every topic has images."""
+        """Raise ValueError, listing the image topics of the bag, unless every topic holds images."""
         types = {c.topic: c.msgtype for c in self.reader.connections}
         for topic in topics:
             if types.get(topic) not in IMAGE_TYPES:
@@ -50,9 +50,9 @@ class ImageBag:
         """Read messages.
 
         Args:
-            topics: their topics; None for all.
-            start: first time in the log, ns; None for that of the recording.
-            stop: the time behind the last; likewise.
+            topics: topics to read; None: all.
+            start: first time in the log, ns; None: from the start of the recording.
+            stop: end of the times in the log, ns, exclusive; None: to the end of the recording.
 
         Yields:
             Connection, time in the log in ns, and bytes.
@@ -65,27 +65,27 @@ class ImageBag:
             yield from self.reader.messages(wanted, start, stop)
         except (MemoryError, OSError):
             raise
-        except Exception as error:  # rosbags' own, and those of its storages and decompressors
+        except Exception as error:  # errors of rosbags, its storages and its decompressors
             raise ValueError(f"{self.path} is damaged: {error or type(error).__name__}") from error
 
     def images(self, topics: list[str]) -> Iterator[tuple[str, int, Any]]:
-        """Topic, header stamp in ns, and message, in the order of the recording; see `decode`."""
+        """Yield topic, header stamp in ns, and message in the order of the recording; `decode` reads the message."""
         for connection, _, data in self.messages(topics):
             try:
                 message = self.reader.deserialize(data, connection.msgtype)
-            except Exception as error:  # rosbags raises many kinds
+            except Exception as error:  # rosbags raises many types
                 raise ValueError(f"a message on {connection.topic} of {self.path} is damaged: {error}") from error
             stamp = message.header.stamp
             yield connection.topic, stamp.sec * 10**9 + stamp.nanosec, message
 
 
 def bag_root(path: Path) -> Path:
-    """The folder of a recording of which `path` may be a file; `path` itself where a file is the whole recording."""
+    """Return the folder of the recording that the file `path` belongs to; `path` itself if it is the whole one."""
     return path.parent if path.is_file() and (path.parent / "metadata.yaml").is_file() else path
 
 
 def check_distinct(bags: list[Path]) -> None:
-    """Raise ValueError where a recording is named twice, by its folder or by files of it."""
+    """Raise ValueError if a recording is named twice, by its folder or by its files."""
     if len({bag_root(bag).resolve() for bag in bags}) < len(bags):
         raise ValueError(
             f"every bag can be named once, by its folder or one of its files: got {', '.join(map(str, bags))}"
@@ -100,11 +100,11 @@ def open_bag(path: Path) -> Iterator[ImageBag]:
         path: folder of the bag, or one of its files.
 
     Yields:
-        The bag, open as long as the context.
+        The bag; the context closes it.
 
     Raises:
-        FileNotFoundError: nothing there.
-        ValueError: not a bag.
+        FileNotFoundError: `path` or its metadata.yaml does not exist.
+        ValueError: the bag cannot be read.
         ImportError: rosbags is not installed.
     """
     try:
@@ -123,7 +123,7 @@ def open_bag(path: Path) -> Iterator[ImageBag]:
         reader.open()
     except (MemoryError, OSError):
         raise
-    except Exception as error:  # rosbags' own, and what its storages make of a damaged file
+    except Exception as error:  # errors of rosbags, and any that its storages raise on a damaged file
         raise ValueError(f"{path} is not a readable bag: {_explained(error)}") from error
     try:
         yield ImageBag(reader, path)
@@ -132,7 +132,7 @@ def open_bag(path: Path) -> Iterator[ImageBag]:
 
 
 def _explained(error: Exception) -> str:
-    """An error of rosbags, and what to do about it."""
+    """Return the text of an error of rosbags, with a remedy if one is known."""
     text = str(error)
     if "end magic" in text:
         return f"it is cut off, as when its recorder was killed; try `mcap recover` ({text})"
@@ -148,11 +148,11 @@ def _explained(error: Exception) -> str:
 def _match_topics_when_open(storage: Any) -> None:
     """Match the topics of metadata.yaml and of the files by name and type.
 
-    rosbags compares QoS and type hashes as well, and silently leaves out the messages of a topic where they differ, as
-    they do after an edit or a conversion. Topics that metadata.yaml does not list are added; the files' counts hold.
+    rosbags also compares QoS and type hashes, which differ after an edit or a conversion, and then silently drops the
+    messages of the topic. Topics that metadata.yaml does not list are added. Message counts are those of the files.
 
     Args:
-        storage: of a reader of rosbags, not open yet; a single file has no metadata to differ from.
+        storage: a storage of rosbags that is not open yet; a single file has no metadata.yaml and is left alone.
     """
     if not hasattr(storage, "storages"):
         return
@@ -175,15 +175,15 @@ def _match_topics_when_open(storage: Any) -> None:
 
 
 def decode(message: Any) -> np.ndarray:
-    """Image or CompressedImage message -> (H, W, 3) uint8 RGB.
+    """Decode an Image or CompressedImage message to (H, W, 3) uint8 RGB.
 
     Args:
-        message: as `ImageBag.images` gives it.
+        message: an item of `ImageBag.images`.
 
     Returns:
-        The pixels; grey becomes three equal channels.
+        The pixels; a grey image gets three equal channels.
 
     Raises:
-        ValueError: an encoding that cannot be read, or sizes that do not fit together.
+        ValueError: the encoding is unknown, or the sizes in the message contradict each other.
     """
     return encodings.decode(decompress(message) if hasattr(message, "format") else message)

@@ -1,4 +1,4 @@
-"""One segment of a recording: read, derained and written at the same time."""
+"""Read, derain and write one segment of a recording in three parallel stages."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ Views = tuple[np.ndarray, np.ndarray]
 
 
 class WarmDerainer:
-    """A derainer that prepares for the size of the first pair, as the benchmark does.
+    """A derainer that warms up on the size of the first pair.
 
     Args:
-        derainer: what cleans.
+        derainer: the derainer to run.
     """
 
     def __init__(self, derainer: StereoDerainer) -> None:
@@ -47,7 +47,7 @@ class WarmDerainer:
 
 
 class Record(NamedTuple):
-    """A message as it lies in the recording; `connection` is its connection's id."""
+    """A serialized message of the recording, with the id of its connection and its time in the log (ns)."""
 
     connection: int
     log: int
@@ -56,16 +56,16 @@ class Record(NamedTuple):
 
 @dataclasses.dataclass
 class PairJob:
-    """A pair on its way: read, decoded (or taken from the journal), derained, written.
+    """A pair on its way through the stages: read, decode (or take from the journal), derain, write.
 
     Attributes:
-        number: of the pair in its segment.
-        records: left and right, as recorded.
-        messages: the same, deserialized.
-        images: the same, a compressed image unpacked.
+        number: index of the pair in its segment.
+        records: left and right message, serialized.
+        messages: left and right message, deserialized.
+        images: left and right Image message; a CompressedImage is decompressed.
         views: (H, W, 3) uint8 RGB each: rainy, later clean.
-        written: serialized clean messages, where an earlier run made them.
-        problem: why the pair stays as it is.
+        written: serialized clean messages, left and right, if the journal holds them.
+        problem: why the pair is copied unchanged; "" if it is derained.
     """
 
     number: int
@@ -78,14 +78,14 @@ class PairJob:
 
     @property
     def size(self) -> int:
-        """Bytes that the job holds."""
+        """Return the bytes that the job holds."""
         views = sum(view.nbytes for view in self.views) if self.views else 0
         unpacked = sum(image.data.nbytes for image, m in zip(self.images, self.messages) if image is not m)
         return views + unpacked + sum(len(record.data) for record in self.records if record)
 
 
 class Slot(NamedTuple):
-    """The place of one image of a pair among the messages; the first of a pair's two carries it."""
+    """The position of one image of a pair among the messages; `first` marks the earlier image of the pair."""
 
     job: PairJob
     side: int
@@ -97,7 +97,7 @@ Item = Record | Slot
 
 @dataclasses.dataclass
 class SegmentResult:
-    """What became of a segment: pairs derained and left as they were, why the first of them, and its metadata.yaml."""
+    """Counts of pairs derained and copied unchanged, the first problem, and the content of metadata.yaml."""
 
     derained: int = 0
     failed: int = 0
@@ -112,17 +112,17 @@ def derain_segment(
     settings: BagSettings,
     derainer: WarmDerainer,
 ) -> SegmentResult:
-    """Write a segment of the output as the only file in the folder `work`; its journal lies beside.
+    """Write a segment of the output as the only file in the folder `work`, with its journal next to the folder.
 
     Args:
-        plan: of the recording.
-        segment: of the plan.
-        work: folder to make; what an earlier run left there is removed.
-        settings: how.
-        derainer: what cleans.
+        plan: path and topics of the recording.
+        segment: the segment to write.
+        work: folder to make; an existing one is deleted first.
+        settings: JPEG quality, and whether to keep the rainy images.
+        derainer: the network, which is warmed up on the first pair.
 
     Returns:
-        The counts.
+        Counts, first problem and metadata.
     """
     shutil.rmtree(work, ignore_errors=True)
     result = SegmentResult()
@@ -160,8 +160,8 @@ def _size(item: Item) -> int:
 
 
 def _read(plan: Plan, segment: Segment, journal: Journal) -> Generator[Item, None, None]:
-    """Messages in their order; those behind an image wait until its partner is read. Runs in a thread of its own."""
-    partners: dict[tuple[int, int, int], deque[int]] = defaultdict(deque)  # what repeats is paired in its order
+    """Yield messages in order; those after an image wait until its partner is read. Runs in the reader thread."""
+    partners: dict[tuple[int, int, int], deque[int]] = defaultdict(deque)  # equal keys pair in order
     for number, pair in enumerate(segment.pairs):
         for view, half in enumerate(pair):
             partners[view, half.log, half.stamp].append(number)
@@ -191,7 +191,7 @@ def _read(plan: Plan, segment: Segment, journal: Journal) -> Generator[Item, Non
             while backlog and (isinstance(backlog[0], Record) or None not in backlog[0].job.records):
                 yield backlog.popleft()
     if backlog or any(partners.values()):
-        raise ValueError(f"{plan.path} is not what it was when its images were counted: start again")
+        raise ValueError(f"{plan.path} has changed since its images were paired: start again")
 
 
 def _decode(job: PairJob, reader: Any, names: dict[int, str]) -> None:
@@ -208,7 +208,7 @@ def _decode(job: PairJob, reader: Any, names: dict[int, str]) -> None:
 
 
 def _derain(items: Generator[Item, None, None], derainer: WarmDerainer) -> Generator[Item, None, None]:
-    """Runs the network on the pairs. In a thread of its own too."""
+    """Yield the items, with the network run on each pair. Runs in the network thread."""
     with closing(prefetch(items, _size)) as ready:
         for item in ready:
             if isinstance(item, Slot) and item.first and item.job.views is not None:
@@ -217,7 +217,7 @@ def _derain(items: Generator[Item, None, None], derainer: WarmDerainer) -> Gener
 
 
 def _serialize(job: PairJob, journal: Journal, types: Any, names: dict[int, str], settings: BagSettings) -> None:
-    """Make the clean messages, unless an earlier run did."""
+    """Serialize the clean messages, unless the journal holds them."""
     if job.written is not None or job.views is None:
         return
     left, right = (
@@ -239,7 +239,7 @@ def _write(slot: Slot, writer: SegmentWriter, settings: BagSettings) -> None:
 
 
 def _clean(message: Any, image: encodings.RawImage, settings: BagSettings) -> Any:
-    """The message of rosbags that answers `message`: this image, in its codec."""
+    """Return a copy of `message` with this image, in the codec of `message`."""
     if hasattr(message, "format"):
         data = codecs.compress(image, codecs.codec_of(message), settings.jpeg_quality)
         return dataclasses.replace(message, data=np.frombuffer(data, np.uint8))

@@ -1,4 +1,4 @@
-"""What to do with recordings: the options of `apanet derain-bag` and `apanet cut-dataset`."""
+"""Options of `apanet derain-bag` and `apanet cut-dataset`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class BagSettings:
-    """How to derain a recording.
+    """Options for deraining recordings.
 
     Args:
         left_topic: Image or CompressedImage topic of the left camera, rectified.
-        right_topic: likewise of the right camera.
-        tolerance_s: largest stamp difference within a pair; 0 asks for equal stamps.
-        keep_original: keep the rainy images, and add the clean ones under derained/, as the node names them.
-        jpeg_quality: of clean images that came as JPEG.
+        right_topic: Image or CompressedImage topic of the right camera, rectified.
+        tolerance_s: largest stamp difference within a pair, in seconds; 0: stamps must be equal.
+        keep_original: keep the rainy images, and add the clean ones under derained/, the names that the node uses.
+        jpeg_quality: JPEG quality, 1 to 100, of clean images whose input is JPEG.
         segment_pairs: pairs in a file of the clean recording.
     """
 
@@ -36,17 +36,17 @@ class BagSettings:
 
 @dataclass(frozen=True)
 class CutSettings:
-    """What to keep of a recording.
+    """Options for selecting pairs of a recording.
 
     Args:
         left_topic: Image or CompressedImage topic of the left camera, rectified.
-        right_topic: likewise of the right camera.
-        tolerance_s: largest stamp difference within a pair; 0 asks for equal stamps.
-        clip_s: longest clip.
-        gap_s: a pause that ends a clip.
+        right_topic: Image or CompressedImage topic of the right camera, rectified.
+        tolerance_s: largest stamp difference within a pair, in seconds; 0: stamps must be equal.
+        clip_s: longest clip, in seconds.
+        gap_s: a pause longer than this, in seconds, ends a clip.
         blur_below: drop pairs less sharp than this share of their clip's median.
-        duplicate_below: drop pairs that differ less than this from the last one kept, in mean grey levels.
-        validation_share: share of the clips that go to val.
+        duplicate_below: drop pairs whose mean difference from the last kept one is below this, in grey levels.
+        validation_share: share of the clips that go to val/.
     """
 
     left_topic: str

@@ -8,11 +8,11 @@ from apanet_core.bags.settings import CutSettings
 
 
 def run(bags: list[Path], settings: CutSettings, out: Path = Path("dataset")) -> None:
-    """Cut a data set of rainy pairs, laid out as StereoRealRain, out of recordings (MCAP or sqlite3).
+    """Cut a data set of rainy pairs, in StereoRealRain's layout, out of recordings (MCAP or sqlite3).
 
     Args:
         bags: folders of the recordings, or files in them.
-        settings: what to keep.
+        settings: topics, and which pairs to keep.
         out: folder to make: train/left, train/right, val/left, val/right, dataset.json.
     """
     from apanet_core.bags.cut_dataset import cut_dataset

@@ -24,10 +24,10 @@ def run(*, left: Path, right: Path, output: Path, options: DerainerOptions) -> N
     Args:
         left: left image, or folder of left images.
         right: right image, or folder of right images.
-        output: cleaned pairs go to OUTPUT/left/NAME.png and OUTPUT/right/NAME.png.
-        options: of the derainer.
+        output: folder for the clean pairs: left/NAME.png and right/NAME.png.
+        options: model, engine and device.
     """
-    pairs = match_pairs(left, right)  # before torch and the model are loaded, which takes seconds
+    pairs = match_pairs(left, right)  # first, since loading torch and the model takes seconds
     from apanet_core.derainer import StereoDerainer
 
     derainer = StereoDerainer(**asdict(options))
@@ -37,14 +37,14 @@ def run(*, left: Path, right: Path, output: Path, options: DerainerOptions) -> N
 
 
 def derain_files(pairs: list[tuple[Path, Path]], output: Path, derainer: Callable[..., Views]) -> int:
-    """Clean every pair into `output`/left/NAME.png and `output`/right/NAME.png.
+    """Derain every pair into `output`/left/NAME.png and `output`/right/NAME.png.
 
     Every input is read and checked before the first output is written.
 
     Args:
-        pairs: left and right image of each.
-        output: folder; made where it is missing.
-        derainer: what cleans.
+        pairs: left and right image of each pair.
+        output: folder; made if it does not exist.
+        derainer: function from left and right view, (H, W, 3) uint8 RGB, to the clean views.
 
     Returns:
         The number of pairs.

@@ -14,14 +14,14 @@ from apanet_core.workers import WorkerOptions
 
 
 def run(bags: list[Path], out: Path, settings: BagSettings, options: DerainerOptions, workers: WorkerOptions) -> None:
-    """Remove the rain from recordings (MCAP or sqlite3), all else copied byte for byte; continues where it was.
+    """Remove the rain from recordings (MCAP or sqlite3) and copy all other messages; a second run resumes the first.
 
     Args:
         bags: folders of the recordings, or files in them.
-        out: folder to make, the clean recording; of several recordings the folder to make theirs in.
-        settings: which topics, and what to write.
-        options: of the derainer.
-        workers: who does the work; each loads the model.
+        out: folder to make: the clean recording, or with several recordings a folder that holds the clean ones.
+        settings: topics, pairing and output format.
+        options: model, engine and device.
+        workers: processes or cluster that do the work; each loads the model.
     """
     from apanet_core.bags.derain_bag import derain_bags
     from apanet_core.derainer import StereoDerainer
@@ -36,9 +36,9 @@ def run(bags: list[Path], out: Path, settings: BagSettings, options: DerainerOpt
             print(f"{report.out}: finished before")
             continue
         left, right = report.unpaired
-        print(f"{report.out}: {report.derained} pairs derained, {report.failed} left as they were; without partner: "
+        print(f"{report.out}: {report.derained} pairs derained, {report.failed} copied unchanged; without partner: "
               f"{left} left, {right} right images")  # fmt: skip
         if report.not_kept:
-            print(f"{report.out}: {report.not_kept} of the MCAP file are not kept", file=sys.stderr)
+            print(f"{report.out}: {report.not_kept} of the MCAP file were not copied", file=sys.stderr)
         if report.failed:
-            print(f"{report.out}: the first pair left as it was: {report.problem}", file=sys.stderr)
+            print(f"{report.out}: the first pair that was copied unchanged: {report.problem}", file=sys.stderr)

@@ -7,7 +7,7 @@ from apanet_core.training.config import TrainConfig
 
 
 def run(config: TrainConfig) -> None:
-    """Train a stereo student on real rain as well, with a single-image teacher, as CONFIG (YAML) says."""
+    """Train a stereo student on synthetic and real rain, with a single-image teacher, as CONFIG (YAML) says."""
     if config.distillation is None:
         raise ValueError("distillation is not set: give distillation.teacher and distillation.unpaired")
     train.run(config)

@@ -12,9 +12,9 @@ def run(data: Path, settings: EvaluationSettings, workers: WorkerOptions, out: P
     """Compare models and other methods' outputs with the rainy input: quality, stereo depth, consistency.
 
     Args:
-        data: folder of rainy and clean pairs, in a layout that `train` reads too.
-        settings: what to compare.
-        workers: who does the work; each loads the models.
+        data: folder of rainy and clean pairs, in a layout that `train` also reads.
+        settings: methods to compare and values to measure.
+        workers: processes or cluster that do the work; each loads the models.
         out: folder for per_image.csv, results.json and report.html.
     """
     from apanet_core.evaluation.evaluate import evaluate

@@ -6,14 +6,14 @@ from pathlib import Path
 
 
 def run(output: Path, model: str = "tiny", format: str | None = None, height: int = 480, width: int = 640) -> None:
-    """Write a model for another engine: (height, width, 3) uint8 RGB views in and out.
+    """Export a model for another engine; its views are (height, width, 3) uint8 RGB, in and out.
 
     Args:
         output: .onnx, .xml (OpenVINO) or .pt2 (torch-export).
         model: a bundled preset or a .safetensors checkpoint.
-        format: onnx, openvino or torch-export; the suffix of `output` tells when it is not given.
-        height: image height in px, for torch-export, whose size is fixed.
-        width: image width in px, likewise.
+        format: onnx, openvino or torch-export; by default, the suffix of `output` decides.
+        height: image height in px, for torch-export only; other formats accept any size.
+        width: image width in px, for torch-export only; other formats accept any size.
     """
     from apanet_core.engines.export import export
     from apanet_core.model.checkpoint import load_model

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def run() -> None:
-    """List the presets, their sizes, the cards of the bundled weights and what they were trained on."""
+    """List the presets with their sizes, and the cards of the bundled weights and their training data."""
     from apanet_core.benchmark import count_gmac
     from apanet_core.model.checkpoint import bundled_models
     from apanet_core.model.config import PRESETS

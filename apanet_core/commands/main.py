@@ -50,10 +50,10 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        argv: the arguments; those of the process when None.
+        argv: the arguments; None: those of the process.
 
     Returns:
-        0, or 2 after one line on what is wrong with the input.
+        0, 2 after an error in the input, which is printed in one line, or 130 after an interrupt.
     """
     parser = ArgumentParser(prog="apanet", description="Stereo image deraining with APANet.", exit_on_error=False)
     subcommands = parser.add_subcommands(required=True)
@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
         values = parser.instantiate(parser.parse_args(argv))
         run = COMMANDS[values.subcommand]
         run(**_arguments(run, values[values.subcommand].as_dict()))
-    except BrokenPipeError:  # the reader of our output went away, as `head` does
+    except BrokenPipeError:  # the reader of the output ended, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, TypeError, OSError, ImportError, MemoryError, FloatingPointError, ArgumentError) as error:
@@ -82,15 +82,15 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _settings(run: Callable[..., None]) -> dict[str, Any]:
-    """The dataclasses among the parameters of a command, by name: their fields are options."""
+    """Return the dataclasses among the parameters of a command, by name; their fields are options."""
     types = get_type_hints(run)
     return {name: types[name] for name in inspect.signature(run).parameters if is_dataclass(types[name])}
 
 
 def _parser_of(run: Callable[..., None], summary: str) -> ArgumentParser:
-    """The options of a command: its parameters and the fields of its settings.
+    """Return the parser of a command, with its parameters and the fields of its settings.
 
-    Parameters without a default are positional, keyword-only ones are options always, a list takes one or more.
+    Parameters without a default are positional, keyword-only ones are always options, a list takes one or more values.
     """
     parser = ArgumentParser(description=summary, exit_on_error=False)
     parameters, types, settings = inspect.signature(run).parameters, get_type_hints(run), _settings(run)
@@ -109,7 +109,7 @@ def _parser_of(run: Callable[..., None], summary: str) -> ArgumentParser:
 
 
 def _arguments(run: Callable[..., None], values: dict[str, Any]) -> dict[str, Any]:
-    """What to call a command with; fields go back into the settings that they are of."""
+    """Return the arguments of a command; fields are put back into their settings."""
     values.pop("config", None)
     settings = {
         name: kind(**{field.name: values.pop(field.name) for field in fields(kind)})
@@ -119,7 +119,7 @@ def _arguments(run: Callable[..., None], values: dict[str, Any]) -> dict[str, An
 
 
 def _underscored(argument: str) -> str:
-    """Let options be written with dashes too: --left-topic is --left_topic."""
+    """Convert dashes in an option's name: --left-topic becomes --left_topic."""
     name, equals, value = argument.partition("=")
     return f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else argument
 

@@ -31,31 +31,31 @@ def run(
     variants: int = 1,
     seed: int = 0,
 ) -> None:
-    """Render rain over clean pairs, into a data set that train and evaluate read; continues where it was.
+    """Render rain over clean pairs, into a data set for train and evaluate; a second run resumes the first.
 
     Args:
         clean: folder of clean rectified pairs: left and right, image_2 and image_3, or a paired data set.
-        workers: who does the work.
+        workers: processes or cluster that do the work.
         out: folder to write rain_left, rain_right, gt_left, gt_right, mask_left, mask_right and rain.json to.
-        disparity: folder of true disparities of the left views (16-bit PNG as KITTI's, .npy or .pfm); pairs without
-            one are matched by SGBM.
-        focal_px: focal length; without it KITTI's field of view is assumed.
-        baseline_m: distance of the cameras; without it KITTI's is assumed.
-        kind: drops (in space, seen by both cameras), streaks (2-D, each view its own) or both.
-        rate: of the drops, mm/h: 10 moderate, 50 heavy, 100 a cloudburst.
-        exposure_s: exposure time; longer makes longer streaks.
+        disparity: folder of true disparities of the left views (16-bit PNG like KITTI's, .npy or .pfm); those of other
+            pairs are estimated by SGBM.
+        focal_px: focal length; by default from KITTI's field of view.
+        baseline_m: distance between the cameras; by default KITTI's.
+        kind: drops (in space, seen by both cameras), streaks (2-D, different in each view) or both.
+        rate: rain rate of the drops, mm/h: 10 moderate, 50 heavy, 100 a cloudburst.
+        exposure_s: exposure time; a longer one makes longer streaks.
         wind_mps: wind to the right.
-        camera_mps: forward speed of the camera; it makes streaks radial.
-        aperture_px: blur of a point infinitely far behind a focus at 1 m; 0 for a pinhole.
+        camera_mps: forward speed of the camera, which makes streaks radial.
+        aperture_px: blur of an infinitely far point with the focus at 1 m; 0 for a pinhole.
         veil: whether distant drops veil the scene.
-        lens_drops: drops to expect on the glass of each camera.
-        noise: standard deviation of the sensor noise on the 8-bit scale.
-        gain_spread: standard deviation of the logarithm of each camera's gain, which the clean views get too.
-        jpeg_quality: 1 to 100, to send the rainy views through JPEG.
-        max_disparity: how far SGBM searches, px.
-        disparity_scale: grey levels per px of disparities in PNG; 256 where it is not given, as KITTI's.
-        variants: different rains over every pair.
-        seed: another seed, other rain.
+        lens_drops: mean number of drops on the glass of each camera.
+        noise: standard deviation of the sensor noise, in grey levels.
+        gain_spread: standard deviation of the logarithm of each camera's gain, which also applies to the clean views.
+        jpeg_quality: 1 to 100, for JPEG artefacts in the rainy views; by default none.
+        max_disparity: search range of SGBM, px.
+        disparity_scale: grey levels per px of disparities in PNG; default 256, as in KITTI.
+        variants: number of different rains over every pair.
+        seed: seed of the rain.
     """
     from apanet_core.data.render_folder import describe, render_folder
     from apanet_core.rain.drops import Rain

@@ -1,4 +1,4 @@
-"""Augmentation that leaves the stereo geometry true."""
+"""Augmentation that keeps the stereo geometry valid."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ Views = dict[str, np.ndarray]
 
 
 def crop_pair(views: Views, size: tuple[int, int], rng: np.random.Generator | None = None) -> Views:
-    """Cut one window out of every view, so that disparities stay as they are.
+    """Cut the same window out of every view, which keeps the disparities.
 
     Args:
         views: (H, W, 3) arrays, all of one size.
         size: (height, width) of the window.
-        rng: picks the window; None takes the centre.
+        rng: chooses the window; None: the centre.
 
     Returns:
-        The same names, (height, width, 3).
+        The windows by the same names, (height, width, 3).
 
     Raises:
         ValueError: the window does not fit.
@@ -32,7 +32,7 @@ def crop_pair(views: Views, size: tuple[int, int], rng: np.random.Generator | No
 
 
 def mirror_pair(views: Views) -> Views:
-    """Mirror every view and swap left with right: the mirror image of a stereo pair is again one, disparity >= 0."""
+    """Mirror every view and swap left with right, which gives a valid stereo pair with disparity >= 0 again."""
     swapped = {"left": "right", "right": "left"}
     result = {}
     for name in views:

@@ -1,4 +1,4 @@
-"""Data sets on disk, recognised by their folders: which files belong together."""
+"""Find the pairs of data sets on disk, whose layout is recognised by the names of the folders."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ LAYOUTS: dict[str, tuple[str, str, str, str]] = {
     "single images, rainy_image and ground_truth": ("rainy_image", "rainy_image", "ground_truth", "ground_truth"),
     "single images, input and target": ("input", "input", "target", "target"),
 }
-UNPAIRED_LAYOUT = ("left", "right")  # StereoRealRain, below train/ or by itself
-# Clean pairs to render rain on.
+UNPAIRED_LAYOUT = ("left", "right")  # StereoRealRain, in train/ or directly in the root
+# Layouts of clean pairs, to render rain on.
 CLEAN_LAYOUTS: dict[str, tuple[str, ...]] = {
     "left and right": UNPAIRED_LAYOUT,
     "KITTI": ("image_2", "image_3"),
     "KITTI raw": ("image_02/data", "image_03/data"),
     **{f"clean views of {name}": folders[2:] for name, folders in LAYOUTS.items() if folders[2] != folders[3]},
 }
-LEVELS = 2  # how far below the folder that was named a data set is looked for
+LEVELS = 2  # depth below the given folder down to which a data set is searched
 
 
 def find_pairs(root: str | Path) -> list[tuple[Path, ...]]:
-    """List the pairs of a data set, matched by what their names share.
+    """List the pairs of a data set, matched by the common parts of their file names.
 
     Args:
-        root: a folder in one of `LAYOUTS`, or one above it where nothing else below is one.
+        root: a folder in one of `LAYOUTS`, or one up to two levels above a single such folder.
 
     Returns:
-        (rainy left, rainy right, clean left, clean right) each, sorted by name; one file for both views in sets of
-        single photographs. Several rainy files may share their clean ones.
+        (rainy left, rainy right, clean left, clean right) each, sorted by name. In sets of single photographs, left
+        and right are the same file. Several rainy files may have the same clean ones.
 
     Raises:
-        FileNotFoundError: no layout found; the message says which there are and what is there.
+        FileNotFoundError: no layout was found; the message lists the known ones and the content of `root`.
         ValueError: several data sets below `root`, or a file without its partner.
     """
     root = Path(root)
@@ -56,17 +56,17 @@ def find_pairs(root: str | Path) -> list[tuple[Path, ...]]:
 
 
 def find_unpaired(root: str | Path, split: str = "train") -> list[tuple[Path, Path]]:
-    """List rainy pairs that have no clean partner.
+    """List rainy pairs without clean partners.
 
     Args:
-        root: a folder that holds left/ and right/, or train/ (and val/) with them, as StereoRealRain does.
-        split: "train" or "val", where `root` is split.
+        root: a folder that holds left/ and right/, or train/ (and val/) with these, as StereoRealRain does.
+        split: "train" or "val", for a `root` with these folders.
 
     Returns:
         (left, right) each, sorted by name.
 
     Raises:
-        FileNotFoundError: not such a folder.
+        FileNotFoundError: `root` has no such folders.
         ValueError: a file without its partner.
     """
     root = Path(root)
@@ -83,14 +83,14 @@ def find_clean(root: str | Path) -> list[tuple[str, Path, Path]]:
     """List clean stereo pairs.
 
     Args:
-        root: a folder in one of `CLEAN_LAYOUTS`, or one above it where nothing else below is one.
+        root: a folder in one of `CLEAN_LAYOUTS`, or one up to two levels above a single such folder.
 
     Returns:
         (name, left, right) each, sorted by file name; names are unique.
 
     Raises:
-        FileNotFoundError: no layout found.
-        ValueError: several data sets below `root`, a file without its partner, or two files of one name.
+        FileNotFoundError: no layout was found.
+        ValueError: several data sets below `root`, a file without its partner, or two files with one name.
     """
     root = Path(root)
     here, (left_folder, right_folder) = _locate(root, CLEAN_LAYOUTS)
@@ -106,7 +106,7 @@ def find_clean(root: str | Path) -> list[tuple[str, Path, Path]]:
 
 
 def _locate(root: Path, layouts: Mapping[str, tuple[str, ...]]) -> tuple[Path, tuple[str, ...]]:
-    """The folder that has a layout, and the layout's folders."""
+    """Return the folder that has one of the layouts, and the folders of that layout."""
     level = [root]
     for _ in range(LEVELS + 1):
         found = [(here, folders) for here in level if (folders := _layout_of(here, layouts)) is not None]
@@ -131,7 +131,7 @@ def _layout_of(here: Path, layouts: Mapping[str, tuple[str, ...]]) -> tuple[str,
 
 
 def _is_layout(here: Path, folders: tuple[str, ...]) -> bool:
-    """Whether all folders are there, and images lie in one of them: rain/ may also hold left/ and right/."""
+    """Return whether all folders exist and one holds images: rain/ may also hold only left/ and right/."""
     paths = [here / folder for folder in folders]
     return all(path.is_dir() for path in paths) and any(list_images(path) for path in paths)
 

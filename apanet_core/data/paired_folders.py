@@ -1,4 +1,4 @@
-"""Stereo pairs in folders as training samples."""
+"""Training samples from folders of stereo pairs."""
 
 from __future__ import annotations
 
@@ -13,25 +13,24 @@ from apanet_core.data.augment import Views, crop_pair, mirror_pair
 from apanet_core.data.layouts import VIEWS, find_pairs, find_unpaired
 from apanet_core.images.files import read_image
 
-FEW_SCENES = 5  # a tenth of fewer would be too much
+FEW_SCENES = 5  # with fewer scenes by name, every image is a scene: one of ten would be too much to hold out
 
 
 class PairedFolders(Dataset[dict[str, torch.Tensor]]):
-    """Rainy and clean pairs.
+    """Samples of a paired data set: rainy and clean views.
 
     Args:
         root: a data set that `find_pairs` reads.
-        split: "train" crops and mirrors at random; "validation" takes the pairs of every tenth scene and cuts their
-            centre. What differs in its last number only is one scene: seq3_0001.png and seq3_0002.png.
+        split: "train" crops and mirrors at random; "validation" takes the pairs of every tenth scene and crops their
+            centre. Names that differ only in the last number are one scene: seq3_0001.png and seq3_0002.png.
         size: (height, width) of a sample in px.
-        limit: at most this many pairs.
-        samples: length of the data set, in which every pair comes again and again in another crop; None gives every
-            pair once.
-        seed: of the crops; a sample is a function of seed and index.
+        limit: largest number of pairs.
+        samples: length of the data set, in which the pairs repeat with other crops; None: every pair once.
+        seed: seed of the crops; seed and index determine a sample.
 
     Raises:
-        FileNotFoundError: no known layout in `root`; the message lists those there are.
-        ValueError: files without a partner, or too few to split.
+        FileNotFoundError: no known layout in `root`; the message lists the known ones.
+        ValueError: a file has no partner, or there are too few pairs to split.
     """
 
     def __init__(
@@ -58,19 +57,19 @@ class PairedFolders(Dataset[dict[str, torch.Tensor]]):
         return self.samples
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        """rainy_left, rainy_right, clean_left, clean_right: (3, H, W) uint8 RGB."""
+        """Return rainy_left, rainy_right, clean_left, clean_right: (3, H, W) uint8 RGB."""
         files = dict(zip(VIEWS, self.files[index % len(self.files)]))
         return _sample(files, self.size, np.random.default_rng([self.seed, index]) if self.crop_at_random else None)
 
 
 class UnpairedFolders(Dataset[dict[str, torch.Tensor]]):
-    """Rainy pairs without clean partners, for distillation.
+    """Samples of a data set of rainy pairs without clean partners, for distillation.
 
     Args:
         root: a data set that `find_unpaired` reads.
         size: (height, width) of a sample in px.
-        samples: as for `PairedFolders`.
-        seed: of the crops; a sample is a function of seed and index.
+        samples: length of the data set, in which the pairs repeat with other crops; None: every pair once.
+        seed: seed of the crops; seed and index determine a sample.
     """
 
     def __init__(self, root: Path, size: tuple[int, int], samples: int | None = None, seed: int = 0) -> None:
@@ -83,13 +82,13 @@ class UnpairedFolders(Dataset[dict[str, torch.Tensor]]):
         return self.samples
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        """rainy_left, rainy_right: (3, H, W) uint8 RGB."""
+        """Return rainy_left, rainy_right: (3, H, W) uint8 RGB."""
         files = dict(zip(VIEWS, self.files[index % len(self.files)]))
         return _sample(files, self.size, np.random.default_rng([self.seed, index]))
 
 
 def _scenes(clean: list[Path]) -> list[int]:
-    """The number of the scene that each clean image shows; every image is one where the names tell of few."""
+    """Return the scene number of each clean image; every image is a scene if the names give fewer than FEW_SCENES."""
     names = [re.sub(r"[_-]?\d+$", "", path.stem) for path in clean]
     if len(set(names)) < FEW_SCENES:
         names = [str(path) for path in clean]
@@ -98,7 +97,7 @@ def _scenes(clean: list[Path]) -> list[int]:
 
 
 def _sample(files: dict[str, Path], size: tuple[int, int], rng: np.random.Generator | None) -> dict[str, torch.Tensor]:
-    """Read the views and cut one window out of all: a random one, perhaps mirrored, or without `rng` the centre."""
+    """Read the views and cut one window out of all: at random and perhaps mirrored; without `rng`, the centre."""
     read = {path: read_image(path) for path in dict.fromkeys(files.values())}
     views: Views = {name: read[path] for name, path in files.items()}
     sizes = {name: view.shape[:2] for name, view in views.items()}

@@ -1,4 +1,4 @@
-"""Rain over a folder of clean pairs: a paired data set with masks and every parameter written down."""
+"""Render rain over a folder of clean pairs: a paired data set with rain masks and a record of every parameter."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from apanet_core.workers import WorkerOptions, run_tasks
 
 RAINY, CLEAN, MASKS = ("rain_left", "rain_right"), ("gt_left", "gt_right"), ("mask_left", "mask_right")
 PARAMETERS = "rain.json"
-LARGEST_ISLAND = 0.01  # of the pixels, in an estimated disparity map
+LARGEST_ISLAND = 0.01  # share of the pixels of an estimated disparity map
 
 
 @dataclass(frozen=True)
 class CleanPair:
-    """Files of one pair; `disparity` is None where it has to be estimated."""
+    """Files of one pair; `disparity` is None if it has to be estimated."""
 
     name: str
     left: Path
@@ -47,25 +47,25 @@ def render_folder(
     disparity: Path | None = None,
     options: WorkerOptions | None = None,
 ) -> int:
-    """Render rain over every pair of a folder; goes on where it was when started again.
+    """Render rain over every pair of a folder; a second call resumes an interrupted one.
 
     Args:
         clean: a folder that `find_clean` reads.
-        out: rain_left, rain_right, gt_left, gt_right, mask_left, mask_right and rain.json are made in it.
-        settings: what to render; the images depend on it and the pairs' names, not on the number of workers.
-        disparity: folder of true disparities of the left views, named as these; pairs without one are matched.
-        options: who does the work; this process by default.
+        out: folder for rain_left, rain_right, gt_left, gt_right, mask_left, mask_right and rain.json.
+        settings: rain to render; settings and pair names determine the images, the number of workers does not.
+        disparity: folder of true left disparities, named as the left images; others are estimated.
+        options: processes or cluster that do the work; None: this process.
 
     Returns:
         The number of rainy pairs in `out`.
 
     Raises:
-        FileNotFoundError: no clean pairs, or no disparity for any.
-        ValueError: files that do not fit together, or `out` holds something else.
+        FileNotFoundError: `clean` holds no pairs, or no disparity has the name of a left image.
+        ValueError: files do not fit together, or `out` holds something else.
     """
     pairs = _find(clean, disparity)
     _check_names([pair.name for pair in pairs], settings.variants)
-    settings.camera((1, 1))  # complains of impossible numbers before any work
+    settings.camera((1, 1))  # raises on an impossible camera before any work
     header = {"clean": str(clean), "disparity": None if disparity is None else str(disparity), **asdict(settings)}
     header = json.loads(json.dumps(header))
     _claim(out, header)
@@ -91,7 +91,7 @@ def _find(clean: Path, disparity: Path | None) -> list[CleanPair]:
 
 
 def _check_names(names: list[str], variants: int) -> None:
-    """Raise ValueError where a variant of one pair would be named as another pair."""
+    """Raise ValueError if a variant of one pair would have the name of another pair."""
     known = set(names)
     for name in names if variants > 1 else []:
         taken = next((f"{name}_{k}" for k in range(variants) if f"{name}_{k}" in known), None)
@@ -100,7 +100,7 @@ def _check_names(names: list[str], variants: int) -> None:
 
 
 def _claim(out: Path, header: dict[str, Any]) -> None:
-    """Make `out` this rendering's own, or see that it already is."""
+    """Claim `out` for this rendering, or check that it already is its output."""
     if (out / PARAMETERS).is_file():
         before = json.loads((out / PARAMETERS).read_text())["settings"]
         changed = [f"{key} was {before.get(key)}, is {header[key]}" for key in header if before.get(key) != header[key]]
@@ -119,19 +119,19 @@ def _write_json(path: Path, content: Any) -> None:
 
 
 def _render_pair(pair: CleanPair, out: Path, settings: RenderSettings) -> tuple[str, list[dict[str, Any]]]:
-    """Write every variant of one pair that is not there yet; returns its name and what rain.json says of it."""
+    """Write every missing variant of one pair; return the pair's name and its records for rain.json."""
     left, right = read_image(pair.left), read_image(pair.right)
     if left.shape != right.shape:
         sizes = " and ".join(f"{view.shape[1]}x{view.shape[0]}" for view in (left, right))
         raise ValueError(f"{pair.left}: left and right must have one size: got {sizes}; rectify both to the same size")
-    key = [settings.seed, zlib.crc32(pair.name.encode())]  # by name: more files leave the others as they are
+    key = [settings.seed, zlib.crc32(pair.name.encode())]  # by name: further files do not change the others' rain
     left, right = apply_camera_gains(left, right, settings.sensor, np.random.default_rng(key))
     clean = [out / folder / f"{pair.name}.png" for folder in CLEAN]
     for path, view, source in zip(clean, (left, right), (pair.left, pair.right)):
         if path.is_file():
             continue
         if source.suffix.lower() == ".png" and not settings.sensor.gain_spread:
-            shutil.copyfile(source, path.with_suffix(".partial"))  # a third of the time of encoding it again
+            shutil.copyfile(source, path.with_suffix(".partial"))  # a third of the time of encoding
             path.with_suffix(".partial").replace(path)
         else:
             write_image(path, view)
@@ -173,7 +173,7 @@ def _source_of_disparity(pair: CleanPair, settings: RenderSettings) -> str:
 def _both_disparities(
     pair: CleanPair, left: np.ndarray, right: np.ndarray, settings: RenderSettings
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Left and right disparity without gaps; streaks have no use for it."""
+    """Return left and right disparity without gaps; zeros for streaks, which do not use them."""
     if settings.kind == "streaks":
         nothing = np.zeros(left.shape[:2], np.float32)
         return nothing, nothing
@@ -191,14 +191,14 @@ def _both_disparities(
 
 
 def _without_islands(disparity: np.ndarray) -> np.ndarray:
-    """Drop small patches that stand apart from all around: mostly false matches, which would get their own veil."""
+    """Drop small patches that differ from their surroundings: mostly false matches, which would get another veil."""
     sixteenths = np.where(np.isfinite(disparity), 16 * disparity, -16).astype(np.int16)
     cv2.filterSpeckles(sixteenths, -16, int(LARGEST_ISLAND * disparity.size), 16)
     return np.where(sixteenths < 0, np.float32(np.nan), disparity)
 
 
 def describe(clean: Path, settings: RenderSettings, disparity: Path | None) -> str:
-    """Say what the rendering takes for granted: the camera where it was not given, and where disparity comes from."""
+    """Return the assumptions of the rendering: camera values that were not given, and the sources of disparity."""
     lines = settings.taken_for_granted()
     pairs = _find(clean, disparity)
     estimated = sum(pair.disparity is None for pair in pairs)

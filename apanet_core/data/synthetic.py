@@ -1,4 +1,4 @@
-"""Rainy training pairs, rendered as they are asked for: every index is its own scene in its own rain."""
+"""Rainy training pairs that are rendered on demand: every index is another scene in other rain."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from apanet_core.rain.scenes import PhotoPool, Scene, random_scene
 from apanet_core.rain.sensor import Sensor, apply_camera_gains
 from apanet_core.rain.weather import render_weather, sample_weather
 
-GAIN_SPREAD = 0.02  # of the cameras of one pair, in every other sample
+GAIN_SPREAD = 0.02  # between the cameras of a pair, in every other sample
 
 
 class SyntheticRain(Dataset[dict[str, torch.Tensor]]):
-    """Scenes cut from photographs, in drops seen by both cameras or in streaks of each view its own.
+    """Scenes cut from photographs, with drops that both cameras see or streaks that differ between the views.
 
     Args:
         folders: photographs, searched recursively.
         size: (height, width) of a sample in px.
-        length: number of samples; an index always gives the same sample.
-        seed: another seed, other samples.
-        validation: draw from the held-out photographs.
-        single_image: share of samples whose two views are one rainy photograph (zero disparity).
+        length: number of samples.
+        seed: seed of the samples; seed and index determine a sample.
+        validation: use the held-out photographs.
+        single_image: share of samples whose views are the same rainy photograph (zero disparity).
     """
 
     def __init__(
@@ -48,16 +48,16 @@ class SyntheticRain(Dataset[dict[str, torch.Tensor]]):
         return self.length
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        """One sample.
+        """Render one sample.
 
         rainy_left, rainy_right, clean_left, clean_right: (3, H, W) uint8 RGB. left_disparity, right_disparity: (H, W)
-        float32 px, not a number where the other view does not show the point.
+        float32 px, NaN where the other view does not show the point.
         """
         rng = np.random.default_rng([self.seed, index])
         scene = random_scene(self.pool, self.size, rng)
         single = rng.uniform() < self.single_image
         if single:
-            # one photograph in both views; the depth it is given only places the drops and the veil
+            # the same photograph in both views; its depth only places the drops and the veil
             depth_m = np.exp(rng.uniform(np.log(5), np.log(100)))
             flat = np.full(self.size, scene.camera.disparity(depth_m), np.float32)
             scene = Scene(scene.left, scene.left, flat, flat, scene.camera)
@@ -69,7 +69,7 @@ class SyntheticRain(Dataset[dict[str, torch.Tensor]]):
             "clean_left": scene.left,
             "clean_right": scene.right,
         }
-        if single:  # and one rain: in use, too, a single image is given as both views
+        if single:  # the rain is the same too: in use, a single image is also given as both views
             views |= {"rainy_right": rainy.left, "clean_right": scene.left}
         sample = {name: torch.from_numpy(np.ascontiguousarray(v.transpose(2, 0, 1))) for name, v in views.items()}
         disparity = torch.from_numpy(np.stack([scene.left_disparity, scene.right_disparity])).float()
@@ -80,7 +80,7 @@ class SyntheticRain(Dataset[dict[str, torch.Tensor]]):
 
 
 def _recolour(scene: Scene, rng: np.random.Generator) -> Scene:
-    """Vary exposure, contrast and saturation of the clean pair alike in both views, and their gains a little."""
+    """Vary exposure, contrast and saturation of both clean views equally, and slightly the gain of each camera."""
     gamma, gain = float(np.exp(rng.normal(0, 0.25))), rng.uniform(0.6, 1.15)
     tone = np.clip(255 * gain * (np.arange(256) / 255) ** gamma, 0, 255).astype(np.uint8)
     grey = rng.choice([0.0, 1.0, rng.uniform()], p=[0.6, 0.1, 0.3])

@@ -1,4 +1,4 @@
-"""The methods of an evaluation, at work on one pair after the other."""
+"""Run and measure the methods of an evaluation on one pair after the other."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Comparison:
     """The rainy input, the models, the folders of other methods and the clean pair, in this order.
 
     Args:
-        settings: what to compare.
+        settings: methods, files and limits.
 
     Attributes:
-        described: name of every method, and what it is in words.
+        described: entries with the name of a method and a description of it.
 
     Raises:
         ValueError: a model or LPIPS's weights cannot be used.
-        FileNotFoundError: they are missing.
+        FileNotFoundError: a model or LPIPS's weights do not exist.
     """
 
     def __init__(self, settings: EvaluationSettings) -> None:
@@ -53,15 +53,15 @@ class Comparison:
             self._methods[name] = lambda sample, name=name: read_views(sample.outputs[name])  # type: ignore[misc]
             self.described.append({"name": name, "what": f"images in {folder}"})
         self._methods[CLEAN] = lambda sample: read_views(sample.clean)
-        self.described.append({"name": CLEAN, "what": "the clean pair itself: what depth and views can reach"})
+        self.described.append({"name": CLEAN, "what": "the clean pair: the limit for depth and consistency"})
 
     @property
     def names(self) -> list[str]:
-        """Of the methods."""
+        """Return the names of the methods."""
         return list(self._methods)
 
     def measure(self, sample: Sample) -> list[Row]:
-        """A row per method: what `tables.columns` lists, as far as it was asked for and can be measured."""
+        """Return a row per method, with the values of `tables.columns` that were asked for and can be measured."""
         views, disparities = self._look(sample)
         rows = []
         for method, pair in views.items():
@@ -78,11 +78,11 @@ class Comparison:
         return rows
 
     def picture(self, sample: Sample, count: int) -> dict[str, Any]:
-        """What the report shows of a pair; `count` pairs share its room."""
+        """Return the pictures of a pair for the report, whose size limit is shared by `count` pairs."""
         return draw_picture(sample.name, *self._look(sample), count)
 
     def _look(self, sample: Sample) -> tuple[dict[str, Views], dict[str, np.ndarray]]:
-        """The views of every method and their disparities; "truth" is among those where known."""
+        """Return the views and the disparities of every method, with "truth" among the disparities if known."""
         views = {name: method(sample) for name, method in self._methods.items()}
         disparities: dict[str, np.ndarray] = {}
         if sample.is_stereo:

@@ -1,4 +1,4 @@
-"""Whether the two views of a pair still show the same scene."""
+"""Consistency of the two views of a derained pair."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import numpy as np
 
 from apanet_core.stereo.disparity import fill_unknown, to_right_view
 
-HIDDEN_PX = 1.0  # a pixel is hidden when the right view shows something nearer by more than this
+HIDDEN_PX = 1.0  # a pixel is hidden if the right view shows a point nearer by more than this
 
 
 def photometric_error(left: np.ndarray, right: np.ndarray, disparity: np.ndarray) -> float:
-    """Mean absolute difference between the left view and the right view moved onto it, on the 8-bit scale.
+    """Return the mean absolute difference of the left view and the right view warped onto it, in grey levels.
 
-    Streaks and artefacts that are in one view only raise it. The clean pair is not at 0 either: cameras differ,
-    surfaces gleam, and disparities are not exact; and blur lowers it; so the best value is that of the clean pair.
+    Streaks and artefacts in only one view raise it. Blur lowers it. The clean pair has a value above 0, since cameras
+    differ, surfaces reflect and disparities have errors. Therefore the clean pair's value is the best one.
 
-    Convention: the left pixel x is compared with the right view at x - disparity, between pixels linearly. What has no
-    known disparity, lies outside the right view, or is hidden there behind something nearer, does not count.
+    The left pixel x is compared with the right view at x - disparity, interpolated linearly. Pixels without a known
+    disparity, outside the right view, or hidden there behind a nearer point are left out.
 
     Args:
         left: (H, W, 3) uint8 RGB.
-        right: as `left`.
+        right: (H, W, 3) uint8 RGB.
         disparity: (H, W) px of the left view, not finite where unknown: the true one, or that of the clean pair.
 
     Returns:
-        Grey levels in [0, 255]; NaN when no pixel counts.
+        Grey levels in [0, 255]; NaN if all pixels are left out.
     """
     height, width = disparity.shape
     known = np.isfinite(disparity)

@@ -1,4 +1,4 @@
-"""What deraining does for stereo depth, measured with semi-global matching."""
+"""Errors of the disparity that semi-global matching finds in derained pairs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ ERROR_COLOURS = {
 
 
 def bad_pixel_rate(disparity: np.ndarray, truth: np.ndarray, threshold_px: float = 3.0) -> float:
-    """Share of the pixels with known truth whose disparity is missing or off by more than `threshold_px`.
+    """Return the share of pixels with known truth whose disparity is missing or wrong by more than `threshold_px`.
 
     Args:
         disparity: (H, W) px, NaN where missing.
         truth: (H, W) px, not finite where unknown.
-        threshold_px: largest error that still counts as right.
+        threshold_px: largest error that counts as right.
 
     Returns:
-        A share in [0, 1]; NaN when no truth is known.
+        A share in [0, 1]; NaN if no truth is known.
     """
     known = np.isfinite(truth)
     if not known.any():
@@ -35,18 +35,18 @@ def bad_pixel_rate(disparity: np.ndarray, truth: np.ndarray, threshold_px: float
 def error_shares(
     disparity: np.ndarray, truth: np.ndarray, clean: np.ndarray, threshold_px: float = 3.0
 ) -> tuple[float, float, float]:
-    """Split the errors of a disparity map into what a robot feels.
+    """Return the shares of the kinds of disparity errors.
 
     Args:
         disparity: (H, W) px, NaN where missing.
         truth: (H, W) px, not finite where unknown.
-        clean: disparity of the clean pair, (H, W) px, NaN where that has none.
-        threshold_px: largest error that still counts as right.
+        clean: disparity of the clean pair, (H, W) px, NaN where missing.
+        threshold_px: largest error that counts as right.
 
     Returns:
         Shares in [0, 1]. Of the pixels with known truth: ghosts, which are nearer than the truth, so that a robot
-        brakes; and wrong ones, ghosts included. Of those where the clean pair has a disparity: missing ones. NaN each
-        where there is nothing to compare.
+        brakes; and wrong ones, ghosts included. Of those where the clean pair also has a disparity: missing ones. All
+        NaN if no pixel has both.
     """
     known = np.isfinite(truth)
     findable = known & np.isfinite(clean)
@@ -58,36 +58,36 @@ def error_shares(
 
 
 def end_point_error(disparity: np.ndarray, truth: np.ndarray) -> float:
-    """Mean absolute disparity error in px over the pixels that are matched and whose truth is known.
+    """Return the mean absolute disparity error in px over the matched pixels with known truth.
 
-    Unmatched pixels do not count, so read it beside `bad_pixel_rate`, where they do.
+    It ignores missing disparities; `bad_pixel_rate` counts them.
 
     Args:
         disparity: (H, W) px, NaN where missing.
         truth: (H, W) px, not finite where unknown.
 
     Returns:
-        Pixels; NaN when there is nothing to compare.
+        Error in px; NaN if there is no such pixel.
     """
     both = np.isfinite(disparity) & np.isfinite(truth)
     return float(np.abs(disparity[both] - truth[both]).mean(dtype=np.float64)) if both.any() else float("nan")
 
 
 def colour_disparity(disparity: np.ndarray, top: float) -> np.ndarray:
-    """(H, W) px -> (H, W, 3) uint8 RGB: blue is 0, red is `top` px and more, black is unknown."""
+    """Colour (H, W) px as (H, W, 3) uint8 RGB: blue is 0, red is `top` px and more, black is unknown."""
     scaled = np.nan_to_num(255 * np.clip(disparity / top, 0, 1)).astype(np.uint8)
     coloured = cv2.cvtColor(cv2.applyColorMap(scaled, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
     return np.where(np.isfinite(disparity)[..., None], coloured, 0).astype(np.uint8)
 
 
 def colour_errors(disparity: np.ndarray, truth: np.ndarray, clean: np.ndarray, threshold_px: float = 3.0) -> np.ndarray:
-    """Map what `error_shares` counts.
+    """Draw a map of the errors that `error_shares` counts.
 
     Args:
         disparity: (H, W) px, NaN where missing.
         truth: (H, W) px, not finite where unknown.
-        clean: disparity of the clean pair, (H, W) px, NaN where that has none.
-        threshold_px: largest error that still counts as right.
+        clean: disparity of the clean pair, (H, W) px, NaN where missing.
+        threshold_px: largest error that counts as right.
 
     Returns:
         (H, W, 3) uint8 RGB, in the colours of `ERROR_COLOURS`.

@@ -26,25 +26,25 @@ from apanet_core.images import sizes
 from apanet_core.progress import progress_bar
 from apanet_core.workers import WorkerOptions, once_per_process, run_tasks
 
-SUSPICIOUS_PERCENT = 15.0  # of SGBM's disparities on clean pairs: 2 to 8 % with KITTI and Middlebury
+SUSPICIOUS_PERCENT = 15.0  # share of wrong SGBM disparities on clean pairs; 2 to 8 % on KITTI and Middlebury
 
 
 def evaluate(data: Path, out: Path, settings: EvaluationSettings, options: WorkerOptions | None = None) -> str:
     """Measure every method on every pair; write per_image.csv, results.json and report.html into `out`.
 
-    Everything is read and checked before the work starts, and `out` is written when it is done.
+    All inputs are read and checked before the work starts; `out` is written at the end.
 
     Args:
         data: a folder in a layout that `find_pairs` knows.
-        out: folder; made where it is missing.
-        settings: what to compare.
-        options: who does the work; this process by default.
+        out: folder; made if it does not exist.
+        settings: methods to compare and values to measure.
+        options: processes or cluster that do the work; None: this process.
 
     Returns:
-        The means, as a Markdown table with notes.
+        The means as a Markdown table, with notes.
 
     Raises:
-        ValueError: an input is unreadable, has the wrong size, or a setting makes no sense.
+        ValueError: an input is unreadable or has the wrong size, or a setting is invalid.
         FileNotFoundError: an input is missing.
         OSError: `out` cannot be made or written into.
         MemoryError: a worker was killed.
@@ -65,7 +65,7 @@ def evaluate(data: Path, out: Path, settings: EvaluationSettings, options: Worke
         measured[of_sample[0]["name"]] = of_sample
     table = columns(settings.disparity is not None, settings.lpips is not None, settings.stereo_gain)
     rows = [row for sample in samples for row in measured[sample.name]]
-    for row in rows:  # what was not measured is None, in every row
+    for row in rows:  # a value that was not measured is None
         row.update({key: row.get(key) for column in table for key in column.keys})
     shown = _spread(samples, rows, comparison.names, settings.pictures)
     pictures = [comparison.picture(sample, len(shown)) for sample in progress_bar(shown, desc="pictures", unit="pair")]
@@ -92,13 +92,13 @@ def evaluate(data: Path, out: Path, settings: EvaluationSettings, options: Worke
 
 
 def _measure(sample: Sample, settings: EvaluationSettings, run: str) -> list[Row]:
-    """`Comparison.measure` in a worker process."""
+    """Run `Comparison.measure` in a worker process."""
     with once_per_process(run, partial(Comparison, settings)) as comparison:
         return comparison.measure(sample)
 
 
 def _spread(samples: list[Sample], rows: list[Row], methods: list[str], count: int) -> list[Sample]:
-    """Pairs from the worst to the best gain of the first method over the rainy input, evenly by rank."""
+    """Return `count` pairs, evenly by rank, from the worst to the best PSNR gain of the first method."""
     psnr_of = {(row["name"], row["method"]): row["psnr_rgb_left"] for row in rows if row["method"] != CLEAN}
     first = methods[1] if methods[1] != CLEAN else RAINY
     gains = {s.name: psnr_of[s.name, first] - psnr_of[s.name, RAINY] for s in samples}
@@ -116,13 +116,13 @@ def _notes(samples: list[Sample], settings: EvaluationSettings, summary: Summary
     off = summary[CLEAN].get("off_percent")
     if settings.disparity is not None and off is not None and off > SUSPICIOUS_PERCENT:
         notes.append(
-            f"{off:.0f} % of the clean pairs' own disparities are off by more than 3 px: are the true ones right? "
-            "Another --disparity_scale, or another order of the views, looks like this."
+            f"{off:.0f} % of the clean pairs' own disparities are off by more than 3 px: check the true disparities, "
+            "--disparity_scale and the order of the views."
         )
     if settings.lpips is None:
         notes.append("LPIPS was not measured: it needs AlexNet's weights (--lpips FILE).")
     if settings.stereo_gain and settings.engine != "torch":
-        notes.append("The attention's disparity is read off the torch engine (--engine torch).")
+        notes.append("The attention's disparity needs the torch engine (--engine torch).")
     if not all(sample.is_stereo for sample in samples):
         notes.append("Single images have no depth and no right view.")
     return notes

@@ -1,4 +1,4 @@
-"""What an evaluation reads, found and checked before any work: pairs, other methods' outputs, true disparities."""
+"""Inputs of an evaluation, found and checked before any work: pairs, other methods' outputs, true disparities."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Sample:
     """One pair of a data set.
 
     Attributes:
-        name: of the rainy left file, without suffix.
-        rainy: left and right file; one and the same in sets of single images.
-        clean: likewise.
+        name: name of the rainy left file, without suffix.
+        rainy: left and right file; the same file in sets of single images.
+        clean: left and right file; the same file in sets of single images.
         outputs: left and right file by method.
         disparity: file of the true disparity of the left view.
     """
@@ -38,22 +38,22 @@ class Sample:
 
     @property
     def is_stereo(self) -> bool:
-        """Whether the two views are two images."""
+        """Whether the two views are different images."""
         return self.rainy[0] != self.rainy[1]
 
 
 def find_samples(
     data: Path, outputs: dict[str, Path], disparity: Path | None = None, limit: int | None = None
 ) -> list[Sample]:
-    """List the pairs of a data set with everything that belongs to them.
+    """List the pairs of a data set with their outputs and disparities.
 
     Args:
         data: a folder in a layout that `find_pairs` knows.
         outputs: folder by method, with left/NAME.* and right/NAME.*, NAME being the rainy left file's; `right` may
             also have the rainy right file's names, and is not needed for single images.
-        disparity: folder of true disparities of the left view, named as the rainy or the clean left file, or with the
-            part of that name before an underscore (000046_10.png for 000046_10_rain_2_50.jpg).
-        limit: at most this many pairs.
+        disparity: folder of true disparities of the left view, named as the rainy or clean left file, or as a part of
+            that name before an underscore (000046_10.png for 000046_10_rain_2_50.jpg).
+        limit: largest number of pairs.
 
     Returns:
         At least one sample.
@@ -100,16 +100,16 @@ def find_samples(
 def check_samples(
     samples: list[Sample], max_disparity: int, smallest_px: int = SMALLEST_SIDE_PX, disparity_scale: float | None = None
 ) -> None:
-    """Read every file once, so that nothing fails in the middle of the work.
+    """Read every file once, so that no error interrupts the work later.
 
     Args:
-        samples: what will be evaluated.
-        max_disparity: how far the matcher will search, px.
-        smallest_px: what every side must have at least.
-        disparity_scale: grey levels per px of disparities in PNG.
+        samples: the pairs to evaluate.
+        max_disparity: search range of the matcher, px.
+        smallest_px: smallest height and width.
+        disparity_scale: grey levels per px of disparities in PNG; None: 256.
 
     Raises:
-        ValueError: a file is unreadable or has another size, or a true disparity lies beyond the search.
+        ValueError: a file is unreadable or has another size, or a true disparity exceeds the search range.
     """
     for sample in progress_bar(samples, desc="check", unit="pair"):
         try:
@@ -129,12 +129,12 @@ def check_samples(
                 most = int(np.ceil(np.nanmax(truth)))
                 raise ValueError(
                     f"{sample.disparity} reaches {most} px, beyond the search of {max_disparity}: give "
-                    f"--max_disparity {most}, or --disparity_scale where it is no PNG of px times 256"
+                    f"--max_disparity {most}, or --disparity_scale if the grey levels are not px times 256"
                 )
 
 
 def read_views(files: Files) -> Views:
-    """Read a pair, once where both views are one file."""
+    """Read a pair; a file that is both views is read once."""
     left = read_image(files[0])
     return left, left if files[0] == files[1] else read_image(files[1])
 

@@ -1,7 +1,7 @@
 """LPIPS: the perceptual distance of two images, from the features of AlexNet.
 
-The library downloads nothing: AlexNet's ImageNet weights are a file that the user has, in torchvision's naming
-(`alexnet-owt-7be5be79.pth`). The linear layers on top, 1152 numbers by the authors of LPIPS, come with torchmetrics.
+AlexNet's ImageNet weights are a file that the user provides, in torchvision's naming (`alexnet-owt-7be5be79.pth`);
+nothing is downloaded. The linear layers on top, 1152 numbers by the authors of LPIPS, come with torchmetrics.
 
 Source: Zhang et al. 2018, version 0.1 of their code, network "alex".
 """
@@ -17,8 +17,8 @@ from torch import nn
 from apanet_core.model.imagenet import imagenet_layers
 
 TAPS = (1, 4, 7, 9, 11)  # ReLU behind each convolution of AlexNet's `features`, by index
-SMALLEST_SIDE_PX = 31  # below, the second pooling has nothing left
-# ImageNet's mean and deviation as seen from [-1, 1]
+SMALLEST_SIDE_PX = 31  # with less, the second pooling has no input
+# ImageNet's mean and deviation, for images in [-1, 1]
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 
 
@@ -29,8 +29,8 @@ class LPIPS(nn.Module):
         backbone: AlexNet's weights, a .pth file in torchvision's naming.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: the file holds no AlexNet; the message names what is missing or has another shape.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is not AlexNet; the message names what is missing or has another shape.
     """
 
     def __init__(self, backbone: Path) -> None:
@@ -41,7 +41,7 @@ class LPIPS(nn.Module):
         self.linear = [heads[f"lin{level}.model.1.weight"] for level in range(len(TAPS))]  # (1, C, 1, 1) each
 
     def forward(self, image: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) RGB in [0, 1], H and W from 31 up -> (B,)."""
+        """Return the distances (B,) of images (B, 3, H, W) RGB in [0, 1], with H and W at least 31."""
         scale, shift = image.new_tensor(SCALE)[:, None, None], image.new_tensor(SHIFT)[:, None, None]
         x = (2 * torch.cat([image, reference]) - 1 - shift) / scale
         distance = image.new_zeros(len(image))

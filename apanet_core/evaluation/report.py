@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing else, neither a network nor a file beside it."""
+"""Write the report: one HTML file that needs no network and no other file."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from apanet_core.evaluation.depth import colour_disparity, colour_errors
 from apanet_core.evaluation.inputs import SIDES, Views
 from apanet_core.evaluation.settings import CLEAN, TRUTH
 
-PICTURES_BYTES = 20_000_000  # of all pictures together, as text in the file
+PICTURES_BYTES = 20_000_000  # limit for all pictures together, as text in the file
 WIDEST_PX = 1280
 NARROWEST_PX = 240
 
 
 def draw_picture(name: str, views: dict[str, Views], disparities: dict[str, np.ndarray], count: int) -> dict[str, Any]:
-    """Encode what the report shows of one pair.
+    """Encode the images, disparities and errors of one pair for the report.
 
     Args:
-        name: of the pair.
+        name: name of the pair.
         views: left and right view by method.
-        disparities: (H, W) px by method, and "truth" where known; empty for single images.
-        count: how many pairs share the file; large ones are made smaller until their share is enough.
+        disparities: (H, W) px by method, and "truth" if known; empty for single images.
+        count: number of pairs that share the size limit; pictures are scaled down until they fit.
 
     Returns:
-        name, width in px of the original, top_px (the disparity shown red), and data URIs: images by side and method,
+        name, width in px of the original, top_px (disparity drawn in red), and data URIs: images by side and method,
         disparities by method, errors of the disparities by method.
     """
     first = next(iter(views.values()))[0]
@@ -68,20 +68,20 @@ def draw_picture(name: str, views: dict[str, Views], disparities: dict[str, np.n
 
 
 def report_html(results: dict[str, Any]) -> str:
-    """Fill the template.
+    """Fill the template of the report.
 
     Args:
-        results: what results.json holds, and "pictures", a list of `draw_picture`.
+        results: content of results.json, and "pictures", a list of results of `draw_picture`.
 
     Returns:
-        The page. Names of files cannot become markup: no "<" or "&" of the data is left as such.
+        The page. Data cannot become markup: their "<", ">" and "&" are escaped.
     """
     data = json.dumps(results, allow_nan=False)
     for character in "<>&":
         data = data.replace(character, f"\\u{ord(character):04x}")
     parts = {part: (Path(__file__).parent / f"report.{part}").read_text(encoding="utf-8") for part in ("css", "js")}
     page = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
-    # the data last: what it holds is not searched for placeholders
+    # insert the data last: placeholders in them must stay
     page = page.replace("{{STYLE}}", parts["css"]).replace("{{SCRIPT}}", parts["js"])
     return page.replace("{{DATA}}", data)
 

@@ -1,4 +1,4 @@
-"""What an evaluation compares: the options of `apanet evaluate`."""
+"""Options of `apanet evaluate`."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ RAINY, CLEAN, TRUTH = "rainy", "clean", "truth"  # names that no method can have
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """What to compare.
+    """Options of an evaluation.
 
     Args:
         models: presets or .safetensors checkpoints, as in '[tiny,mine=runs/a/best.safetensors]'.
         outputs: folders of derained pairs, left/NAME.png and right/NAME.png, as in '[mprnet=results/mprnet]'.
-        disparity: folder of true disparities (16-bit PNG as KITTI's, .npy or .pfm); without it, depth is compared with
-            that of the clean pairs.
-        disparity_scale: grey levels per px of disparities in PNG; 256 where it is not given, as KITTI's.
-        max_disparity: how far to search for matches, px.
-        limit: evaluate at most this many pairs.
+        disparity: folder of true disparities (16-bit PNG like KITTI's, .npy or .pfm); without it, disparities are
+            compared with those of the clean pairs.
+        disparity_scale: grey levels per px of disparities in PNG; default 256, as in KITTI.
+        max_disparity: search range of the stereo matcher, px.
+        limit: largest number of pairs to evaluate.
         engine: auto, torch, openvino or onnxruntime.
         device: auto, cpu, cuda or cuda:N.
         lpips: AlexNet's weights (torchvision's alexnet-owt-7be5be79.pth), to measure LPIPS as well.
-        pictures: how many pairs the report shows.
-        stereo_gain: also say what the second view is worth to the models, and where their attention looks (the latter
-            with engine torch).
+        pictures: number of pairs shown in the report.
+        stereo_gain: also measure how much the second view improves the result of each model and, with engine torch,
+            how far the disparity of its attention is off.
     """
 
     models: list[str] = field(default_factory=lambda: ["tiny"])
@@ -53,23 +53,23 @@ class EvaluationSettings:
         models, outputs = self.named_models, self.named_outputs
         for name in (RAINY, CLEAN, TRUTH):
             if name in models or name in outputs:
-                raise ValueError(f"{name!r} has a meaning of its own in the comparison: give that method another name")
+                raise ValueError(f"{name!r} is reserved for a part of the comparison: give that method another name")
         if both := models.keys() & outputs.keys():
             raise ValueError(f"a model and an output folder are both named {min(both)!r}: rename one, as in other=PATH")
 
     @property
     def named_models(self) -> dict[str, str]:
-        """Preset or checkpoint by name."""
+        """Return preset or checkpoint by name."""
         return _named(self.models, default_name=True)
 
     @property
     def named_outputs(self) -> dict[str, Path]:
-        """Folder by the name of the method."""
+        """Return the folder by the name of the method."""
         return {name: Path(folder) for name, folder in _named(self.outputs).items()}
 
 
 def _named(items: list[str], default_name: bool = False) -> dict[str, str]:
-    """Split NAME=VALUE items; with `default_name` an item without "=" is named by its stem as a path."""
+    """Split NAME=VALUE items; with `default_name`, an item without "=" gets the stem of its path as its name."""
     result: dict[str, str] = {}
     for item in items:
         name, separator, value = item.partition("=")

@@ -1,4 +1,4 @@
-"""What the second view is worth to a model, and whether it finds its match there."""
+"""Measure how much the second view improves a model's result, and whether its attention finds the match."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ Views = tuple[np.ndarray, np.ndarray]
 def stereo_gain(
     derainer: StereoDerainer, rainy: Views, clean: Views, derained: np.ndarray, disparity: np.ndarray
 ) -> dict[str, float]:
-    """Derain the left view with other partners than its own.
+    """Derain the left view with other right views, and compare the results with that of the true pair.
 
     Args:
         derainer: the model.
         rainy: left and right, (H, W, 3) uint8 RGB.
         clean: left and right, of the same shape.
-        derained: the left view, derained with its own partner.
+        derained: the left view, derained with its rainy right view.
         disparity: (H, W) px of the left view, not finite where unknown.
 
     Returns:
-        stereo_gain_db: PSNR of the left view with its own partner minus that with the view given twice.
-        clean_partner_db: PSNR with the clean right view minus that with its own rainy one.
-        attention_wrong_percent: pixels whose attention lies more than 3 px from `disparity`; not a number where the
-        model has no attention to read, or the engine is not torch.
+        stereo_gain_db: PSNR of the left view with its right view minus that with the left view given twice.
+        clean_partner_db: PSNR with the clean right view minus that with the rainy one.
+        attention_wrong_percent: share of pixels whose attention is more than 3 px from `disparity`; NaN if the model
+        has no parallax attention or the engine is not torch.
     """
     left, right = rainy
     wrong = float("nan")

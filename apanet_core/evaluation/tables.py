@@ -1,4 +1,4 @@
-"""The numbers of an evaluation: their columns, their means, and the files they go to."""
+"""The results of an evaluation: columns, means, and export as Markdown and CSV."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Summary = dict[str, dict[str, "float | None"]]  # mean by method and key
 
 @dataclass(frozen=True)
 class Column:
-    """One number.
+    """A measured value.
 
     Attributes:
-        key: in CSV and JSON; with `_left` and `_right` appended where both views have one.
-        title: in tables.
-        unit: may be empty.
+        key: name in CSV and JSON; `_left` and `_right` are appended if `per_view`.
+        title: name in tables.
+        unit: unit of the value; may be empty.
         better: "higher", "lower", "zero" (the nearest to it), "clean" (the nearest to the clean pair's) or
             "none".
-        digits: after the point, in tables.
+        digits: decimals in tables.
         per_view: whether left and right have a value each.
-        meaning: a sentence.
+        meaning: an explanation for the report.
     """
 
     key: str
@@ -41,17 +41,17 @@ class Column:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys of its values in a row."""
+        """Return the keys of its values in a row."""
         return tuple(f"{self.key}_{side}" for side in SIDES) if self.per_view else (self.key,)
 
 
 def columns(truth_is_known: bool, lpips: bool, stereo_gain: bool = False) -> list[Column]:
-    """What an evaluation reports.
+    """Return the columns of an evaluation.
 
     Args:
-        truth_is_known: disparities are compared with true ones, not with those of the clean pair.
+        truth_is_known: compare disparities with true ones; otherwise, with those of the clean pair.
         lpips: whether LPIPS is measured.
-        stereo_gain: whether models are asked what the second view is worth to them.
+        stereo_gain: whether the gain from the second view is measured.
 
     Returns:
         The columns, in the order of the tables.
@@ -86,8 +86,8 @@ def columns(truth_is_known: bool, lpips: bool, stereo_gain: bool = False) -> lis
     return [
         *quality,
         Column("epe_px", "EPE", "px", "none", 2, False,
-               f"mean error of SGBM's disparity against {reference}, over matched pixels; who matches fewer is spared "
-               "the hardest, so no best is marked"),
+               f"mean error of SGBM's disparity against {reference}, over matched pixels; a method that matches "
+               "fewer pixels leaves out the hardest, so no best is marked"),
         Column("wrong_percent", "disparity wrong", "%", "lower", 2, False,
                f"pixels whose SGBM disparity is missing or more than 3 px from {reference}"),
         Column("ghosts_percent", "ghosts", "%", "lower", 2, False,
@@ -106,7 +106,7 @@ def columns(truth_is_known: bool, lpips: bool, stereo_gain: bool = False) -> lis
 
 
 def summarise(rows: list[Row], table: list[Column]) -> Summary:
-    """Mean of every key over the images that have a value, by method."""
+    """Return the mean of every key over the images that have a value, by method."""
     summary: Summary = {}
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method]
@@ -118,7 +118,7 @@ def summarise(rows: list[Row], table: list[Column]) -> Summary:
 
 
 def best_methods(summary: Summary, column: Column) -> list[str]:
-    """The methods with the best mean over both views; the clean pair does not compete."""
+    """Return the methods with the best mean over both views; the clean pair is left out."""
     if column.better == "none":
         return []
     scores = {}
@@ -138,7 +138,7 @@ def _badness(value: float, column: Column, summary: Summary) -> float:
 
 
 def markdown(summary: Summary, table: list[Column]) -> str:
-    """The means as a table, best in bold; "left / right" where both views have one."""
+    """Return the means as a table, best in bold; two views give a cell "left / right"."""
     heads = [f"{c.title}{f' ({c.unit})' if c.unit else ''}" for c in table]
     lines = [f"| method | {' | '.join(heads)} |", f"|{'---|' * (len(heads) + 1)}"]
     best = {column.key: best_methods(summary, column) for column in table}
@@ -154,7 +154,7 @@ def markdown(summary: Summary, table: list[Column]) -> str:
 
 
 def csv_text(rows: list[Row], table: list[Column]) -> str:
-    """A line per image and method; an empty cell where there is no value."""
+    """Return CSV with a line per image and method; an empty cell for a missing value."""
     text = io.StringIO()
     writer = csv.DictWriter(text, ["name", "method", *(key for c in table for key in c.keys)], lineterminator="\n")
     writer.writeheader()

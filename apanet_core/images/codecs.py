@@ -1,4 +1,4 @@
-"""JPEG and PNG: whether a file is whole, its pixels, and CompressedImage in the conventions of image_transport."""
+"""JPEG and PNG: check that data are complete, decode them, and convert CompressedImage as image_transport does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from apanet_core.images.encodings import RawImage
 
 _ENDS = {"jpeg": b"\xff\xd9", "png": b"IEND\xaeB`\x82"}
 _STARTS = {"jpeg": b"\xff\xd8", "png": b"\x89PNG"}
-_TRAILING = 256  # bytes of padding other than zeros that cameras append
+_TRAILING = 256  # bytes that cameras may append, in addition to zeros
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers whose segment begins with precision, height, width
 _JPEG_BARE = {0x01, *range(0xD0, 0xD9)}  # markers without a segment
 _TO_BGR: dict[str, int | None] = {
@@ -25,16 +25,16 @@ _TO_BGR: dict[str, int | None] = {
 
 
 def decompress(message: Any) -> RawImage:
-    """CompressedImage -> its pixels, in the encoding that the camera compressed where the format names it.
+    """Decode a CompressedImage, into the encoding that its format names if there is one.
 
     Args:
         message: sensor_msgs/CompressedImage, of rclpy or rosbags, JPEG or PNG.
 
     Returns:
-        mono, rgb(a) or bgr(a) of 8 or 16 bits.
+        Pixels in mono, rgb(a) or bgr(a) with 8 or 16 bits.
 
     Raises:
-        ValueError: another codec, a Bayer mosaic, or data that are cut off or damaged.
+        ValueError: another codec, a Bayer mosaic, or truncated or damaged data.
     """
     codec = codec_of(message)
     pixels = decode_file(bytes(message.data))
@@ -57,16 +57,16 @@ def decompress(message: Any) -> RawImage:
 
 
 def decode_file(data: bytes) -> np.ndarray:
-    """Decode an image file as it is stored: EXIF turns nothing.
+    """Decode an image file without applying the rotation that EXIF names.
 
     Args:
-        data: of JPEG, PNG or another type that OpenCV reads.
+        data: content of a JPEG or PNG file, or of another type that OpenCV reads.
 
     Returns:
-        (H, W) or (H, W, C) in OpenCV's order of channels, of the depth of the file.
+        (H, W) or (H, W, C) in OpenCV's channel order, with the bit depth of the file.
 
     Raises:
-        ValueError: the file is cut off, damaged in the middle, larger than OpenCV takes, or no image.
+        ValueError: the file is truncated, damaged, larger than OpenCV accepts, or not an image.
     """
     codec = next((codec for codec, start in _STARTS.items() if data.startswith(start)), None)
     if codec is not None:
@@ -87,9 +87,9 @@ def decode_file(data: bytes) -> np.ndarray:
 
 
 def _decode_jpeg(data: bytes) -> np.ndarray | None:
-    """Decode by simplejpeg, which says where data are damaged; OpenCV and Pillow fill in grey.
+    """Decode with simplejpeg, which reports damaged data; OpenCV and Pillow would fill the gap with grey.
 
-    None for colours other than grey and YCbCr, and where the package is missing.
+    Return None for colours other than grey and YCbCr, or if the package is not installed.
     """
     try:
         import simplejpeg
@@ -105,23 +105,23 @@ def _decode_jpeg(data: bytes) -> np.ndarray | None:
 
 
 def check_complete(data: Any, codec: str) -> None:
-    """Raise ValueError where the end of a "jpeg" or "png" file is missing; zeros may follow it, as buffers have."""
+    """Raise ValueError if the end of a "jpeg" or "png" file is missing; zeros after the end are accepted."""
     content = bytes(data).rstrip(b"\0")
     if _ENDS[codec].rstrip(b"\0") not in content[-_TRAILING:]:
         raise ValueError(f"the {codec} image of {len(data)} bytes is cut off: its end is missing")
 
 
 def size_of(message: Any) -> tuple[int, int]:
-    """Height and width that the header claims; nothing is decoded, for a few bytes may claim gigabytes.
+    """Return the size in the header without decoding: a few bytes may declare gigabytes of pixels.
 
     Args:
         message: sensor_msgs/CompressedImage, of rclpy or rosbags, JPEG or PNG.
 
     Returns:
-        Height and width in px, as the decoder would allocate them.
+        Height and width in px, which the decoder would allocate.
 
     Raises:
-        ValueError: another codec, or no size in the header.
+        ValueError: another codec, or a header without a size.
     """
     codec, data = codec_of(message), memoryview(message.data).cast("B")
     size = _png_size(data) if codec == "png" else _jpeg_size(data)
@@ -138,14 +138,14 @@ def _png_size(data: memoryview) -> tuple[int, int] | None:
 
 
 def _jpeg_size(data: memoryview) -> tuple[int, int] | None:
-    """Go from segment to segment, as the decoder does, to the frame's; a thumbnail lies within a segment."""
+    """Step from segment to segment to the frame's, as the decoder does; a thumbnail is inside another segment."""
     at = 2
     while at + 9 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
         if marker in _JPEG_FRAMES:
             height, width = struct.unpack_from(">HH", data, at + 5)
             return height, width
-        if marker == 0xFF:  # filling
+        if marker == 0xFF:  # fill byte
             at += 1
         else:
             at += 2 if marker in _JPEG_BARE else 2 + struct.unpack_from(">H", data, at + 2)[0]
@@ -153,7 +153,7 @@ def _jpeg_size(data: memoryview) -> tuple[int, int] | None:
 
 
 def codec_of(message: Any) -> str:
-    """ "jpeg" or "png", by the first bytes of the data: drivers disagree on how to spell it in `format`."""
+    """Return "jpeg" or "png" by the first bytes of the data: drivers spell it differently in `format`."""
     start = bytes(message.data[:4])
     for codec, magic in _STARTS.items():
         if start.startswith(magic):
@@ -164,15 +164,15 @@ def codec_of(message: Any) -> str:
 
 
 def compress(image: RawImage, codec: str, jpeg_quality: int) -> bytes:
-    """Write an image as `encode` returns it.
+    """Encode an image as a JPEG or PNG file.
 
     Args:
-        image: mono, rgb(a) or bgr(a); 16 bits go into PNG only, an alpha channel is dropped in JPEG.
+        image: result of `encode` in mono, rgb(a) or bgr(a); JPEG takes 8 bits only and drops an alpha channel.
         codec: "jpeg" or "png".
         jpeg_quality: 1 to 100.
 
     Returns:
-        The file.
+        The content of the file.
     """
     pixels = image.data.astype(image.data.dtype.newbyteorder("="), copy=False)
     code = _TO_BGR[_family(image.encoding)]
@@ -187,7 +187,7 @@ def compress(image: RawImage, codec: str, jpeg_quality: int) -> bytes:
 
 
 def codec_and_format(image: RawImage) -> tuple[str, str]:
-    """Codec, and `format` as image_transport writes it, of an image that came raw: 8 bits JPEG, 16 bits PNG."""
+    """Return codec (8 bits: JPEG, 16 bits: PNG) and image_transport's `format` for an image whose input is raw."""
     bits = 8 * image.data.itemsize
     codec = "jpeg" if bits == 8 else "png"
     compressed = "mono" if image.data.shape[2] == 1 else "bgra" if image.data.shape[2] == 4 and bits == 16 else "bgr"
@@ -195,7 +195,7 @@ def codec_and_format(image: RawImage) -> tuple[str, str]:
 
 
 def _family(encoding: str) -> str:
-    """rgb of rgb16."""
-    if "UC" in encoding:  # OpenCV's own names, in OpenCV's order of channels
+    """Return the encoding without its bits: rgb for rgb16."""
+    if "UC" in encoding:  # OpenCV's type names, in OpenCV's channel order
         return {"1": "mono", "3": "bgr", "4": "bgra"}[encoding[-1]]
     return encoding.rstrip("0123456789")

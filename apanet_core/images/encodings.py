@@ -1,4 +1,4 @@
-"""Pixels of image messages to RGB and back: rclpy's messages, rosbags' and `RawImage` alike, without ROS."""
+"""Convert pixels of image messages (of rclpy, rosbags or `RawImage`) to RGB and back, without ROS."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Layout(NamedTuple):
-    """Channels and bytes of a value, OpenCV's conversions to RGB and back; `back` -1: published as rgb8 or rgb16."""
+    """Channels, bytes a value, OpenCV's conversions to RGB and back; `back` -1: published as rgb8 or rgb16."""
 
     channels: int
     size: int
@@ -20,7 +20,7 @@ class Layout(NamedTuple):
 
 @dataclass(frozen=True)
 class RawImage:
-    """The fields of sensor_msgs/Image but the header; `data`: (height, width, channels), or bytes of rows."""
+    """The fields of sensor_msgs/Image without the header; `data`: (height, width, channels), or the bytes of rows."""
 
     encoding: str
     height: int
@@ -37,7 +37,7 @@ _COLOURS: dict[str, tuple[int, int | None, int | None]] = {
     "bgra": (4, cv2.COLOR_BGRA2RGB, cv2.COLOR_RGB2BGRA),
     "mono": (1, cv2.COLOR_GRAY2RGB, cv2.COLOR_RGB2GRAY),
 }
-_BAYER = {  # by the names of OpenCV 4.5.4, which Humble has: two pixels of the mosaic's second row
+_BAYER = {  # names of OpenCV 4.5.4 (Humble), which come from two pixels of the mosaic's second row
     "bayer_rggb": cv2.COLOR_BayerBG2RGB,
     "bayer_bggr": cv2.COLOR_BayerRG2RGB,
     "bayer_gbrg": cv2.COLOR_BayerGR2RGB,
@@ -52,35 +52,35 @@ _LAYOUTS = {
     **dict.fromkeys(("yuv422_yuy2", "yuyv"), Layout(2, 1, cv2.COLOR_YUV2RGB_YUY2)),
     **{name: Layout(1, 1, to) for name, to in _PLANES.items()},
 }
-for _bits in (8, 16):  # OpenCV's own names, in OpenCV's order of channels
+for _bits in (8, 16):  # OpenCV's type names, in OpenCV's channel order
     for _channels, _name in ((1, "mono"), (3, "bgr"), (4, "bgra")):
         _LAYOUTS[f"{_bits}UC{_channels}"] = _LAYOUTS[f"{_name}{_bits}"]
 ENCODINGS = tuple(_LAYOUTS)
 
 
 def output_encoding(encoding: str) -> str:
-    """The encoding in which an image that came as `encoding` is published."""
+    """Return the encoding in which the result for an image in `encoding` is published."""
     layout = _LAYOUTS[encoding]
     return f"rgb{8 * layout.size}" if layout.back == -1 else encoding
 
 
 def keeps_encoding(encoding: str) -> bool:
-    """Whether an image that came as `encoding` is published as that."""
+    """Return whether an image in `encoding` is published in the same encoding."""
     return encoding in _LAYOUTS and output_encoding(encoding) == encoding
 
 
 def view_of(message: Any) -> np.ndarray:
-    """The pixels of an Image message where they lie: (H, W, C), rows `step` bytes apart, not copied.
+    """Return the pixels of an Image message as a view (H, W, C) with rows `step` bytes apart.
 
     Args:
         message: sensor_msgs/Image, of rclpy or rosbags, or `RawImage`.
 
     Returns:
-        An array of uint8 or uint16 (in the byte order of the message) that shares the message's memory. NV12 and NV21
-        have half as many rows more, for U and V.
+        uint8 or uint16 (in the byte order of the message), sharing the message's memory. NV12 and NV21 have H / 2
+        further rows, for U and V.
 
     Raises:
-        ValueError: an unknown encoding, no pixels, or sizes that do not fit together.
+        ValueError: the encoding is unknown, there are no pixels, or the sizes contradict each other.
     """
     encoding, height, width, step = message.encoding, message.height, message.width, message.step
     if encoding not in _LAYOUTS:
@@ -99,12 +99,12 @@ def view_of(message: Any) -> np.ndarray:
 
 
 def unsupported(encoding: str) -> ValueError:
-    """The error of an encoding that nothing here reads."""
+    """Return the error for an encoding that cannot be read."""
     return ValueError(f"encoding {encoding!r} is not supported: publish one of {', '.join(ENCODINGS)}")
 
 
 def check_rows(message: Any, rows: int, row_bytes: int) -> None:
-    """Raise ValueError where `rows` of at least `row_bytes` are not there, or there is nothing in them."""
+    """Raise ValueError unless the data hold `rows` of at least `row_bytes` each, and width and height are above 0."""
     height, width, step = message.height, message.width, message.step
     if height == 0 or width == 0:
         raise ValueError(f"an image of {width}x{height} px has no pixels")
@@ -116,16 +116,16 @@ def check_rows(message: Any, rows: int, row_bytes: int) -> None:
 
 
 def decode(message: Any) -> np.ndarray:
-    """Image message -> (H, W, 3) uint8 RGB; rgb8 is not copied.
+    """Decode an Image message to (H, W, 3) uint8 RGB; rgb8 is not copied.
 
     Args:
-        message: as for `view_of`. Values of 16 bits are taken over their whole range: 65535 becomes 255.
+        message: sensor_msgs/Image, of rclpy or rosbags, or `RawImage`; 16-bit values are scaled: 65535 becomes 255.
 
     Returns:
         The RGB pixels.
 
     Raises:
-        ValueError: as `view_of`.
+        ValueError: the encoding is unknown, there are no pixels, or the sizes contradict each other.
     """
     pixels = view_of(message)
     layout = _LAYOUTS[message.encoding]
@@ -138,13 +138,13 @@ def decode(message: Any) -> np.ndarray:
 
 
 def encode(rgb: np.ndarray, source: Any) -> RawImage:
-    """Put clean pixels into the encoding of the message they came from.
+    """Convert clean pixels to the encoding of the message that they were decoded from.
 
-    Of 16-bit images the change is put back, 257 for 1: what the network left alone keeps its 16 bits exactly.
+    A 16-bit image gets the change, times 257, added: pixels that the network did not change keep their exact value.
 
     Args:
         rgb: (H, W, 3) uint8.
-        source: the message that `decode` read; its encoding, byte order and alpha channel are taken over.
+        source: the message that `decode` read, which gives encoding, byte order and alpha channel.
 
     Returns:
         The image, rows without padding, in `output_encoding(source.encoding)`.
@@ -175,7 +175,7 @@ def _encode_16(rgb: np.ndarray, source: Any, layout: Layout) -> np.ndarray:
 
 
 def _rgb_or_mono_16(layout: Layout, pixels: np.ndarray) -> np.ndarray:
-    """(H, W, 3) RGB or (H, W, 1), uint16 in this machine's byte order."""
+    """Convert to (H, W, 3) RGB or (H, W, 1), uint16 in this machine's byte order."""
     pixels = np.ascontiguousarray(pixels, np.uint16)
     if layout.to_rgb is None or (layout.channels == 1 and layout.back != -1):
         return pixels
@@ -183,5 +183,5 @@ def _rgb_or_mono_16(layout: Layout, pixels: np.ndarray) -> np.ndarray:
 
 
 def _to_8_bits(pixels: np.ndarray) -> np.ndarray:
-    """uint16 -> the nearest uint8 of a 257th."""
+    """Convert uint16 to uint8: divide by 257 and round."""
     return ((pixels.astype(np.uint32) * 255 + 32895) >> 16).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Reading and writing image files as RGB arrays."""
+"""Read and write image files as RGB arrays."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".p
 
 
 def list_images(folder: str | Path) -> list[Path]:
-    """Image files directly in `folder`, sorted by name."""
+    """Return the image files directly in `folder`, sorted by name."""
     return sorted(p for p in Path(folder).iterdir() if _is_image(p))
 
 
 def find_images(folder: str | Path) -> list[Path]:
-    """Image files anywhere below `folder`, sorted; linked folders are followed, hidden files and folders are not."""
+    """Return the image files anywhere below `folder`, sorted; links are followed, hidden files and folders skipped."""
     found, visited = [], set()
     for parent, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(parent)
@@ -34,12 +34,12 @@ def find_images(folder: str | Path) -> list[Path]:
 
 
 def _is_image(path: Path) -> bool:
-    """By its suffix; hidden files are none: other systems leave ._x.png and the like."""
+    """Return whether the suffix is an image's; hidden files do not count: some systems leave files like ._x.png."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def by_stem(paths: list[Path]) -> dict[str, Path]:
-    """Files of one folder by name without suffix; ValueError where two share one."""
+    """Return the files of one folder by name without suffix; raise ValueError if two share one."""
     stems = {path.stem: path for path in paths}
     if len(stems) < len(paths):
         twice = next(path for path in paths if stems[path.stem] != path)
@@ -48,24 +48,24 @@ def by_stem(paths: list[Path]) -> dict[str, Path]:
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Read an image as (H, W, 3) uint8 RGB, its rows as they are stored: EXIF turns nothing.
+    """Read an image as (H, W, 3) uint8 RGB, without applying the rotation that EXIF names.
 
-    Grey becomes three equal channels, 16 bits become the upper 8, an alpha channel is left out.
+    A grey image gets three equal channels, 16 bits become the upper 8, an alpha channel is dropped.
 
     Args:
-        path: of a file that OpenCV reads.
+        path: a file that OpenCV reads.
 
     Returns:
         The pixels.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: the file is damaged, too large, or no image that OpenCV can read; the message has its name.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is damaged, too large, or not an image that OpenCV reads; the message names the file.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no image at {path}")
     try:
-        image = decode_file(Path(path).read_bytes())  # not OpenCV's own reading: names need not be UTF-8
+        image = decode_file(Path(path).read_bytes())  # not cv2.imread: names need not be UTF-8
     except ValueError as error:
         types = ", ".join(IMAGE_SUFFIXES)
         raise ValueError(f"{path} is not a readable image (expected one of {types}): {error}") from error
@@ -78,10 +78,10 @@ def read_image(path: str | Path) -> np.ndarray:
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
-    """Write (H, W, 3) uint8 RGB, or (H, W) uint8 grey, as the type that the suffix of `path` names, atomically.
+    """Write (H, W, 3) uint8 RGB or (H, W) uint8 grey atomically, in the format that the suffix names.
 
     Args:
-        path: its folder must exist.
+        path: file in an existing folder.
         image: the pixels.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Image quality, per image."""
+"""Image quality metrics, one value per image."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import torch
 
 
 def psnr(image: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """Peak signal-to-noise ratio in dB over all channels: (B, 3, H, W) in [0, 1] -> (B,); at most 100."""
+    """Return the PSNR in dB over all channels, at most 100: (B, 3, H, W) in [0, 1] -> (B,)."""
     error = (image.float() - reference.float()).square().flatten(1).mean(dim=1)
     return -10 * torch.log10(error.clamp(min=1e-10))
 
 
 def ssim(image: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """Structural similarity, mean over channels and whole windows: (B, C, H, W) in [0, 1], from 11x11 px up -> (B,).
+    """Return the SSIM, mean over channels and whole windows: (B, C, H, W) in [0, 1], at least 11x11 px -> (B,).
 
-    Windows are Gaussian, 11 px wide, sigma 1.5. Those that would reach over the border do not count, as in MATLAB's
-    script of the deraining literature. torchmetrics counts them on a reflected border; the mean differs by up to 0.003.
+    Windows are Gaussian, 11 px wide, sigma 1.5. Windows that cross the border are left out, as in MATLAB's script that
+    the deraining literature uses. torchmetrics reflects the border instead; the mean differs by up to 0.003.
 
     Source: Wang et al. 2004, ssim_index.m.
     """
@@ -26,7 +26,7 @@ def ssim(image: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     weights = [weight / sum(weights) for weight in weights]
 
     def mean(values: torch.Tensor) -> torch.Tensor:
-        for dim in (2, 3):  # as a sum of shifted images: a convolution in double precision is slow on a CPU
+        for dim in (2, 3):  # a sum of shifted images: a convolution in double precision is slow on a CPU
             length = values.shape[dim] - 10
             total = weights[0] * values.narrow(dim, 0, length)
             for index in range(1, 11):
@@ -43,10 +43,10 @@ def ssim(image: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
 
 
 def luma(image: torch.Tensor) -> torch.Tensor:
-    """The Y on which the deraining literature measures PSNR and SSIM: (B, 3, H, W) RGB in [0, 1] -> (B, 1, H, W).
+    """Return the Y on which the deraining literature measures PSNR and SSIM: (B, 3, H, W) in [0, 1] -> (B, 1, H, W).
 
-    BT.601 in the studio range, not rounded: black is 16/255 and white 235/255, so an error in grey counts 219/255 of
-    what it counts in RGB, which alone lifts the PSNR by 1.3 dB.
+    BT.601 in the studio range, not rounded: black is 16/255 and white 235/255. An error in grey is 219/255 of the one
+    in RGB, so the PSNR is 1.3 dB higher.
 
     Source: MATLAB's rgb2ycbcr.
     """
@@ -55,5 +55,5 @@ def luma(image: torch.Tensor) -> torch.Tensor:
 
 
 def brightness_shift(image: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """Mean of `image` minus mean of `reference` over all channels, 8-bit scale: (B, 3, H, W) in [0, 1] -> (B,)."""
+    """Return the mean of `image` minus that of `reference`, in grey levels (0..255): (B, 3, H, W) in [0, 1] -> (B,)."""
     return 255 * (image.double() - reference.double()).flatten(1).mean(dim=1)

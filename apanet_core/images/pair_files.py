@@ -1,4 +1,4 @@
-"""Find which image files are a stereo pair."""
+"""Find the image files that form stereo pairs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from apanet_core.images.files import list_images
 
-# What tells rainy from clean and left from right in a name, and is not part of what names the pair.
+# The parts of a name for rain and side, which do not belong to the name of the pair.
 _ROLE = re.compile(
     r"[_-](?:no)?rain.*$|[_-](?:left|right)(?:img8bit.*)?$|[_-][lr]$|^(?:no)?rain[_-]|^(?:left|right)[_-]|[_-](?:clean|gt)$",
     re.I,
@@ -15,7 +15,7 @@ _ROLE = re.compile(
 
 
 def match_pairs(left: Path, right: Path) -> list[tuple[Path, Path]]:
-    """Pair two files, or the images of two folders by what their names share, as `match_files`.
+    """Pair two files, or the images of two folders by the common parts of their names (see `match_files`).
 
     Args:
         left: image or folder.
@@ -47,21 +47,21 @@ def match_pairs(left: Path, right: Path) -> list[tuple[Path, Path]]:
 
 
 def match_files(files: list[Path], others: list[Path], shared: bool) -> list[Path]:
-    """Find the partner of every file by what the names share.
+    """Find the partner of every file by the common parts of the names.
 
-    Names are compared as they are, then without the words for rain and side, then by their first number; the first
-    comparison that leaves no file over is taken.
+    Three keys are tried: the name, the name without the words for rain and side, and its first number. The first key
+    that leaves no file without a partner is used.
 
     Args:
-        files: of one folder.
-        others: of another folder.
+        files: files of one folder.
+        others: files of another folder.
         shared: whether one of `others` may be the partner of several files.
 
     Returns:
-        One of `others` for every one of `files`, each used.
+        One of `others` for every one of `files`; each of `others` is used.
 
     Raises:
-        ValueError: a file without its partner; the message names one.
+        ValueError: a file has no partner; the message names it.
     """
     if not files or not others:
         raise ValueError(f"images without partners: {len(files)} on one side and {len(others)} on the other")
@@ -73,7 +73,7 @@ def match_files(files: list[Path], others: list[Path], shared: bool) -> list[Pat
         unused = [other for other in others if other not in used]
         if None not in used and not unused and len(keys) == len(others) and (shared or len(used) == len(files)):
             return [partner for partner in partners if partner is not None]
-        if key is name_of_pair:  # the rule that says most about what is wrong
+        if key is name_of_pair:  # this key gives the clearest message
             alone = next((f for f, partner in zip(files, partners) if partner is None), None)
             if alone is not None:
                 problem = f"{alone} has no partner in {others[0].parent}: expected {key(alone)!r} in its name"
@@ -85,7 +85,7 @@ def match_files(files: list[Path], others: list[Path], shared: bool) -> list[Pat
 
 
 def _partner(key: str | None, keys: dict[str | None, Path], shared: bool) -> Path | None:
-    """By the same key; a clean file may also be named as what comes before an underscore (im_01 for im_01_s80)."""
+    """Return the file with the key; if shared, also with a prefix of it: im_01 is the clean image of im_01_s80."""
     if key is None:
         return None
     while shared and key not in keys and "_" in key:
@@ -98,7 +98,7 @@ def _stem(path: Path) -> str:
 
 
 def name_of_pair(path: Path) -> str:
-    """000046_10 of 000046_10_rain_2_50.jpg and 000046_10_norain_2.png."""
+    """Return the name without rain and side: 000046_10 for 000046_10_rain_2_50.jpg and 000046_10_norain_2.png."""
     return _ROLE.sub("", path.stem)
 
 

@@ -1,4 +1,4 @@
-"""Which sizes of images can be derained."""
+"""Checks of the image sizes that can be derained."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Size = tuple[int, int]
 
 
 def check_sizes(left: Size, right: Size) -> None:
-    """Raise ValueError unless both views, as (height, width), are of one size from 16x16 up."""
+    """Raise ValueError unless both views, as (height, width), have one size of at least 16x16."""
     if left != right:
         raise ValueError(
             f"left and right must have one size: got {left[1]}x{left[0]} and {right[1]}x{right[0]}; "

@@ -11,16 +11,16 @@ import numpy as np
 
 from apanet_core.stereo.camera import StereoCamera
 
-SMALLEST_DROP_MM = 0.5  # smaller ones are mist: they are in the veil
-NARROWEST_STREAK_PX = 0.2  # thinner streaks lie under the noise of an 8-bit camera
+SMALLEST_DROP_MM = 0.5  # smaller drops are mist, which the veil stands for
+NARROWEST_STREAK_PX = 0.2  # thinner streaks are below the noise of an 8-bit camera
 NEAREST_DROP_M = 0.25
 FARTHEST_DROP_M = 30.0
-SAMPLES_AT_ONCE = 1 << 14  # what stays in the cache of a core
+SAMPLES_AT_ONCE = 1 << 14  # fits into the cache of a core
 
 
 @dataclass(frozen=True)
 class Rain:
-    """One shower.
+    """A shower.
 
     Args:
         rate_mm_h: rain rate; 0 is dry, 10 moderate, 50 heavy, 100 a cloudburst.
@@ -28,11 +28,11 @@ class Rain:
         wind_mps: velocity of the air, X (right) and Z (forward).
         camera_mps: velocity of the camera along its axis; forward motion makes the streaks radial.
         focus_m: distance in focus.
-        aperture_px: diameter of the blur of a point infinitely far behind a focus at 1 m; 0 for a pinhole.
-        brightness: scales the light that drops add; 1 is the model of Garg & Nayar.
+        aperture_px: diameter of the blur of an infinitely far point with the focus at 1 m; 0 for a pinhole.
+        brightness: factor of the light that drops add; 1 is the model of Garg & Nayar.
         veil: whether distant drops veil the scene.
-        veil_brightness: scales the light of the veil, which is taken from the images; theirs may be a dark part of what
-            the camera sees.
+        veil_brightness: factor of the light of the veil, which is estimated from the images: they may show a darker or
+            brighter part of the surroundings.
     """
 
     rate_mm_h: float
@@ -58,12 +58,12 @@ class Rain:
 
     @property
     def size_slope_per_mm(self) -> float:
-        """Lambda of the Marshall-Palmer distribution N(D) = 8000 exp(-Lambda D) per m^3 and mm."""
+        """Return Lambda of the Marshall-Palmer distribution N(D) = 8000 exp(-Lambda D) per m^3 and mm."""
         return float(4.1 * self.rate_mm_h**-0.21)
 
     @property
     def extinction_per_m(self) -> float:
-        """Loss of contrast of the veil, beta = 0.312 R^0.67 per km."""
+        """Return the extinction coefficient of the veil, beta = 0.312 R^0.67 per km, in 1/m."""
         return float(0.312e-3 * self.rate_mm_h**0.67)
 
 
@@ -77,16 +77,16 @@ class Drops:
 
 
 def sample_drops(camera: StereoCamera, size: tuple[int, int], rain: Rain, rng: np.random.Generator) -> Drops:
-    """Draw the drops that either camera can see.
+    """Sample the drops that at least one camera can see.
 
-    A drop at depth Z is drawn when it is wider than `NARROWEST_STREAK_PX`, so the density of drops over depth is
+    A drop at depth Z is sampled if it is wider than `NARROWEST_STREAK_PX`, so the density of drops over depth is
     ``Z^2 exp(-Lambda D_min(Z))``, and the size beyond ``D_min(Z)`` is exponential.
 
     Args:
         camera: geometry.
         size: (height, width) of a view in px.
         rain: the shower.
-        rng: source of randomness.
+        rng: random numbers.
 
     Returns:
         The drops, in the left camera's frame.
@@ -99,7 +99,7 @@ def sample_drops(camera: StereoCamera, size: tuple[int, int], rain: Rain, rng: n
     path_m = 10.0 * rain.exposure_s
 
     def region(depth: np.ndarray) -> tuple[np.ndarray, ...]:
-        """At a depth: left edge, width, top edge and height of what the cameras see in m, smallest drop in mm."""
+        """Return, at a depth, left edge, width, top edge and height of the visible region in m, smallest drop in mm."""
         metre = depth / camera.focal_px  # per px
         cx_right = camera.cx + camera.disparity_offset
         left_edge = np.minimum(-camera.cx * metre, camera.baseline_m - cx_right * metre) - path_m
@@ -127,20 +127,20 @@ def sample_drops(camera: StereoCamera, size: tuple[int, int], rain: Rain, rng: n
 
 
 def coverage_time_s(drops: Drops, camera: StereoCamera, rain: Rain, disparity: np.ndarray, right: bool) -> np.ndarray:
-    """How long, in seconds, every pixel of one view was covered by drops: (H, W) float32.
+    """Return the time in seconds for which drops cover every pixel of a view: (H, W) float32.
 
-    Every streak is a parallelogram filled with samples about a pixel apart; a sample is dropped where the scene is
-    nearer than the drop, and shared between its four nearest pixels.
+    Every streak is a parallelogram filled with samples about a pixel apart. A sample is dropped where the scene is
+    nearer than the drop, otherwise shared between its four nearest pixels.
 
     Args:
-        drops: what to draw.
+        drops: the drops, in the left camera's frame.
         camera: geometry.
         rain: exposure and focus.
         disparity: (H, W) scene disparity of this view in px.
-        right: draw the right view, not the left.
+        right: render the right view instead of the left one.
 
     Returns:
-        Covered time per pixel, at most the exposure.
+        Time per pixel, at most the exposure.
     """
     height, width = disparity.shape
     z0, z1 = np.maximum(drops.start[:, 2], 0.05), np.maximum(drops.end[:, 2], 0.05)
@@ -162,7 +162,7 @@ def coverage_time_s(drops: Drops, camera: StereoCamera, rain: Rain, disparity: n
     length_px = np.maximum(np.hypot(du, dv), 1e-3)
     blur_px = rain.aperture_px * np.abs(1 / z0 - 1 / rain.focus_m)
     wide_px = np.hypot(drop_px, blur_px)
-    covered_s = rain.exposure_s * drop_px / (length_px + drop_px)  # by a drop passing over one of its pixels
+    covered_s = rain.exposure_s * drop_px / (length_px + drop_px)  # time for which a drop covers a pixel on its path
     along = np.minimum(np.ceil(length_px + wide_px), 4 * height).astype(np.int32)
     across = np.minimum(np.ceil(wide_px), 64).astype(np.int32)
     mass = covered_s * drop_px * (length_px + drop_px) / (along * across)
@@ -195,10 +195,10 @@ def _splat_samples(
 
     Args:
         first: column and row of the first sample of every line, (N,) px, 0 at the border of the image.
-        step: from one sample to the next, (N,) px.
-        count: samples of every line.
-        mass: of a sample.
-        drop_disparity: a sample is hidden where the scene's disparity is not smaller.
+        step: column and row from one sample to the next, (N,) px.
+        count: number of samples of every line.
+        mass: value of each sample of a line, (N,).
+        drop_disparity: disparity of every line, (N,) px; it is hidden where the scene's is not smaller.
         disparity: (H, W) px of the scene.
 
     Returns:
@@ -208,7 +208,7 @@ def _splat_samples(
     first_u, first_v = ((start + 0.5).astype(np.float32) for start in first)  # 0 at the border, 0.5 on pixel 0
     step_u, step_v = (stride.astype(np.float32) for stride in step)
     mass, drop_disparity = mass.astype(np.float32), drop_disparity.astype(np.float32)
-    bordered = np.pad(disparity.astype(np.float32), 1, mode="edge").reshape(-1)  # takes what falls outside
+    bordered = np.pad(disparity.astype(np.float32), 1, mode="edge").reshape(-1)  # the border takes samples outside
     corners: list[np.ndarray] = [np.zeros(0, np.int32)]
     shares: list[np.ndarray] = [np.zeros((4, 0), np.float32)]
     ends = np.cumsum(count)

@@ -1,4 +1,4 @@
-"""Drops on the glass before a camera: out of focus, each an inverted small picture of the scene, of no disparity."""
+"""Drops on the glass in front of a camera: blurred, inverted small pictures of the scene, without disparity."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 
 from apanet_core.rain.light import to_linear, to_srgb
 
-PICTURE_WIDTH = 160  # px of the small picture that drops refract; they are too blurred to show more
+PICTURE_WIDTH = 160  # px of the small picture that drops refract; their blur hides more detail
 
 
 @dataclass(frozen=True)
 class WetLens:
-    """Drops that stick to the glass of one camera; the other camera's are its own.
+    """Drops that stick to the glass of one camera, independent of those of the other camera.
 
     Args:
-        drops: how many to expect in a view.
-        smallest_rad: smallest radius as seen from the camera: 0.5 mm at 4 cm is 0.0125.
-        largest_rad: largest radius.
+        drops: mean number of drops in a view.
+        smallest_rad: smallest radius in radians, seen from the camera: 0.5 mm at 4 cm is 0.0125.
+        largest_rad: largest radius in radians.
         blur: softness of a drop's edge as a share of its radius.
     """
 
@@ -39,22 +39,22 @@ class WetLens:
 def wet_lens(
     view: np.ndarray, lens: WetLens, focal_px: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Put drops on the glass before one camera.
+    """Render drops on the glass in front of one camera.
 
     Args:
         view: (H, W, 3) uint8 RGB.
-        lens: how wet it is.
-        focal_px: of this view.
-        rng: call once per view, so that the drops of the views are independent.
+        lens: number, size and blur of the drops.
+        focal_px: focal length of this view.
+        rng: random numbers; call once per view, so that the drops of the views are independent.
 
     Returns:
-        The view through the wet glass, (H, W, 3) uint8, and a mask (H, W) bool, True where a drop covers it.
+        The view through the wet glass, (H, W, 3) uint8, and a mask (H, W) bool, True where a drop is.
     """
     height, width = view.shape[:2]
     wet, covered = view.copy(), np.zeros((height, width), bool)
     picture = to_linear(cv2.resize(view, (PICTURE_WIDTH, PICTURE_WIDTH), interpolation=cv2.INTER_AREA))
     for _ in range(rng.poisson(lens.drops)):
-        # small drops are the many: the logarithm of the radius is uniform
+        # small drops are more frequent: the logarithm of the radius is uniform
         radius = focal_px * np.exp(rng.uniform(np.log(lens.smallest_rad), np.log(lens.largest_rad)))
         x, y = rng.uniform(0, width), rng.uniform(0, height)
         reach = 1.6 * radius
@@ -73,7 +73,7 @@ def wet_lens(
 def _drop(
     dx: np.ndarray, dy: np.ndarray, picture: np.ndarray, blur: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Opacity (h, w) and refracted light (h, w, 3) of one drop, at offsets from its centre in radii."""
+    """Return opacity (h, w) and refracted light (h, w, 3) of a drop, at offsets from its centre in radii."""
     squash, bumps, phase = rng.uniform(0.8, 1.1), rng.uniform(0, 0.12, 2), rng.uniform(0, 2 * np.pi, 2)
     dy = dy * np.float32(squash)
     angle = np.arctan2(dy, dx)
@@ -81,7 +81,7 @@ def _drop(
     rho = (np.hypot(dx, dy) / outline).astype(np.float32)
     edge = np.clip((1 + blur / 2 - rho) / blur, 0, 1)
     opacity = rng.uniform(0.7, 1) * edge * edge * (3 - 2 * edge)
-    # Upside down and wide: the middle of a drop shows the middle of the scene, its rim what lies far to the other side.
+    # Inverted and wide-angle: the middle of a drop shows the middle of the scene, its rim the far opposite side.
     bend = rng.uniform(0.35, 0.5) * (0.55 + 0.45 * np.minimum(rho, 1.2) ** 2)
     size = picture.shape[0]
     column = (size * (rng.uniform(0.4, 0.6) - bend * dx)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Between 8-bit sRGB and linear light, in which rain adds up."""
+"""Conversion between 8-bit sRGB and linear light, in which rain is added."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _SRGB = (255 * np.where(_LIGHT <= 0.0031308, 12.92 * _LIGHT, 1.055 * _LIGHT ** (
 
 
 def to_linear(image: np.ndarray) -> np.ndarray:
-    """sRGB uint8 -> linear light float32 in [0, 1]."""
+    """Convert uint8 sRGB to linear light, float32 in [0, 1]."""
     return SRGB_TO_LINEAR[image]
 
 
 def to_srgb(light: np.ndarray) -> np.ndarray:
-    """Linear light -> the sRGB scale, float32 in [0, 255], not rounded."""
+    """Convert linear light to the sRGB scale, float32 in [0, 255], not rounded."""
     index = np.sqrt(np.clip(light, 0, 1)) * np.float32(len(_SRGB) - 1)  # the root spreads the steep dark end
     return _SRGB[np.rint(index).astype(np.int32)]

@@ -13,18 +13,18 @@ LONGEST_SIDE_PX = 1600
 
 
 def read_photos(folders: list[Path], validation: bool = False, held_out: int = 12) -> list[np.ndarray]:
-    """Read photographs for training or validation; those longer than `LONGEST_SIDE_PX` are made smaller.
+    """Read photographs for training or validation; those larger than `LONGEST_SIDE_PX` are scaled down.
 
     Args:
         folders: searched recursively for image files.
-        validation: read the held-out ones in place of the rest.
+        validation: read the held-out photographs instead of the others.
         held_out: every `held_out`-th photograph goes to validation.
 
     Returns:
         (H, W, 3) uint8 RGB each.
 
     Raises:
-        FileNotFoundError: none found.
+        FileNotFoundError: no photograph was found.
     """
     paths = sorted(path for folder in folders for path in find_images(folder))
     chosen = [p for number, p in enumerate(paths) if (number % held_out == 0) == validation]
@@ -37,7 +37,7 @@ def read_photos(folders: list[Path], validation: bool = False, held_out: int = 1
 
 
 def _smaller(photo: np.ndarray) -> np.ndarray:
-    """A thousand photographs of a phone take 36 GB as they are, and scenes show none of it in full detail."""
+    """Scale a photograph down: a thousand from a phone would take 36 GB, and scenes do not show the full detail."""
     scale = LONGEST_SIDE_PX / max(photo.shape)
     if scale >= 1:
         return photo

@@ -1,4 +1,4 @@
-"""Falling rain in a stereo pair: the same drops, in three dimensions, seen by both cameras, and their veil.
+"""Render falling rain in a stereo pair: the same drops in space, seen by both cameras, and their veil.
 
 Sources: streak appearance Garg & Nayar 2006/2007, veil Weber et al. 2015, colour Halder et al. 2019.
 """
@@ -14,14 +14,14 @@ from apanet_core.rain.drops import Rain, coverage_time_s, sample_drops
 from apanet_core.rain.light import SRGB_TO_LINEAR, to_linear, to_srgb
 from apanet_core.stereo.camera import StereoCamera
 
-DROP_CROSSING_S = np.sqrt(1.16e-3) / 50  # t0 of Garg & Nayar: how long a 1.16 mm drop stays on its own width
+DROP_CROSSING_S = np.sqrt(1.16e-3) / 50  # t0 of Garg & Nayar: time in which a 1.16 mm drop falls by its own width
 FARTHEST_SCENE_M = 1000.0
-VISIBLE_STREAK = 0.1  # of the light of the surroundings: what a streak has to add to count in a mask
+VISIBLE_STREAK = 0.1  # light that a streak must add to count in a mask, as a share of the surrounding light
 
 
 @dataclass(frozen=True)
 class RainyPair:
-    """`left`, `right`: (H, W, 3) uint8 RGB; `left_mask`, `right_mask`: (H, W) bool, True where a streak is seen."""
+    """`left`, `right`: (H, W, 3) uint8 RGB; `left_mask`, `right_mask`: (H, W) bool, True where a streak is visible."""
 
     left: np.ndarray
     right: np.ndarray
@@ -38,23 +38,23 @@ def render_rain(
     rain: Rain,
     rng: np.random.Generator,
 ) -> RainyPair:
-    """Let rain fall in a clean rectified pair.
+    """Render rain in a clean rectified pair.
 
     Args:
         left: (H, W, 3) uint8 RGB.
-        right: as `left`.
+        right: (H, W, 3) uint8 RGB.
         left_disparity: (H, W) px of the left view; where unknown, use a background value.
-        right_disparity: (H, W) px of the right view.
+        right_disparity: (H, W) px of the right view; where unknown, use a background value.
         camera: geometry in px of these images.
-        rain: the shower; at rate 0 the pair comes back unchanged.
-        rng: one seed, one rain.
+        rain: the shower; rate 0 leaves the pair unchanged.
+        rng: random numbers; the seed determines the rain.
 
     Returns:
         The rainy pair with its streak masks.
     """
     drops = sample_drops(camera, left.shape[:2], rain, rng)
     field, sky = average_light(left, right)
-    # a drop is a fish-eye lens: it shows the average of what is around it
+    # a drop is a fish-eye lens, which shows the average light of its surroundings
     drop_colour = (rain.brightness * (0.94 * field + 0.06 * sky) / DROP_CROSSING_S).astype(np.float32)
     veil_colour = (rain.veil_brightness * 0.5 * (field + sky)).astype(np.float32)
     views, masks = [], []
@@ -78,7 +78,7 @@ def render_rain(
 
 
 def average_light(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and 98th percentile of the linear light of both views, (3,) each: what surrounds a drop, and its sky."""
+    """Return mean (surroundings of a drop) and 98th percentile (sky) of both views' linear light, (3,) each."""
     means, bright = [], []
     for view in (left, right):
         counts = np.stack([cv2.calcHist([view], [c], None, [256], [0, 256]).reshape(-1) for c in range(3)])

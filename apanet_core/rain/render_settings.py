@@ -1,4 +1,4 @@
-"""What `apanet render-rain` renders over every pair of a folder."""
+"""Settings of `apanet render-rain`."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from apanet_core.rain.weather import Weather
 from apanet_core.stereo.camera import StereoCamera
 
 KINDS = ("drops", "streaks", "both")
-SHOWER = Rain(50.0)  # what falls if not told otherwise
-KITTI_FOCAL_PX, KITTI_WIDTH_PX, KITTI_BASELINE_M = 721.5, 1242, 0.54  # what a camera is taken for if not told
+SHOWER = Rain(50.0)  # the default
+KITTI_FOCAL_PX, KITTI_WIDTH_PX, KITTI_BASELINE_M = 721.5, 1242, 0.54  # the camera if none is given
 
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """What to render over every pair.
+    """Settings for the rain over every pair of a folder.
 
     Args:
-        kind: drops (in space, seen by both cameras), streaks (2-D layers, drawn at random for every frame) or both.
+        kind: drops (in space, seen by both cameras), streaks (2-D layers, sampled for every frame) or both.
         rain: the shower of drops.
-        lens_drops: drops to expect on the glass of each camera.
+        lens_drops: mean number of drops on the glass of each camera.
         sensor: noise, gains, JPEG.
-        focal_px: of the clean images; None takes KITTI's field of view.
-        baseline_m: None takes KITTI's.
-        max_disparity: how far to search where the disparity is not given, px.
-        disparity_scale: grey levels per px of disparities in PNG; None takes KITTI's 256.
-        variants: different rains over every pair.
-        seed: another seed, other rain.
+        focal_px: focal length of the clean images; None: KITTI's field of view.
+        baseline_m: distance between the cameras; None: KITTI's.
+        max_disparity: search range for pairs without a given disparity, px.
+        disparity_scale: grey levels per px of disparities in PNG; None: KITTI's 256.
+        variants: number of different rains over every pair.
+        seed: seed of the rain.
     """
 
     kind: str = "drops"
@@ -65,13 +65,13 @@ class RenderSettings:
             )
 
     def camera(self, size: tuple[int, int]) -> StereoCamera:
-        """The camera of an image of `size` (height, width), its axis through the middle."""
+        """Return the camera of an image of `size` (height, width), with its axis through the middle."""
         focal = KITTI_FOCAL_PX * size[1] / KITTI_WIDTH_PX if self.focal_px is None else self.focal_px
         baseline = KITTI_BASELINE_M if self.baseline_m is None else self.baseline_m
         return StereoCamera(focal, baseline, cx=size[1] / 2, cy=size[0] / 2)
 
     def weather(self, rng: np.random.Generator) -> Weather:
-        """What falls on one frame; only streaks are drawn from `rng`."""
+        """Return the weather of one frame; `rng` samples the streaks only."""
         return Weather(
             None if self.kind == "streaks" else self.rain,
             () if self.kind == "drops" else tuple(random_streaks(rng)),
@@ -80,7 +80,7 @@ class RenderSettings:
         )
 
     def taken_for_granted(self) -> list[str]:
-        """What `camera` assumes, in words; nothing when it was told."""
+        """Return the assumptions of `camera`, in words; an empty list if all values were given."""
         missing = [n for n, v in (("focal_px", self.focal_px), ("baseline_m", self.baseline_m)) if v is None]
         if not missing:
             return []

@@ -1,9 +1,9 @@
 """Stereo scenes made of photographs: surfaces with known disparity, exact in both views.
 
 A scene is a stack of textured layers, far to near: a background whose disparity grows towards the bottom (ground) and
-across (a slanted wall), and objects in front of it, blobs, boxes and thin poles. Each layer is drawn in both views from
-its own texture, so nothing has to be filled: what one view hides behind an object, the other simply shows. A street has
-its ground in perspective up to a far horizon, and its objects stand on it.
+across (a slanted wall), and objects in front of it: blobs, boxes and thin poles. Each layer is drawn in both views from
+its texture, so no hole has to be filled: a point hidden in one view is drawn in the other one. A street has its ground
+in perspective up to a far horizon, and its objects stand on it.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ class Scene:
 
 
 class PhotoPool:
-    """Photographs held in memory, to cut textures from.
+    """Photographs in memory, from which textures are cut.
 
     Args:
         folders: searched recursively for image files.
         held_out: every `held_out`-th photograph goes to validation.
-        validation: use the held-out ones in place of the rest.
+        validation: use the held-out photographs instead of the others.
 
     Raises:
-        FileNotFoundError: no photograph found.
+        FileNotFoundError: no photograph was found.
     """
 
     def __init__(self, folders: list[Path], held_out: int = 12, validation: bool = False) -> None:
         self.photos = read_photos(folders, validation, held_out)
 
     def texture(self, height: int, width: int, rng: np.random.Generator, detail: float | None = None) -> np.ndarray:
-        """Cut a random (height, width, 3) uint8 texture; `detail` is output px per photograph px, None for random."""
+        """Cut a random (height, width, 3) uint8 texture; `detail` is output px per photograph px, None: random."""
         photo = self.photos[rng.integers(len(self.photos))]
         most = min(photo.shape[0] / height, photo.shape[1] / width)  # photograph px per output px
         step = min(most, float(np.exp(rng.uniform(np.log(0.8), np.log(3.0)))) if detail is None else 1 / detail)
@@ -61,12 +61,12 @@ class PhotoPool:
 
 
 def random_scene(pool: PhotoPool, size: tuple[int, int], rng: np.random.Generator) -> Scene:
-    """Build a random scene of `size` (height, width) px, as a window of a larger camera image."""
+    """Sample a scene of `size` (height, width) px, which is a window of a larger camera image."""
     return random_street(pool, size, rng) if rng.uniform() < STREETS else random_layers(pool, size, rng)
 
 
 def random_layers(pool: PhotoPool, size: tuple[int, int], rng: np.random.Generator) -> Scene:
-    """Surfaces at any disparity, in no order that the world would have."""
+    """Sample a scene of surfaces at any disparity, in an unrealistic order."""
     height, width = size
     focal = rng.uniform(400, 1200)
     baseline = float(np.exp(rng.uniform(np.log(0.06), np.log(0.6))))
@@ -92,7 +92,7 @@ def random_layers(pool: PhotoPool, size: tuple[int, int], rng: np.random.Generat
 
 
 def random_street(pool: PhotoPool, size: tuple[int, int], rng: np.random.Generator) -> Scene:
-    """Ground in perspective up to a far backdrop, with objects of real sizes standing on it."""
+    """Sample a scene with ground in perspective up to a far backdrop, and objects of real sizes that stand on it."""
     height, width = size
     focal = rng.uniform(400, 1200)
     baseline = float(np.exp(rng.uniform(np.log(0.06), np.log(0.6))))
@@ -106,7 +106,7 @@ def random_street(pool: PhotoPool, size: tuple[int, int], rng: np.random.Generat
     wide = width + _margin(base, 0.0, width)
     texture = pool.texture(height, wide, rng)
     ground = base > backdrop
-    if ground.any():  # else the window lies above the ground
+    if ground.any():  # otherwise the window is above the ground
         seen = focal, camera.cx, above_ground_m
         texture[ground] = _ground(pool, rows[ground] - horizon, wide, seen, rng)
     views, disparities = _draw_plane(texture, base, 0.0, width)
@@ -118,7 +118,7 @@ def random_street(pool: PhotoPool, size: tuple[int, int], rng: np.random.Generat
         size_m = (rng.uniform(2, 7), rng.uniform(0.05, 0.3)) if thin else (rng.uniform(0.5, 4), rng.uniform(0.4, 5))
         foot = horizon + focal * above_ground_m / depth_m
         object_h, object_w = (max(int(focal * side / depth_m), 2) for side in size_m)
-        # what would lie beyond the window is not drawn
+        # parts beyond the window are not drawn
         object_h, object_w = min(object_h, int(max(foot, 0)) + 2), min(object_w, 2 * width)
         disparity = float(camera.disparity(depth_m))
         place = rng.uniform(0, width + disparity) - object_w / 2, foot - object_h
@@ -129,7 +129,7 @@ def random_street(pool: PhotoPool, size: tuple[int, int], rng: np.random.Generat
 def _ground(
     pool: PhotoPool, below_horizon: np.ndarray, width: int, seen: tuple[float, float, float], rng: np.random.Generator
 ) -> np.ndarray:
-    """A photograph laid on the ground, as (rows, width, 3) uint8, `seen` at a focal length, cx (px) and height (m)."""
+    """Draw a photograph on the ground, (rows, width, 3) uint8, `seen` at a focal length, cx (px) and height (m)."""
     focal, cx, above_ground_m = seen
     photo = pool.photos[rng.integers(len(pool.photos))]
     per_m = float(np.exp(rng.uniform(np.log(8), np.log(60))))  # px of the photograph
@@ -139,21 +139,21 @@ def _ground(
     laid = cv2.remap(
         photo, columns.astype(np.float32), rows.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
     )
-    # Far rows skip pixels of the photograph; they fade to its mean, as they would in a camera.
+    # Far rows skip pixels of the photograph; fade them to its mean, as a camera would.
     step = per_m * depth_m**2 / (focal * above_ground_m)
     keep = np.clip(2 / step, 0, 1)[..., None]
     return np.rint(keep * laid + (1 - keep) * photo[::8, ::8].mean(axis=(0, 1))).astype(np.uint8)
 
 
 def _margin(base: np.ndarray, slant: float, width: int) -> int:
-    """How many columns a background's texture needs beyond the width of a view."""
+    """Return the number of columns that a background's texture needs in addition to the width of a view."""
     return int(np.ceil(np.max(base) + max(0.0, slant * width))) + 2
 
 
 def _draw_plane(
     texture: np.ndarray, base: np.ndarray, slant: float, width: int
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Both views of a background and their disparities; the right view's is base(row) + slant * column."""
+    """Draw a background; return both views and their disparities, in the right one base(row) + slant * column."""
     size = texture.shape[0], width
     columns = np.arange(width, dtype=np.float32)[None]
     base = base[:, None].astype(np.float32)
@@ -174,17 +174,17 @@ def _draw_object(
     lean: float,
     rng: np.random.Generator,
 ) -> None:
-    """Paint one fronto-parallel object over both views, in place.
+    """Draw one fronto-parallel object over both views, in place.
 
     Args:
-        pool: for its texture.
-        views: left and right.
-        disparities: theirs.
-        disparity: of the object, px.
+        pool: source of its texture.
+        views: left and right view, (H, W, 3) uint8.
+        disparities: disparities of the left and right view, (H, W) px.
+        disparity: disparity of the object, px.
         size: (height, width) of the object in px.
         place: column and row of its upper left corner in the left view.
         lean: columns per row.
-        rng: source of randomness.
+        rng: random numbers.
     """
     height, width = disparities[0].shape
     texture = pool.texture(*size, rng).astype(np.float32)
@@ -202,7 +202,7 @@ def _draw_object(
 
 
 def _shape(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """Opacity of an object, (H, W) float32 in [0, 1]: a box, an ellipse, or a ragged blob."""
+    """Sample the opacity of an object, (H, W) float32 in [0, 1]: a box, an ellipse, or a ragged blob."""
     kind = rng.integers(3)
     if kind == 0 or min(height, width) < 12:
         return np.ones((height, width), np.float32)

@@ -1,4 +1,4 @@
-"""What a camera does to the light it gets: gain, noise, eight bits, JPEG."""
+"""Effects of a camera: gain, noise, quantisation, JPEG."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from apanet_core.rain.light import SRGB_TO_LINEAR, to_srgb
 
 @dataclass(frozen=True)
 class Sensor:
-    """Two cameras of one make.
+    """Sensor properties of the two cameras of a pair.
 
     Args:
-        noise: standard deviation of the noise on the 8-bit scale, independent in the views.
-        gain_spread: standard deviation of the logarithm of a view's gain; it holds for the clean view too.
-        jpeg_quality: 1 to 100; None does without compression.
+        noise: standard deviation of the noise in grey levels, independent in the views.
+        gain_spread: standard deviation of the logarithm of a view's gain, which also applies to the clean view.
+        jpeg_quality: 1 to 100; None: no compression.
     """
 
     noise: float = 0.0
@@ -34,7 +34,7 @@ class Sensor:
 def apply_camera_gains(
     left: np.ndarray, right: np.ndarray, sensor: Sensor, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """Give each clean view, (H, W, 3) uint8, the gain of its camera, in linear light; before any rain falls."""
+    """Apply to each clean view, (H, W, 3) uint8, the gain of its camera in linear light; call it before the rain."""
     if not sensor.gain_spread:
         return [left, right]
     gains = np.exp(rng.normal(0, sensor.gain_spread, 2))
@@ -45,7 +45,7 @@ def apply_camera_gains(
 
 
 def expose(view: np.ndarray, sensor: Sensor, rng: np.random.Generator) -> np.ndarray:
-    """Add the noise and the compression of `sensor` to one rainy view, (H, W, 3) uint8."""
+    """Add noise and compression of `sensor` to one rainy view, (H, W, 3) uint8."""
     if sensor.noise:
         noise = rng.standard_normal(view.shape, np.float32)
         view = np.clip(np.rint(view + np.float32(sensor.noise) * noise), 0, 255).astype(np.uint8)

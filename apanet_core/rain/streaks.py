@@ -1,4 +1,4 @@
-"""Dense two-dimensional streaks, as the public benchmarks have them: strong, and not consistent between the views."""
+"""Dense 2-D streaks like those of the public benchmarks: strong, and not consistent between the views."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Streaks:
-    """One layer of streaks.
+    """A layer of streaks.
 
     Args:
         density: share of pixels that start a streak.
         length_px: length of a streak.
-        width_px: width of a streak (standard deviation of its profile is half of it, at least 0.35 px).
+        width_px: width of a streak (the standard deviation of its profile is half of it, at least 0.35 px).
         angle_deg: 0 falls straight down, positive leans right.
-        strength: brightness added by a streak, on the scale [0, 1].
-        fade: share of the length over which a streak fades out, half at each end; 0 cuts it off.
+        strength: brightness added by a streak, for images in [0, 1].
+        fade: share of the length over which a streak fades out, half at each end; 0: no fading.
     """
 
     density: float
@@ -30,7 +30,7 @@ class Streaks:
 
 
 def streak_layer(size: tuple[int, int], streaks: Streaks, rng: np.random.Generator) -> np.ndarray:
-    """Draw one layer: (H, W) float32, >= 0, to be added to an image on the scale [0, 1]."""
+    """Render a layer: (H, W) float32, >= 0, to be added to an image in [0, 1]."""
     height, width = size
     reach = int(np.ceil(streaks.length_px / 2 + 2 * streaks.width_px)) + 1
     seeds = rng.uniform(size=(height + 2 * reach, width + 2 * reach)).astype(np.float32)
@@ -40,13 +40,13 @@ def streak_layer(size: tuple[int, int], streaks: Streaks, rng: np.random.Generat
 
 
 def add_streaks(image: np.ndarray, layers: list[np.ndarray], screen: float = 0.0) -> np.ndarray:
-    """Lay streaks over an image.
+    """Add streaks to an image.
 
     Args:
         image: (H, W, 3) uint8.
         layers: (H, W) each.
-        screen: 0 adds the layers and clips at white, 1 blends them as an image editor's "screen" does, where bright
-            places gain less; between, a share of that.
+        screen: 0 adds the layers and clips at white; 1 blends like "screen" in an image editor, which adds less to
+            bright pixels; values between mix the two.
 
     Returns:
         (H, W, 3) uint8.
@@ -58,7 +58,7 @@ def add_streaks(image: np.ndarray, layers: list[np.ndarray], screen: float = 0.0
 
 
 def random_streaks(rng: np.random.Generator) -> list[Streaks]:
-    """Draw a shower as the benchmarks have them: one to four layers about one direction, fine to coarse."""
+    """Sample a shower like those of the benchmarks: one to four layers about one direction, fine to coarse."""
     angle = rng.uniform(-45, 45)
     heavy = rng.uniform()
     fade = rng.choice([0.0, rng.uniform()])
@@ -81,7 +81,7 @@ def random_streaks(rng: np.random.Generator) -> list[Streaks]:
 
 
 def random_soft_streaks(rng: np.random.Generator) -> list[Streaks]:
-    """Draw what image editors and noise generators make of rain: fine streaks that touch each other, or wide bands."""
+    """Sample streaks like those of image editors and noise generators: fine ones that touch, or wide bands."""
     angle = rng.uniform(-45, 45)
     layers = []
     for _ in range(rng.integers(1, 4)):

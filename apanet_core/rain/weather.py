@@ -1,4 +1,4 @@
-"""Everything that comes between a clean pair and the rainy one: drops, streaks, wet glass, sensor."""
+"""Render the weather between a clean and a rainy pair: drops, streaks, wet glass, sensor."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from apanet_core.rain.scenes import Scene
 from apanet_core.rain.sensor import Sensor, expose
 from apanet_core.rain.streaks import Streaks, add_streaks, random_soft_streaks, random_streaks, streak_layer
 
-SOFT_STREAKS = 0.3  # share of the streaks
-VISIBLE_STREAK = 0.02  # of the scale [0, 1]: what a mask counts as a streak
-# Shares of the kinds of sample; dry pairs teach the network to leave a dry pair alone.
+SOFT_STREAKS = 0.3  # share of the samples with streaks
+VISIBLE_STREAK = 0.02  # brightness, in [0, 1], above which a mask counts a streak
+# Shares of the kinds of samples; dry ones teach the network to leave a dry pair unchanged.
 KINDS = {"drops": 0.39, "streaks": 0.34, "both": 0.07, "dry": 0.20}
-TORRENTS = 0.2  # share of the streaks that are up to 2.5 times as strong: more white than scene
+TORRENTS = 0.2  # share of the samples with streaks whose strength is up to 2.5 times higher: more white than scene
 
 
 @dataclass(frozen=True)
 class Weather:
-    """What happens to a pair, in this order; nothing where left out.
+    """Effects on a pair, applied in this order; the defaults have no effect.
 
     Attributes:
         rain: drops in the air, seen by both cameras.
-        streaks: 2-D layers as the public benchmarks have them, drawn in each view for itself.
-        screen: how `add_streaks` blends them.
+        streaks: 2-D layers like those of the public benchmarks, independent in the views.
+        screen: blending of the streaks, see `add_streaks`.
         lens: drops on the glass.
         sensor: noise and compression.
     """
@@ -44,11 +44,11 @@ def render_weather(scene: Scene, weather: Weather, rng: np.random.Generator) -> 
 
     Args:
         scene: the clean pair with its disparities and camera.
-        weather: what to render; without anything the pair comes back unchanged.
-        rng: one seed, one image.
+        weather: effects to render; the default leaves the pair unchanged.
+        rng: random numbers; the seed determines the image.
 
     Returns:
-        The rainy pair; its masks are True where a streak or a drop on the glass is seen.
+        The rainy pair; its masks are True where a streak or a drop on the glass is visible.
     """
     nothing = np.zeros(scene.left.shape[:2], bool)
     pair = RainyPair(scene.left, scene.right, nothing, nothing)
@@ -69,7 +69,7 @@ def render_weather(scene: Scene, weather: Weather, rng: np.random.Generator) -> 
 
 
 def sample_weather(rng: np.random.Generator) -> Weather:
-    """Draw the weather of a training sample; a dry one stays dry to the last bit."""
+    """Sample the weather of a training sample; a dry one leaves the pair unchanged."""
     kind = rng.choice(list(KINDS), p=list(KINDS.values()))
     if kind == "dry":
         return Weather()
@@ -91,7 +91,7 @@ def sample_weather(rng: np.random.Generator) -> Weather:
 
 
 def sample_rain(rng: np.random.Generator) -> Rain:
-    """Draw the parameters of a shower: drizzle to cloudburst, any exposure, standing or driving."""
+    """Sample a shower: drizzle to cloudburst, any exposure, standing or driving."""
     return Rain(
         rate_mm_h=float(np.exp(rng.uniform(np.log(2), np.log(120)))),
         exposure_s=float(np.exp(rng.uniform(np.log(0.002), np.log(0.03)))),

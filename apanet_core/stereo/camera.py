@@ -18,7 +18,7 @@ class StereoCamera:
         baseline_m: distance of the right camera to the right of the left one.
         cx: principal point column of the left view, px.
         cy: principal point row of both views, px.
-        cx_right: principal point column of the right view; None when it is `cx`.
+        cx_right: principal point column of the right view; None if equal to `cx`.
     """
 
     focal_px: float
@@ -35,15 +35,15 @@ class StereoCamera:
 
     @property
     def disparity_offset(self) -> float:
-        """Disparity of a point at infinity, negated: cx_right - cx."""
+        """Return cx_right - cx: the negated disparity of a point at infinity."""
         return 0.0 if self.cx_right is None else self.cx_right - self.cx
 
     def disparity(self, depth_m: np.ndarray) -> np.ndarray:
-        """Disparity in px of points at `depth_m`."""
+        """Return the disparity in px of points at `depth_m`."""
         return self.focal_px * self.baseline_m / depth_m - self.disparity_offset
 
     def depth(self, disparity_px: np.ndarray) -> np.ndarray:
-        """Depth in metres; infinite where the disparity is that of infinity or less."""
+        """Return the depth in metres; infinite where the disparity is at most that of a point at infinity."""
         shifted = disparity_px + self.disparity_offset
         with np.errstate(divide="ignore"):
             return np.where(shifted > 0, self.focal_px * self.baseline_m / np.maximum(shifted, 1e-9), np.inf)

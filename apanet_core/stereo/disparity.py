@@ -1,4 +1,4 @@
-"""Disparity maps: reading them, filling what is unknown, and moving a map to the other view.
+"""Disparity maps: read them, fill unknown pixels, and warp a map to the other view.
 
 Convention: disparity in px, >= 0, ``x_right = x_left - disparity``; not finite where unknown.
 """
@@ -20,16 +20,15 @@ def read_disparity(path: str | Path, scale: float | None = None) -> np.ndarray:
     """Read a disparity map of the left view.
 
     Args:
-        path: a PNG (px times `scale`, 0 unknown), or an .npy or .pfm of px, in which what is negative or not finite is
-            unknown.
-        scale: grey levels of a PNG per px; None takes KITTI's 256, and PNG of 16 bits only.
+        path: a PNG (px times `scale`, 0 unknown), or an .npy or .pfm in px, where negative or not finite is unknown.
+        scale: grey levels per px of a PNG; None: KITTI's 256, for PNG of 16 bits only.
 
     Returns:
         (H, W) float32 px, NaN where unknown.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: the file is none of these.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is not a disparity map in one of these formats.
     """
     path = Path(path)
     if not path.is_file():
@@ -47,7 +46,7 @@ def read_disparity(path: str | Path, scale: float | None = None) -> np.ndarray:
         except ValueError as error:
             raise ValueError(f"{path} is no readable image: {error}") from error
     if path.suffix.lower() == ".pfm":
-        # the header's last number is the byte order, by its sign; OpenCV divides by its size as well
+        # the header's last number is a scale whose sign gives the byte order; OpenCV divides by the scale
         values = values * abs(float(path.read_bytes()[:128].split()[3]))
     if values.ndim != 2:
         raise ValueError(f"a disparity map has one channel, (H, W): {path} is an array of shape {values.shape}")
@@ -67,14 +66,14 @@ def find_disparities(folder: Path) -> dict[str, Path]:
     """List the disparity maps of a folder.
 
     Args:
-        folder: with files that `read_disparity` reads.
+        folder: folder with files that `read_disparity` reads.
 
     Returns:
         Files by name without suffix.
 
     Raises:
-        FileNotFoundError: no folder, or no map in it.
-        ValueError: two files of one name.
+        FileNotFoundError: the folder does not exist or holds no map.
+        ValueError: two files with one name.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder of disparities at {folder}")
@@ -85,13 +84,13 @@ def find_disparities(folder: Path) -> dict[str, Path]:
 
 
 def disparity_of(files: dict[str, Path], *names: str) -> Path | None:
-    """The map that has one of these names, or the part of one before an underscore; the longest where several do."""
+    """Return the map named as one of `names`, or as its part before an underscore; the longest name wins."""
     stems = [stem for stem in files if any(name == stem or name.startswith(f"{stem}_") for name in names)]
     return files[max(stems, key=len)] if stems else None
 
 
 def fill_unknown(disparity: np.ndarray) -> np.ndarray:
-    """Give every unknown pixel the smaller of its known neighbours on the row: what was hidden is background.
+    """Fill every unknown pixel with the smaller of its known neighbours in the row: hidden surfaces are background.
 
     Args:
         disparity: (H, W) float, not finite where unknown.
@@ -112,13 +111,13 @@ def fill_unknown(disparity: np.ndarray) -> np.ndarray:
 
 
 def to_right_view(left_disparity: np.ndarray) -> np.ndarray:
-    """Disparity of the right view from that of the left one, nearest surface first.
+    """Return the disparity of the right view for that of the left one; the nearest surface wins.
 
     Args:
         left_disparity: (H, W) px of the left view, finite.
 
     Returns:
-        (H, W) float32 px of the right view; what only the right camera sees is filled from the background.
+        (H, W) float32 px of the right view; points that only the right camera sees are filled from the background.
     """
     height, width = left_disparity.shape
     left_disparity = left_disparity.astype(np.float32)
@@ -126,7 +125,7 @@ def to_right_view(left_disparity: np.ndarray) -> np.ndarray:
     views = []
     for column in (np.floor(target), np.ceil(target)):
         # Of the left pixels that land on one column, the rightmost has the largest disparity, and NumPy keeps the last.
-        view = np.full((height, width + 2), -np.inf, np.float32)  # a column on either side takes what falls outside
+        view = np.full((height, width + 2), -np.inf, np.float32)  # the outer columns take pixels that fall outside
         view[np.arange(height)[:, None], np.clip(column, 0, width + 1).astype(np.intp)] = left_disparity
         views.append(view[:, 1:-1])
     right = np.maximum(*views)

@@ -1,4 +1,4 @@
-"""Stereo matching with OpenCV: the depth that a robot without a network of its own computes."""
+"""Stereo matching with OpenCV, as on a robot that computes depth without a network."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy as np
 
 
 def sgbm_disparity(left: np.ndarray, right: np.ndarray, max_disparity: int = 128) -> np.ndarray:
-    """Semi-global block matching with the settings that OpenCV's documentation recommends for colour.
+    """Match with semi-global block matching, with the settings that OpenCV's documentation recommends for colour.
 
     Args:
         left: (H, W, 3) uint8 RGB, rectified.
-        right: as `left`.
+        right: (H, W, 3) uint8 RGB, rectified.
         max_disparity: largest disparity searched, px; rounded up to a multiple of 16.
 
     Returns:
@@ -31,7 +31,7 @@ def sgbm_disparity(left: np.ndarray, right: np.ndarray, max_disparity: int = 128
         speckleRange=2,
         mode=cv2.STEREO_SGBM_MODE_SGBM_3WAY,
     )
-    # OpenCV leaves the first `search` columns unmatched: widen both views by as many, and cut them off again.
+    # OpenCV leaves the first `search` columns unmatched: pad both views by that width, and crop the result.
     wide = [cv2.copyMakeBorder(view, 0, 0, search, 0, cv2.BORDER_REPLICATE) for view in (left, right)]
     sixteenths = matcher.compute(*wide)[:, search:]
     return np.where(sixteenths >= 0, sixteenths / np.float32(16), np.nan).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Averaged weights, which are validated and kept."""
+"""The moving average of the weights, which is validated and saved."""
 
 from __future__ import annotations
 

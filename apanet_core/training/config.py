@@ -1,4 +1,4 @@
-"""What a training run is made of; read from YAML by `apanet train` and `apanet distill`."""
+"""Configuration of a training run, which `apanet train` and `apanet distill` read from YAML."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from pathlib import Path
 
 from apanet_core.model.config import ModelConfig, preset
 
-ENDLESS_STEPS = 10**9  # of a run that the clock ends
+ENDLESS_STEPS = 10**9  # steps of a run that ends by the clock
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
 @dataclass
 class DataConfig:
-    """Where samples come from: photographs to render rain on, or folders of rainy/clean pairs.
+    """Source of the samples: photographs to render rain on, or folders of rainy/clean pairs.
 
     Args:
-        photos: folders of photographs; scenes and rain are rendered as training goes.
-        pairs: root of a paired data set (see `apanet_core.data.layouts`), in place of `photos`.
+        photos: folders of photographs; scenes and rain are rendered during training.
+        pairs: root of a paired data set (see `apanet_core.data.layouts`); give either this or `photos`.
         size: (height, width) of a training sample in px.
         workers: processes that prepare samples.
-        single_image: share of samples whose views are one photograph; 1 trains a single-image teacher.
+        single_image: share of samples whose left and right view are the same photograph; 1 for a single-image teacher.
     """
 
     photos: list[Path] = field(default_factory=list)
@@ -32,7 +32,7 @@ class DataConfig:
 
 @dataclass
 class Phase:
-    """A part of a run with its own size of samples and batches, as in the paper's patch schedule.
+    """A part of a run with its own sample size and batch size, as in the paper's patch schedule.
 
     Args:
         steps: optimiser steps.
@@ -47,12 +47,12 @@ class Phase:
 
 @dataclass
 class MatchingConfig:
-    """What a network that matches its views learns besides the result; others have no use for it.
+    """Weights of the extra losses of a network that matches its views; other networks ignore them.
 
     Args:
-        estimate: weight of the Charbonnier loss of what each view alone gives.
-        attention: weight of the cross-entropy between attention and true disparity, where a data set knows it.
-        disparity: weight of the error of the disparity, per px.
+        estimate: weight of the Charbonnier loss of the result that each view gives without the other.
+        attention: weight of the cross-entropy between attention and true disparity, if the data set has disparities.
+        disparity: weight of the disparity error, per px.
     """
 
     estimate: float = 1.0
@@ -62,15 +62,15 @@ class MatchingConfig:
 
 @dataclass
 class DistillationConfig:
-    """Single-to-Stereo distillation: what is learnt from real rain without clean partners.
+    """Single-to-Stereo distillation: the student also learns from real rain without clean partners.
 
     Args:
         teacher: checkpoint trained on single-image rain; frozen.
-        unpaired: root of unpaired real pairs (StereoRealRain's layout, as `apanet cut-dataset` writes it).
+        unpaired: root of unpaired real pairs in StereoRealRain's layout; `apanet cut-dataset` writes one.
         total_variation: weight of the total variation of the derained real views.
-        dark_channel: weight of their dark channel.
-        contrastive: weight of the ratio of their distances to the teacher's result and to the rainy view.
-        vgg19: weight file of torchvision's vgg19; features then come from it, and not from the teacher's encoder.
+        dark_channel: weight of the dark channel of the derained real views.
+        contrastive: weight of their feature distance to the teacher's result over that to the rainy view.
+        vgg19: weight file of torchvision's vgg19 for these features; without it, they are the teacher's encoder's.
     """
 
     teacher: Path
@@ -83,36 +83,36 @@ class DistillationConfig:
 
 @dataclass
 class TrainConfig:
-    """One training run.
+    """A training run.
 
     Args:
         out: folder of the run: `last.ckpt`, `best.safetensors`, TensorBoard events.
-        data: where samples come from.
+        data: source of the samples.
         model: a preset name, or the fields of a ModelConfig.
         init: start from the weights of this checkpoint (a new run, unlike `resume`).
-        distillation: learn from real rain as well; for `apanet distill`.
+        distillation: also learn from real rain; for `apanet distill`.
         steps: optimiser steps.
-        minutes: train for so long instead, validation included; the learning rate then follows the clock, and a run
-            that is resumed goes on with what is left.
+        minutes: train for this time instead of `steps`, validation included; the learning rate follows the clock, and
+            a resumed run uses up the time that is left.
         batch_size: pairs per step and process.
-        phases: parts of the run with their own sizes, in place of `steps`, `batch_size` and `data.size`.
-        accumulate: batches whose gradients are added up before a step.
-        learning_rate: at the start, after the warm-up.
-        final_learning_rate: at the end of the cosine.
-        warmup_steps: linear warm-up.
-        weight_decay: of AdamW; 0 makes it Adam.
-        losses: weight of every term of the supervised loss.
-        matching: weights of what the matching of the views learns.
-        ema: decay of the averaged weights that are validated and kept; 0 for none.
-        clip_norm: largest norm of the gradient; 0 leaves it.
+        phases: parts of the run with their own sizes; they replace `steps`, `batch_size` and `data.size`.
+        accumulate: batches whose gradients are added up for a step.
+        learning_rate: learning rate after the warm-up.
+        final_learning_rate: learning rate at the end, after a cosine decay.
+        warmup_steps: steps of linear warm-up.
+        weight_decay: weight decay of AdamW; 0 makes it Adam.
+        losses: weight of each term of the supervised loss.
+        matching: weights of the extra losses of a network that matches its views.
+        ema: decay of the averaged weights, which are validated and saved; 0: no averaging.
+        clip_norm: largest norm of the gradient; 0: no clipping.
         validate_every: steps between validations; the best on the validation split is kept.
-        validation_pairs: pairs in that split.
+        validation_pairs: pairs of the validation split.
         checkpoint_every: steps between resumable checkpoints.
-        seed: of weights and data.
-        precision: 32-true, bf16-mixed or 16-mixed, whose loss scale starts anew when a run is resumed.
+        seed: seed of weights and data.
+        precision: 32-true, bf16-mixed or 16-mixed; the loss scale of 16-mixed restarts when a run is resumed.
         device: auto, cpu or cuda; torchrun spreads the run over processes and machines.
         compile: use torch.compile.
-        resume: continue `out`/last.ckpt where it is there.
+        resume: continue from `out`/last.ckpt if it exists.
     """
 
     out: Path
@@ -169,16 +169,16 @@ class TrainConfig:
 
     @property
     def model_config(self) -> ModelConfig:
-        """The shape of the network to train."""
+        """Return the architecture of the network to train."""
         return preset(self.model) if isinstance(self.model, str) else self.model
 
     @property
     def all_phases(self) -> list[Phase]:
-        """The phases; one of `steps` where none are given."""
+        """Return the phases, or a single one of `steps` steps if none are given."""
         steps = self.steps if self.minutes is None else ENDLESS_STEPS
         return self.phases or [Phase(steps, self.data.size, self.batch_size)]
 
     @property
     def total_steps(self) -> int:
-        """Steps of all phases."""
+        """Return the number of steps of all phases."""
         return sum(phase.steps for phase in self.all_phases)

@@ -1,4 +1,4 @@
-"""Training and validation data sets from a config."""
+"""Build training and validation data sets from a config."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from apanet_core.training.config import DataConfig, DistillationConfig
 
 Sample = dict[str, torch.Tensor]
-SAMPLES_PER_EPOCH = 1_000_000  # more than most runs see: rain and crops are never the same twice
+SAMPLES_PER_EPOCH = 1_000_000  # more than most runs use; rain and crops differ in each of them
 
 
 class WithRealPairs(Dataset[Sample]):
-    """Samples of `synthetic`, each with a real pair beside it as `real_left`, `real_right`.
+    """Samples of `synthetic`, each with a real pair added as `real_left` and `real_right`.
 
     Args:
         synthetic: rainy and clean pairs.
-        real: rainy pairs without clean partners; of the same length.
+        real: rainy pairs without clean partners; as many as in `synthetic`.
     """
 
     def __init__(self, synthetic: Dataset[Sample], real: Dataset[Sample]) -> None:
@@ -32,7 +32,7 @@ class WithRealPairs(Dataset[Sample]):
         return len(self.synthetic)  # type: ignore[arg-type]
 
     def __getitem__(self, index: int) -> Sample:
-        """The views of both, (3, H, W) uint8 RGB."""
+        """Return the views of both samples, (3, H, W) uint8 RGB each."""
         real = self.real[index]
         return self.synthetic[index] | {"real_left": real["rainy_left"], "real_right": real["rainy_right"]}
 
@@ -40,7 +40,7 @@ class WithRealPairs(Dataset[Sample]):
 def training_set(
     config: DataConfig, distillation: DistillationConfig | None, size: tuple[int, int], seed: int
 ) -> Dataset[Sample]:
-    """Training samples of `size` (height, width) px; a sample is a function of seed and index."""
+    """Return training samples of `size` (height, width) px; seed and index determine a sample."""
     samples: Dataset[Sample]
     if config.pairs is not None:
         samples = PairedFolders(config.pairs, "train", size, samples=SAMPLES_PER_EPOCH, seed=seed)
@@ -52,7 +52,7 @@ def training_set(
 
 
 def validation_set(config: DataConfig, size: tuple[int, int], pairs: int, seed: int) -> Dataset[Sample]:
-    """Validation samples of `size` (height, width) px; no photograph and no pair of them is trained on."""
+    """Return validation samples of `size` (height, width) px, none of which is used for training."""
     if config.pairs is not None:
         return PairedFolders(config.pairs, "validation", size, pairs)
     return SyntheticRain(config.photos, size, pairs, seed + 1, True, config.single_image)

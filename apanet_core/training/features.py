@@ -1,4 +1,4 @@
-"""Features in which derained real rain is compared with the teacher's view of it."""
+"""Features in which derained real views are compared with the teacher's result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class EncoderFeatures(nn.Module):
-    """What the encoder of a deraining network sees in single images, level by level.
+    """Features of single images from the encoder of a deraining network, one tensor a level.
 
     Args:
         network: the teacher; frozen.
@@ -28,20 +28,20 @@ class EncoderFeatures(nn.Module):
         self.network = network.eval().requires_grad_(False)
 
     def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
-        """(B, 3, H, W) in [0, 1] -> features of every level, finest first."""
+        """Return the features of every level, finest first, for (B, 3, H, W) in [0, 1]."""
         padded = pad_to_multiple(image, self.network.config.stride)
         # a single image is a pair with zero disparity; the left half of the result is taken
         return [level.chunk(2)[0] for level in self.network.encode(torch.cat([padded, padded]))]
 
 
 class VGG19Features(nn.Module):
-    """relu1_1 to relu5_1 of VGG19, as the published distillation compares them.
+    """Features relu1_1 to relu5_1 of VGG19, which the published distillation compares.
 
     Args:
         weights: state dict of torchvision's `vgg19`.
 
     Raises:
-        FileNotFoundError: no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: a tensor is missing or has another shape.
     """
 
@@ -54,7 +54,7 @@ class VGG19Features(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None])
 
     def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
-        """(B, 3, H, W) in [0, 1] -> features of the five layers, finest first."""
+        """Return the features of the five layers, finest first, for (B, 3, H, W) in [0, 1]."""
         x = (image - self.mean) / self.std
         features = []
         for index, layer in enumerate(self.layers):
@@ -65,7 +65,7 @@ class VGG19Features(nn.Module):
 
 
 def contrast(derained: list[torch.Tensor], teacher: list[torch.Tensor], rainy: list[torch.Tensor]) -> torch.Tensor:
-    """How much nearer to the rainy image than to the teacher's: a weighted sum of ratios, coarse levels weighing most.
+    """Return the ratio of the distances to the teacher's and to the rainy features, a weighted sum over the levels.
 
     Source: APANet, distillation; weights 1/32, 1/16, 1/8, 1/4, 1 for five levels.
     """

@@ -1,4 +1,4 @@
-"""Stops a run whose loss or gradient is not finite."""
+"""Stop a run whose loss or gradient is not finite."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from apanet_core.training.objectives import Batch
 
-CHECK_EVERY = 10  # steps; every look waits for the device
+CHECK_EVERY = 10  # steps; a check waits for the device
 
 
 class _Step(NamedTuple):
@@ -22,11 +22,11 @@ class _Step(NamedTuple):
 
 
 class FiniteCheck:
-    """Looks at loss and gradient norm of several steps at once, and remembers their batches until then.
+    """A check of loss and gradient norm of several steps at once, which keeps their batches until then.
 
     Args:
-        out: where the batch of a step that broke is saved.
-        any_norm: let norms pass that are not finite, for a loss scaler that skips such steps.
+        out: folder in which the batch of the failed step is saved.
+        any_norm: accept norms that are not finite, for a loss scaler that skips such steps.
     """
 
     def __init__(self, out: Path, any_norm: bool) -> None:
@@ -34,16 +34,16 @@ class FiniteCheck:
         self._steps: list[_Step] = []
 
     def add(self, number: int, loss: torch.Tensor, norm: torch.Tensor, batches: list[Batch]) -> None:
-        """Remember a step; every `CHECK_EVERY` of them are looked at."""
+        """Store a step; check all stored ones when there are `CHECK_EVERY`."""
         self._steps.append(_Step(number, loss, norm, batches))
         if len(self._steps) >= CHECK_EVERY:
             self.look()
 
     def look(self) -> None:
-        """Check all steps that were not looked at yet.
+        """Check all stored steps.
 
         Raises:
-            FloatingPointError: the first that is not finite; its batch is saved.
+            FloatingPointError: a loss or norm is not finite; the batch of the first such step is saved.
         """
         steps, self._steps = self._steps, []
         if not steps:
@@ -57,7 +57,7 @@ class FiniteCheck:
 
     def _stop(self, what: str, step: _Step) -> None:
         joined = {name: torch.cat([batch[name] for batch in step.batches]) for name in step.batches[0]}
-        rank = os.environ.get("RANK")  # of a process that torchrun started; each saves its own batch
+        rank = os.environ.get("RANK")  # set by torchrun; each of its processes saves its own batch
         path = self._out / ("not_finite.pt" if rank is None else f"not_finite_{rank}.pt")
         torch.save(joined, path)
         raise FloatingPointError(f"{what} at step {step.number}; its batch is in {path}")

@@ -1,4 +1,4 @@
-"""The training loop: one for every objective and data set, resumable at any step, on one process or many."""
+"""The training loop for every objective and data set; a run can be spread over processes and resumed at any step."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ from apanet_core.training.recipe import differences, recipe
 from apanet_core.training.sampling import EpochSampler
 from apanet_core.training.schedule import Schedule, learning_rate
 
-VALIDATIONS_RESERVED = 1.5  # of the time that one takes, at the end of a run by the clock
-HIGHEST_DB = 50.0  # a dry pair left as it is counts this much in a mean PSNR, not infinity
+VALIDATIONS_RESERVED = 1.5  # time kept for the last validation of a run by the clock, as a multiple of the first one
+HIGHEST_DB = 50.0  # cap of a pair's PSNR, which is infinite for an unchanged dry pair
 
 
 def train(config: TrainConfig) -> Path:
     """Train a network.
 
     Args:
-        config: the run. Under torchrun it is spread over the processes, whose batches add up.
+        config: the run. Under torchrun, the processes share it, and a step uses the batches of all.
 
     Returns:
-        The checkpoint that was best on the validation split.
+        The checkpoint with the best score on the validation split.
 
     Raises:
-        FloatingPointError: the loss is not finite; the batch is saved beside the checkpoints.
+        FloatingPointError: the loss or gradient is not finite; its batch is saved in `config.out`.
     """
-    cv2.setNumThreads(1)  # here and so in the forked loaders, in which changing it would wait for ever
+    cv2.setNumThreads(1)  # the forked loaders inherit it; setting it in them would deadlock
     fabric = _fabric(config)
     fabric.seed_everything(config.seed, verbose=False)
 
@@ -76,10 +76,10 @@ def train(config: TrainConfig) -> Path:
     _resume(fabric, config, state)
 
     validation = validation_set(config.data, config.all_phases[-1].size, config.validation_pairs, config.seed)
-    validation[0]  # an image that is too small for it is named now, and not after hours
+    validation[0]  # raises now, not after hours, if an image is too small
     config.out.mkdir(parents=True, exist_ok=True)
     schedule = Schedule(config, fabric, state["seconds"])
-    if config.minutes is not None:  # how long a validation takes is known before the first step, and the score to beat
+    if config.minutes is not None:  # measures the time of a validation and the score to beat
         began = schedule.spent_s
         _validate(fabric, averaged, validation, config, state)
         schedule.reserved_s = VALIDATIONS_RESERVED * (schedule.spent_s - began)
@@ -126,10 +126,10 @@ def _bar(config: TrainConfig, step: int, shown: bool) -> tqdm[Any]:
 
 
 def _fabric(config: TrainConfig) -> Fabric:
-    """Set up for the processes that torchrun started, or for this one alone."""
+    """Return Fabric for the processes that torchrun started, or for this process alone."""
     if config.device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(
-            f"device {config.device!r} needs a CUDA build of torch and a GPU, and there is none: use 'cpu'"
+            f"device {config.device!r} needs a CUDA build of torch and a GPU, but CUDA is not available: use 'cpu'"
         )
     local, world = (int(os.environ.get(name, 1)) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
     fabric = Fabric(
@@ -145,7 +145,7 @@ def _fabric(config: TrainConfig) -> Fabric:
 
 
 def _resume(fabric: Fabric, config: TrainConfig, state: dict[str, Any]) -> None:
-    """Put what `last.ckpt` holds into `state`, where it is there."""
+    """Load `last.ckpt` into `state` if it exists and has the same recipe."""
     last = config.out / "last.ckpt"
     if not (config.resume and last.exists()):
         return
@@ -155,7 +155,7 @@ def _resume(fabric: Fabric, config: TrainConfig, state: dict[str, Any]) -> None:
         was = json.loads(found["recipe"])
     except (MemoryError, OSError):
         raise
-    except Exception as error:  # torch.load raises anything on a damaged file
+    except Exception as error:  # torch.load raises many types on a damaged file
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(
             f"{last} is damaged or not a run of this model: choose another out, or resume false: {reason}"
@@ -173,7 +173,7 @@ def _resume(fabric: Fabric, config: TrainConfig, state: dict[str, Any]) -> None:
 
 
 def _start_from(path: Path, network: APANet) -> None:
-    """Copy the weights of a checkpoint whose config computes the same."""
+    """Load the weights of a checkpoint, whose config must lead to the same computation."""
     start = load_model(path)
     for name in ("external_attention_eps", "parallax_mask"):
         ours, theirs = getattr(network.config, name), getattr(start.config, name)
@@ -183,7 +183,7 @@ def _start_from(path: Path, network: APANet) -> None:
 
 
 def _save(fabric: Fabric, config: TrainConfig, state: dict[str, Any], schedule: Schedule) -> None:
-    """Write `last.ckpt` beside itself and move it into place, so that no moment leaves half a file."""
+    """Write `last.ckpt` atomically: to a temporary file, which then replaces it."""
     state["seconds"] = schedule.spent_s
     last = config.out / "last.ckpt"
     fabric.save(last.with_suffix(".partial"), state)
@@ -192,7 +192,7 @@ def _save(fabric: Fabric, config: TrainConfig, state: dict[str, Any], schedule: 
 
 
 def _steps(fabric: Fabric, config: TrainConfig, first: int) -> Iterator[tuple[int, list[Batch]]]:
-    """Every step from `first` on with its batches, phase after phase."""
+    """Yield every step from `first` on with its batches, phase by phase."""
     step = 0
     for number, phase in enumerate(config.all_phases):
         skipped = max(first - step, 0)
@@ -205,15 +205,15 @@ def _steps(fabric: Fabric, config: TrainConfig, first: int) -> Iterator[tuple[in
 
 
 def _next(batches: Iterator[Batch]) -> Batch:
-    """The next batch; an error keeps its own words, to which a worker of the loader adds a traceback."""
+    """Return the next batch; an error from a worker of the loader loses the traceback in its text."""
     try:
         return next(batches)
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
         raise MemoryError(
-            "a process that prepares samples was killed, for lack of memory most likely: set data.workers lower; the "
-            "run goes on from its last checkpoint when it is started again"
+            "a process that prepares samples was killed, probably out of memory: set data.workers lower; the "
+            "run continues from its last checkpoint when it is started again"
         ) from error
     except (ValueError, OSError) as error:
         told, found, reason = str(error).rpartition(f"\n{type(error).__name__}: ")
@@ -248,7 +248,7 @@ def _loader(fabric: Fabric, config: TrainConfig, phase: Phase, number: int, skip
 def _accumulate(
     fabric: Fabric, model: Any, objective: Objective, batches: list[Batch]
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Add up the gradients of `batches`; returns their mean loss and the terms of the last one."""
+    """Add up the gradients of `batches`; return their mean loss and the terms of the last one."""
     losses = []
     for number, batch in enumerate(batches, 1):
         with fabric.no_backward_sync(model, enabled=number < len(batches)):
@@ -262,9 +262,9 @@ def _accumulate(
 def _validate(
     fabric: Fabric, averaged: APANet, validation: Dataset[Batch], config: TrainConfig, state: dict[str, Any]
 ) -> None:
-    """Log the mean PSNR over the validation pairs, and keep the weights when they are the best so far.
+    """Log the mean PSNR over the validation pairs, and save the weights if it is the best so far.
 
-    Every process scores all pairs, so that all agree on what is best; the first one writes.
+    Every process scores all pairs, so that all agree on the best; only the first one writes.
     """
     gains, scores = [], []
     for batch in DataLoader(validation, config.all_phases[0].batch_size):
@@ -280,7 +280,7 @@ def _validate(
         writer = fabric.logger.experiment  # type: ignore[attr-defined]
         pictures = torch.cat([rainy[:2], derained[:2], clean[:2]])
         writer.add_images("validation/rainy_derained_clean", pictures, state["step"])
-    if not score > state["best"]:  # or not a number
+    if not score > state["best"]:  # also true for NaN
         return
     state["best"] = score
     if fabric.is_global_zero:

@@ -12,17 +12,17 @@ Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def charbonnier(derained: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
-    """Mean of sqrt(error^2 + 1e-6): an L1 that is smooth at zero."""
+    """Return the mean of sqrt(error^2 + 1e-6), an L1 loss that is smooth at zero."""
     return torch.sqrt((derained - clean).square() + 1e-6).mean()
 
 
 def frequency(derained: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
-    """Mean magnitude of the error's spectrum (orthonormal FFT): weighs structure that repeats, such as streaks."""
+    """Return the mean magnitude of the error's spectrum (orthonormal FFT), which weighs repeated structure: streaks."""
     return torch.fft.rfft2(derained - clean, norm="ortho").abs().mean()
 
 
 def ssim(derained: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
-    """1 - SSIM, Gaussian window of 11 px, sigma 1.5.
+    """Return 1 - SSIM with a Gaussian window of 11 px, sigma 1.5.
 
     Source: APANet, supervised stage. The published code misses a pair of parentheses in SSIM and wraps it in -log;
     this is the formula of the paper.
@@ -33,9 +33,9 @@ def ssim(derained: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
 
 
 def box_ssim(derained: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
-    """1 - SSIM over windows of 7x7 px, every second one; weighs what a stereo matcher sees in flat regions.
+    """Return 1 - SSIM over windows of 7x7 px with stride 2, which weighs the texture that a stereo matcher needs.
 
-    On a CPU a tenth of the cost of `ssim`, whose windows are Gaussian and at every pixel.
+    On a CPU it takes a tenth of the time of `ssim`, which puts a Gaussian window at every pixel.
     """
 
     def mean(image: torch.Tensor) -> torch.Tensor:
@@ -50,13 +50,13 @@ def box_ssim(derained: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
 
 
 def total_variation(image: torch.Tensor) -> torch.Tensor:
-    """Mean difference between neighbours, across and down: (B, 3, H, W) -> a scalar. Rain adds to it."""
+    """Return the mean absolute difference of neighbours, across plus down; rain raises it."""
     across, down = image.diff(dim=3).abs().mean(), image.diff(dim=2).abs().mean()
     return across + down
 
 
 def dark_channel(image: torch.Tensor, window: int = 35) -> torch.Tensor:
-    """Mean size of the darkest channel within a window, near zero outdoors without veil: (B, 3, H, W) -> a scalar.
+    """Return the mean of the darkest channel's minimum in a window: near zero outdoors without veil.
 
     Source: He et al. 2009, as in APANet's distillation; the published code pools both views together, which mixes them.
     """
@@ -73,7 +73,7 @@ LOSSES: dict[str, Loss] = {
 
 
 def check_weights(weights: dict[str, float]) -> None:
-    """Raise ValueError unless they name some of `LOSSES`, and nothing else."""
+    """Raise ValueError unless the names are in `LOSSES` and there is at least one."""
     unknown = sorted(set(weights) - set(LOSSES))
     if unknown or not weights:
         raise ValueError(f"losses must name some of {', '.join(LOSSES)}: got {', '.join(unknown) or 'none'}")
@@ -85,12 +85,12 @@ def weighted_losses(
     """Sum the named losses.
 
     Args:
-        derained: (B, 3, H, W).
-        clean: (B, 3, H, W).
+        derained: (B, 3, H, W) float RGB in [0, 1].
+        clean: (B, 3, H, W) float RGB in [0, 1].
         weights: name in `LOSSES` -> weight.
 
     Returns:
-        The total, and every term before its weight, detached, for the log.
+        The weighted sum, and every term without its weight, detached, for the log.
     """
     terms = {name: LOSSES[name](derained, clean) for name in weights}
     total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()

@@ -1,4 +1,4 @@
-"""What the matching of the views is trained with: the true disparity, where a data set knows it."""
+"""Losses that train the matching of the views, for data sets with true disparities."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import torch
 from apanet_core.model.config import MATCHING_STRIDE
 from apanet_core.model.parallax_matching import Match
 
-FARTHEST_PX = 8.0  # an error of the disparity counts so much at most: more is the attention's to mend
+FARTHEST_PX = 8.0  # disparity errors are clipped to this: the attention loss corrects larger ones
 LOWEST_LOG = -30.0
 
 
 def match_losses(match: Match, disparity: torch.Tensor) -> dict[str, torch.Tensor]:
-    """How far matches are from the truth.
+    """Compare matches with the true disparity.
 
     Args:
-        match: of N views, left ones first.
-        disparity: (N, H, W) px, not a number where there is no match.
+        match: matches of N views, left ones first.
+        disparity: (N, H, W) true disparity in px, NaN for a pixel without a match.
 
     Returns:
-        attention: cross-entropy of the attention, whose target two neighbouring bins share. disparity: mean error in
-        px, at most `FARTHEST_PX` a pixel. Both without the pixels that have no match within reach.
+        attention: cross-entropy of the attention, whose target is shared by two neighbouring bins. disparity: mean
+        absolute error in px, clipped to `FARTHEST_PX`. Both skip pixels without a match in the range of disparities.
     """
     bins = match.logits.shape[-1]
     cells = disparity[:, MATCHING_STRIDE // 2 :: MATCHING_STRIDE, MATCHING_STRIDE // 2 :: MATCHING_STRIDE]

@@ -1,4 +1,4 @@
-"""What a training step minimises: the supervised loss, or that and Single-to-Stereo distillation."""
+"""Training objectives: supervised on pairs, and distillation on real rain."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from apanet_core.training.losses import charbonnier, check_weights, dark_channel
 from apanet_core.training.match_losses import match_losses
 
 Batch = dict[str, torch.Tensor]
-# (network, batch) -> the loss and its terms before their weights
+# (network, batch) -> the loss, and its terms without their weights
 Objective = Callable[[nn.Module, Batch], tuple[torch.Tensor, dict[str, torch.Tensor]]]
 
 
 def build_objective(config: TrainConfig, device: torch.device) -> Objective:
-    """The objective that `config` asks for, what it needs on `device`."""
+    """Return the objective of `config`, with its networks on `device`."""
     supervised = Supervised(config.losses, config.matching)
     return supervised if config.distillation is None else Distillation(supervised, config.distillation, device)
 
 
 class Supervised:
-    """Both derained views against the clean ones, and of a network that matches them its matches against the true ones.
+    """The loss between derained and clean views; for a network that matches its views, also that of its matches.
 
     Args:
-        losses: weight of every term.
-        matching: weights of what the matching learns.
+        losses: weight of each term.
+        matching: weights of the terms of the matching.
 
     Raises:
-        ValueError: a term that does not exist, or none.
+        ValueError: a name in `losses` is unknown, or it is empty.
     """
 
     def __init__(self, losses: dict[str, float], matching: MatchingConfig | None = None) -> None:
@@ -47,9 +47,9 @@ class Supervised:
     def __call__(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Derain `rainy_left`, `rainy_right` and compare with `clean_left`, `clean_right`: (B, 3, H, W) uint8.
 
-        Where the batch has them, `left_disparity` and `right_disparity`, (B, H, W) float32 px and not a number where
-        there is no match, teach the matching, and `left_judged` and `right_judged`, (B,), are 0 for a view of which
-        nothing can be asked.
+        Optional entries of the batch: `left_disparity` and `right_disparity`, (B, H, W) float32 px, NaN for a pixel
+        without a match, train the matching; `left_judged` and `right_judged`, (B,), are 0 for views that do not count
+        in the loss.
         """
         clean = both(batch, "clean_{}")
         if getattr(network, "matching", None) is None:
@@ -75,12 +75,12 @@ class Supervised:
 
 
 def both(batch: Batch, name: str) -> torch.Tensor:
-    """The views of `batch` called `name` with the side in place of {}: (2 B, 3, H, W) float32 in [0, 1], left first."""
+    """Return the views `name`, in which {} stands for the side: (2 B, 3, H, W) float32 in [0, 1], left ones first."""
     return torch.cat([to_float32(batch[name.format(side)]) for side in ("left", "right")])
 
 
 def _judged(views: torch.Tensor, clean: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """`views`, with the clean one in place of those of which nothing can be asked."""
+    """Return `views` with the clean ones substituted for those that do not count in the loss."""
     if "left_judged" not in batch:
         return views
     judged = torch.cat([batch["left_judged"], batch["right_judged"]])[:, None, None, None] > 0
@@ -88,16 +88,16 @@ def _judged(views: torch.Tensor, clean: torch.Tensor, batch: Batch) -> torch.Ten
 
 
 class Distillation:
-    """Single-to-Stereo: the supervised loss on synthetic pairs, and on real pairs what a single-image teacher knows.
+    """Single-to-Stereo: the supervised loss on synthetic pairs, and a single-image teacher's guidance on real pairs.
 
-    The teacher sees each real view alone, as a pair with zero disparity. The student's result should have little
-    variation and a dark dark channel, and lie nearer to the teacher's result than to the rainy view in feature space.
-    Source: APANet, second stage. Its features are VGG19's; here the teacher's own encoder is the default.
+    The teacher gets each real view as a pair with zero disparity. The student's result should have little variation
+    and a dark dark channel, and be nearer to the teacher's result than to the rainy view in feature space.
+    Source: APANet, second stage, with features of VGG19; here the teacher's own encoder is the default.
 
     Args:
         supervised: the loss on synthetic pairs.
         config: the teacher and the weights of the terms on real pairs.
-        device: where the teacher runs.
+        device: device of the teacher.
     """
 
     def __init__(self, supervised: Supervised, config: DistillationConfig, device: torch.device) -> None:
@@ -108,7 +108,7 @@ class Distillation:
         self.features = features.to(device).eval()
 
     def __call__(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """As `Supervised`, with `real_left`, `real_right` (B, 3, H, W) uint8 besides."""
+        """Add the loss on `real_left` and `real_right`, (B, 3, H, W) uint8, to that of `Supervised`."""
         loss, terms = self.supervised(network, batch)
         left, right = to_float32(batch["real_left"]), to_float32(batch["real_right"])
         derained_views = network(left, right)
@@ -126,5 +126,5 @@ class Distillation:
 
 
 def to_float32(image: torch.Tensor) -> torch.Tensor:
-    """uint8 0..255 -> float32 in [0, 1]."""
+    """Convert uint8 0..255 to float32 in [0, 1]."""
     return image.float() / 255

@@ -1,4 +1,4 @@
-"""What decides the weights of a run: a run is resumed with the same recipe only."""
+"""The recipe of a run: all values that decide its weights; a run is only resumed with the same recipe."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ NOT_IN_RECIPE = ("out", "steps", "batch_size", "validate_every", "checkpoint_eve
 
 
 def recipe(config: TrainConfig, processes: int) -> str:
-    """The values of a config that decide the weights, as JSON."""
+    """Return the values of a config that decide the weights, as JSON."""
     values = asdict(config) | {"model": config.model_config.to_dict(), "phases": [asdict(p) for p in config.all_phases]}
     values["processes"] = processes
     for name in NOT_IN_RECIPE:
         del values[name]
     del values["data"]["workers"], values["model"]["coring"]  # coring acts on bytes, which training does not see
-    # Contents count, not paths: a run goes on after its data or its weights were moved.
+    # Contents count, not paths: a run can be resumed after its data or its weights were moved.
     values["init"] = _fingerprint(config.init)
     values["data"] |= {
         "photos": [_fingerprint(folder) for folder in config.data.photos],
@@ -35,12 +35,12 @@ def recipe(config: TrainConfig, processes: int) -> str:
 
 
 def differences(name: str, was: Any, now: Any) -> Iterator[str]:
-    """Name every entry of a recipe's part that differs.
+    """Describe every entry that differs in a part of two recipes.
 
     Args:
-        name: of the part.
-        was: its value in the run that is to be resumed.
-        now: its value in the config.
+        name: name of the part.
+        was: value of the part in the stored run.
+        now: value of the part in the config.
 
     Yields:
         Sentences such as "phases[0].steps was 6, is 12".
@@ -58,7 +58,7 @@ def differences(name: str, was: Any, now: Any) -> Iterator[str]:
 
 
 def _fingerprint(path: Path | None) -> str | None:
-    """Of a file its bytes, of a folder the names and sizes of the images in it."""
+    """Return a hash of the bytes of a file, or of the names and sizes of the images in a folder."""
     if path is None:
         return None
     digest = hashlib.sha256()

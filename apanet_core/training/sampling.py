@@ -1,4 +1,4 @@
-"""Which sample comes when: the same in an uninterrupted run, a resumed one, and one spread over processes."""
+"""The order of the samples: the same for an uninterrupted, a resumed and a distributed run."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch.utils.data import Sampler
 
 
 class EpochSampler(Sampler[int]):
-    """Shuffled indices, one permutation per epoch, that can start at any sample of the run.
+    """Shuffled indices, one permutation per epoch, starting at any sample of the run.
 
     Args:
         length: samples of the data set.
-        first: sample of the run to start with.
+        first: number of the first sample to yield, counted over the run.
         total: samples of the run.
-        seed: of the permutations.
+        seed: seed of the permutations.
         batch_size: samples of one process's batch.
-        rank: of this process; batches go to the processes in turn, so that together they see what one process with
-            the batch of all of them would.
-        processes: in all.
+        rank: index of this process; the processes take batches in turn, so that a step sees the same samples as one
+            process with a batch of the total size.
+        processes: number of processes.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""How far a run has come, by its steps or by the clock, and the learning rate there."""
+"""Progress of a run, by its steps or by the clock, and the learning rate."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from apanet_core.training.config import TrainConfig
 
 
 class Schedule:
-    """Steps, or `TrainConfig.minutes` of training that end in time for the last validation.
+    """Progress in steps, or in `TrainConfig.minutes` of training that leave time for the last validation.
 
     Args:
-        config: of the run.
-        fabric: the first of its processes has the clock that counts.
+        config: the run.
+        fabric: the processes; all follow the clock of the first one.
         spent_s: seconds that the run took before it was resumed.
     """
 
     def __init__(self, config: TrainConfig, fabric: Fabric, spent_s: float) -> None:
         self._config, self._fabric = config, fabric
         self._began = monotonic() - spent_s
-        self.reserved_s = 0.0  # for what comes after the last step
+        self.reserved_s = 0.0  # time for the work after the last step
 
     @property
     def spent_s(self) -> float:
-        """Seconds of training so far, those before a resume included."""
+        """Return the seconds of training so far, including those before a resume."""
         return monotonic() - self._began
 
     def progress(self, step: int) -> float:
-        """Share of the run that is over before `step`; 1 or more when it has ended."""
+        """Return the share of the run done before `step`; 1 or more at its end."""
         if self._config.minutes is None:
             return step / self._config.total_steps
         left = 60 * self._config.minutes - self.reserved_s
@@ -39,7 +39,7 @@ class Schedule:
 
 
 def learning_rate(step: int, config: TrainConfig, progress: float) -> float:
-    """Linear warm-up over steps, then half a cosine down to the final rate as `progress` goes from 0 to 1."""
+    """Return a linear warm-up over steps, then a half cosine to the final rate as `progress` goes from 0 to 1."""
     warmup = min(1.0, (step + 1) / max(config.warmup_steps, 1))
     cosine = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
     return warmup * (config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * cosine)

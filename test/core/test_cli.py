@@ -1,4 +1,4 @@
-"""The command line as a user meets it: in a process of its own only where that matters."""
+"""The command line, in a separate process only where that matters."""
 
 import subprocess
 import sys

@@ -45,7 +45,7 @@ def clean(tmp_path):
 
 
 class Slow(Inverter):
-    """Slow enough to be killed at work; notes who is at it."""
+    """A derainer slow enough to be killed at work, which records its process."""
 
     def __call__(self, left, right):
         Path(os.environ["AT_WORK"], str(os.getpid())).touch()
@@ -69,7 +69,7 @@ def test_a_worker_that_is_killed_costs_its_segment_only(cluster, tmp_path):
     assert read_bag(tmp_path / "out") == read_bag(tmp_path / "one")
 
 
-def test_what_was_done_when_the_scheduler_went_away_is_not_done_again(cluster, tmp_path):
+def test_segments_finished_before_scheduler_loss_are_kept(cluster, tmp_path):
     bag = write_bag(tmp_path / "bag", pairs(12))
     done = partial_path(tmp_path / "out")
     with cluster() as started:

@@ -1,4 +1,4 @@
-"""Photographs on the device, at several resolutions, in one flat buffer that any pixel of any batch can read."""
+"""Photographs on the device, at several resolutions, in a flat buffer from which a batch can read any pixels."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import cv2
 import numpy as np
 import torch
 
-LEVELS = 4  # each half the size of the one before
-LONGEST_SIDE = 1600  # px; larger photographs are made smaller
+LEVELS = 4  # resolutions, each half of the previous one
+LONGEST_SIDE = 1600  # px; larger photographs are scaled down
 
 
 class PhotoAtlas:
     """Textures to sample.
 
-    A pixel is one int32 (R + 256 G + 65536 B), so that one read brings its three channels.
+    A pixel is one int32 (R + 256 G + 65536 B), so that one read returns its three channels.
 
     Args:
         photos: (H, W, 3) uint8 RGB each, of any size.
-        device: where they are kept.
+        device: device that holds the buffer.
 
     Raises:
-        ValueError: no photograph.
+        ValueError: `photos` is empty.
     """
 
     def __init__(self, photos: Sequence[np.ndarray], device: torch.device | str = "cpu") -> None:
@@ -51,13 +51,13 @@ class PhotoAtlas:
         """Read photographs bilinearly, mirrored beyond their borders.
 
         Args:
-            photo: (...) int64, which one.
+            photo: (...) int64, index of the photograph.
             column: (...) px of the photograph, 0 at the left border.
             row: (...) px, 0 at the top border.
-            step: (...) px of the photograph per px of the result; decides the level.
+            step: (...) px of the photograph per px of the result, which decides the resolution.
 
         Returns:
-            (..., 3) float32 on the scale 0 to 255.
+            (..., 3) float32 in [0, 255].
         """
         level = step.clamp(min=1e-3).log2().round().clamp(0, LEVELS - 1).long()
         offset, height, width = self.table[photo * LEVELS + level].unbind(-1)
@@ -77,6 +77,6 @@ class PhotoAtlas:
 
 
 def _mirrored(index: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
-    """Fold any index into 0 .. length - 1, back and forth."""
+    """Fold any index into 0 .. length - 1, as in a mirrored image."""
     folded = index % (2 * length)
     return torch.minimum(folded, 2 * length - 1 - folded)

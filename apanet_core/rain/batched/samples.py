@@ -1,4 +1,4 @@
-"""Training samples, rendered in batches on the device that trains: every index is its own scene in its own rain."""
+"""Training samples, rendered in batches on the training device: every index is another scene in other rain."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from apanet_core.rain.batched.scenes import Scenes, occluded, random_scenes
 from apanet_core.rain.batched.sensor import expose, misalign, recolour
 from apanet_core.rain.batched.weather import is_dry, rain_on
 
-SINGLE = 0.1  # share of single photographs, given as both views
-ONE_DRY = 0.12  # share of pairs of which one view is dry
-BLOCKED = 0.08  # share of pairs of which one view is black, white, mud or something else, in part or whole
+SINGLE = 0.1  # share of samples with the same photograph in both views
+ONE_DRY = 0.12  # share of samples with one dry view
+BLOCKED = 0.08  # share of samples with one view covered in part or whole: black, white, mud or another image
 
 
 @torch.no_grad()
@@ -22,15 +22,15 @@ def render_samples(
     """Render a batch.
 
     Args:
-        atlas: photographs, on the device where the batch is wanted.
+        atlas: photographs, on the device for the batch.
         size: (height, width), multiples of 8.
-        seed: another seed, other samples.
+        seed: seed of the samples.
         indices: (B,) int64 numbers of the samples.
 
     Returns:
         rainy_left, rainy_right, clean_left, clean_right: (B, 3, H, W) uint8 RGB. left_disparity, right_disparity:
-        (B, H, W) float32 px, not a number where the other view does not show the point. left_judged, right_judged:
-        (B,) float32, 0 for a view that is blocked, of which nothing can be asked.
+        (B, H, W) float32 px, NaN where the other view does not show the point. left_judged, right_judged: (B,)
+        float32, 0 for a blocked view, which does not count in the loss.
     """
     random = CounterRandom(seed, indices.to(atlas.pixels.device))
     scenes = random_scenes(atlas, size, random)
@@ -62,7 +62,7 @@ def render_samples(
 
 
 def _block(rainy: torch.Tensor, which: torch.Tensor, random: CounterRandom) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cover the views `which` (B, 2), in a half plane or whole; also returns where, (B, 2, H, W) bool."""
+    """Cover half planes or the whole of the views `which` (B, 2); also return the covered part, (B, 2, H, W) bool."""
     height, width = rainy.shape[-2:]
     y = torch.arange(height, device=rainy.device)[:, None] / height - 0.5
     x = torch.arange(width, device=rainy.device) / width - 0.5
@@ -71,6 +71,6 @@ def _block(rainy: torch.Tensor, which: torch.Tensor, random: CounterRandom) -> t
     covered = (x * angle.cos() + y * angle.sin() < reach[:, None, None, None]) & which[:, :, None, None]
     kind = random.integer("cover kind", 4)[:, None, None, None, None]
     mud = random.uniform("mud", 1, 3, 1, 1, low=20, high=90)
-    other = rainy.roll(1, 1).flip(-1, -2)  # something else altogether: the other view upside down
+    other = rainy.roll(1, 1).flip(-1, -2)  # an unrelated image: the other view upside down
     shown = torch.where(kind == 0, 2.0, torch.where(kind == 1, 253.0, torch.where(kind == 2, mud, other)))
     return torch.where(covered[:, :, None], shown, rainy), covered

@@ -1,7 +1,7 @@
-"""Stereo scenes made of photographs, a batch at a time: textured planes in front of each other, exact in both views.
+"""Batches of stereo scenes made of photographs: textured planes in front of each other, exact in both views.
 
-Every surface is a plane: its disparity is linear in the left view's column and row, so a point of the right view is
-found in the left one by one division. The nearest surface wins in each view, which makes occlusions true.
+Every surface is a plane: its disparity is linear in the left view's column and row, so one division finds the point of
+the left view for a point of the right one. The nearest surface wins in each view, which makes occlusions correct.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from apanet_core.rain.batched.photo_atlas import PhotoAtlas
 
 OBJECTS = 7
 STREETS = 0.45  # share of the scenes
-LARGEST_DISPARITY = 0.45  # of the width, or `LARGEST_DISPARITY_PX`
+LARGEST_DISPARITY = 0.45  # share of the width; `LARGEST_DISPARITY_PX` also limits it
 LARGEST_DISPARITY_PX = 185.0
-FOREVER = 1e6  # px: the half size of a surface without end
+FOREVER = 1e6  # px: half size of an unlimited surface
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Scenes:
 
 @dataclass(frozen=True)
 class _Surfaces:
-    """(B, K) each: planes d = base + across (x - column) + down (y - row) in the left view, and what they show."""
+    """Planes d = base + across (x - column) + down (y - row) in the left view, and their textures; (B, K) each."""
 
     base: torch.Tensor
     across: torch.Tensor
@@ -52,7 +52,7 @@ class _Surfaces:
     half_height: torch.Tensor
     lean: torch.Tensor  # columns per row
     shape: torch.Tensor  # 0 box, 1 ellipse, 2 ragged
-    bump: torch.Tensor  # how ragged
+    bump: torch.Tensor  # amplitude of a ragged outline
     phase: torch.Tensor
     shown: torch.Tensor  # 1 or 0
     photo: torch.Tensor
@@ -60,19 +60,19 @@ class _Surfaces:
     v: torch.Tensor
     step_u: torch.Tensor  # px of the photograph per px, negative where mirrored
     step_v: torch.Tensor
-    per_m: torch.Tensor  # px of the photograph per metre of ground; 0 for a surface that stands upright
+    per_m: torch.Tensor  # px of the photograph per metre of ground; 0 for an upright surface
 
 
 def random_scenes(atlas: PhotoAtlas, size: tuple[int, int], random: CounterRandom) -> Scenes:
-    """Draw scenes.
+    """Sample scenes.
 
     Args:
-        atlas: what surfaces look like.
+        atlas: textures of the surfaces.
         size: (height, width) of a view in px.
-        random: gives the batch and its device.
+        random: random numbers, which set batch size and device.
 
     Returns:
-        The scenes; four of ten are streets: ground in perspective, a far backdrop, objects that stand on the ground.
+        The scenes; a share of `STREETS` are streets: ground in perspective, a far backdrop, objects on the ground.
     """
     cameras, surfaces = _draw(atlas, size, random)
     views, disparities = zip(*(_render(atlas, surfaces, cameras, size, right) for right in (False, True)))
@@ -80,7 +80,7 @@ def random_scenes(atlas: PhotoAtlas, size: tuple[int, int], random: CounterRando
 
 
 def occluded(disparity: torch.Tensor) -> torch.Tensor:
-    """Where a pixel's point is not seen by the other camera.
+    """Return a mask of the pixels whose point the other camera does not see.
 
     Args:
         disparity: (B, 2, H, W) px, left first.
@@ -109,7 +109,7 @@ def _draw(atlas: PhotoAtlas, size: tuple[int, int], random: CounterRandom) -> tu
     cx = width * random.uniform("cx", low=-0.5, high=1.5)
     cameras = Cameras(focal, baseline, cx, horizon)
 
-    # the backdrop: far in a street, else any wall, slanted or not
+    # the backdrop: far in a street, otherwise a wall, slanted or not
     far_m = torch.where(
         street, random.log_uniform("far", low=60, high=500), random.log_uniform("wall", low=3, high=100)
     )
@@ -210,7 +210,7 @@ def _draw(atlas: PhotoAtlas, size: tuple[int, int], random: CounterRandom) -> tu
 def _render(
     atlas: PhotoAtlas, surfaces: _Surfaces, cameras: Cameras, size: tuple[int, int], right: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """One view, (B, 3, H, W) in [0, 255], and its disparity (B, H, W): the two nearest surfaces, blended at edges."""
+    """Render one view, (B, 3, H, W) in [0, 255], and its disparity (B, H, W); two nearest surfaces blend at edges."""
     height, width = size
     device = surfaces.base.device
     y = torch.arange(height, device=device).float()[:, None] + 0.5
@@ -269,7 +269,7 @@ def _shade(
     y: torch.Tensor,
     right: bool,
 ) -> torch.Tensor:
-    """Colour of surface `k` (B, H, W) at every pixel: (B, H, W, 3)."""
+    """Return the colour of surface `k` (B, H, W) at every pixel: (B, H, W, 3)."""
 
     def of(name: str) -> torch.Tensor:
         value = getattr(surfaces, name)

@@ -1,4 +1,4 @@
-"""What a camera adds: tone and gain of the clean pair, noise and compression of the rainy one."""
+"""Effects of a camera: tone and gain of the clean pair, noise and compression of the rainy one."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torch.nn import functional as F
 
 from apanet_core.rain.batched.counter_random import CounterRandom
 
-GAIN_SPREAD = 0.05  # of the cameras of one pair, in every other sample
-MISALIGNED_PX = 1.2  # what calibration leaves, at most, in three of four samples
-LUSTRE = 0.06  # how much brighter one camera may see a part of the scene
+GAIN_SPREAD = 0.05  # between the cameras of a pair, in every other sample
+MISALIGNED_PX = 1.2  # largest error of the calibration, in three of four samples
+LUSTRE = 0.06  # largest relative difference in brightness with which the cameras see a part of the scene
 # Quantisation of 8x8 blocks, ITU-T T.81 annex K.
 _LUMINANCE = [
     [16, 11, 10, 16, 24, 40, 51, 61],
@@ -24,7 +24,7 @@ _LUMINANCE = [
 
 
 def recolour(views: torch.Tensor, random: CounterRandom) -> torch.Tensor:
-    """Vary exposure, contrast, saturation and sharpness of clean pairs (B, 2, 3, H, W), alike in both views."""
+    """Vary exposure, contrast, saturation and sharpness of clean pairs (B, 2, 3, H, W), equally in both views."""
     gamma = random.normal("gamma").mul(0.25).exp()[:, None, None, None, None]
     gain = random.uniform("gain", 1, 1, 1, 1, low=0.6, high=1.15)
     views = (gain * (views / 255).clamp(min=1e-4) ** gamma).clamp(0, 1)
@@ -46,10 +46,10 @@ def recolour(views: torch.Tensor, random: CounterRandom) -> torch.Tensor:
 
 
 def misalign(views: torch.Tensor, random: CounterRandom) -> torch.Tensor:
-    """Move and light the right views of clean pairs (B, 2, 3, H, W) a little, smoothly.
+    """Warp and light the right views of clean pairs (B, 2, 3, H, W) slightly and smoothly.
 
-    No calibration is perfect, no surface a plane, and none looks the same from both sides: a network that is shown
-    exact pairs alone trusts the other view to the last tenth of a pixel.
+    Real calibration has errors, surfaces are not planes and look different from both sides: a network trained on exact
+    pairs only would trust the other view to a tenth of a pixel.
     """
     height, width = views.shape[-2:]
     size = (height, width)
@@ -66,7 +66,7 @@ def misalign(views: torch.Tensor, random: CounterRandom) -> torch.Tensor:
 
 
 def expose(views: torch.Tensor, random: CounterRandom, dry: torch.Tensor) -> torch.Tensor:
-    """Noise and JPEG of rainy pairs (B, 2, 3, H, W) in [0, 255]; `dry` (B,) ones stay as they are."""
+    """Add noise and JPEG to rainy pairs (B, 2, 3, H, W) in [0, 255]; `dry` (B,) ones are unchanged."""
     noisy = random.happens("noisy", 0.35) & ~dry
     level = torch.where(noisy, random.uniform("noise", high=2.5), 0)[:, None, None, None, None]
     views = (views + level * random.normal("noise", *views.shape[1:])).clamp(0, 255).round()
@@ -81,7 +81,7 @@ def expose(views: torch.Tensor, random: CounterRandom, dry: torch.Tensor) -> tor
 
 
 def compress(images: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
-    """What JPEG leaves of `images` (N, 3, H, W) in [0, 255], H and W multiples of 8, at `quality` (N,), 50 to 100."""
+    """Apply JPEG to `images` (N, 3, H, W) in [0, 255], H and W multiples of 8, at `quality` (N,) from 50 to 100."""
     n, _, height, width = images.shape
     red, green, blue = images.unbind(1)
     luma = 0.299 * red + 0.587 * green + 0.114 * blue

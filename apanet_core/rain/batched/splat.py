@@ -1,4 +1,4 @@
-"""Line segments drawn into a batch of images: the one thing that drops and streaks have in common."""
+"""Draw line segments into a batch of images, for drops and streaks."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import torch
 from torch.nn import functional as F
 
 COARSE = 4  # px of a cell in which wide segments are drawn
-WIDE_PX = 6.0  # from this width on
+WIDE_PX = 6.0  # smallest width of a wide segment
 ONE = 1 << 18  # fixed point: sums of integers do not depend on the order of the summands
-MOST_SAMPLES = 1 << 24  # drawn at once
+MOST_SAMPLES = 1 << 24  # samples drawn at once
 
 
 @dataclass(frozen=True)
@@ -18,16 +18,16 @@ class Segments:
     """N segments, (N,) each.
 
     Attributes:
-        image: which image of the batch it is drawn in, int64.
+        image: index of the image in the batch, int64.
         u0: column of the first end, px, 0 at the left border.
         v0: row of the first end, px, 0 at the top border.
-        u1: column of the second end.
-        v1: row of the second end.
-        width: px.
-        value: what it adds to a pixel that it covers fully; a segment thinner than a pixel adds less.
-        disparity: hidden where the scene's is not smaller; infinite for a segment before everything.
+        u1: column of the second end, px.
+        v1: row of the second end, px.
+        width: width in px.
+        value: value added to a fully covered pixel; a segment thinner than a pixel adds less.
+        disparity: disparity in px, infinite if never hidden; the segment is hidden where the scene has at least this.
         fade: share of the length over which it fades out, half at each end.
-        soft: whether its profile is a bell, else flat.
+        soft: whether its profile is a bell curve instead of flat.
     """
 
     image: torch.Tensor
@@ -49,14 +49,14 @@ def draw_segments(segments: Segments, disparity: torch.Tensor) -> torch.Tensor:
     """Sum the values of all segments.
 
     A segment is a grid of samples about a pixel apart, each shared between its four nearest pixels. Wide segments are
-    drawn in cells of `COARSE` px and brought back by interpolation.
+    drawn in cells of `COARSE` px and interpolated.
 
     Args:
-        segments: to draw.
+        segments: the segments to draw.
         disparity: (N, H, W) px of the scene in every image.
 
     Returns:
-        (N, H, W) float32, what the segments add.
+        (N, H, W) float32, the sum of the values at every pixel.
     """
     _images, height, width = disparity.shape
     s = segments
@@ -72,7 +72,7 @@ def draw_segments(segments: Segments, disparity: torch.Tensor) -> torch.Tensor:
 
 
 def _draw(s: Segments, disparity: torch.Tensor, cell: int) -> torch.Tensor:
-    """Draw into images whose pixels are `cell` px wide."""
+    """Draw segments into images whose pixels are `cell` px wide."""
     images, height, width = disparity.shape
     device = disparity.device
     canvas = torch.zeros(images * (height + 2) * (width + 2), dtype=torch.int32, device=device)
@@ -81,7 +81,7 @@ def _draw(s: Segments, disparity: torch.Tensor, cell: int) -> torch.Tensor:
     du, dv = u1 - u0, v1 - v0
     length = torch.hypot(du, dv).clamp(min=1e-3)
     along = (length + wide).ceil().clamp(1, 4 * (height + width))
-    drawn = wide * torch.where(s.soft, 2.0, 1.0)  # a bell is cut where it has fallen to a seventh
+    drawn = wide * torch.where(s.soft, 2.0, 1.0)  # a bell curve is cut where it has fallen to a seventh
     across = drawn.ceil().clamp(1, 64)
     area = (length + wide) / along * drawn / across  # px that a sample stands for
     count = (along * across).long()

@@ -1,4 +1,4 @@
-"""What a training sample's weather is, and what it does to the pair; every share and every range stands here.
+"""Sample the weather of training samples and render it, with the shares and ranges of all effects.
 
 Sources: drop sizes Marshall & Palmer 1948, fall speed Atlas et al. 1973, streak appearance Garg & Nayar 2006/2007, veil
 Weber et al. 2015, colour Halder et al. 2019.
@@ -18,15 +18,15 @@ from apanet_core.rain.batched.splat import Segments, draw_segments
 DRY, DROPS, STREAKS, BOTH = 0.15, 0.42, 0.35, 0.08  # shares of the kinds
 SMALLEST_DROP_MM, NARROWEST_STREAK_PX = 0.5, 0.2
 NEAREST_DROP_M, FARTHEST_DROP_M = 0.2, 30.0
-MOST_DROPS = 12_000  # of a sample; a denser shower keeps so many and their light
+MOST_DROPS = 12_000  # limit per sample; in a denser shower, each drop gets more light
 DROP_CROSSING_S = math.sqrt(1.16e-3) / 50  # t0 of Garg & Nayar: a 1.16 mm drop passing over its own width
-LAYERS = 4  # of two-dimensional streaks
-MOST_STREAKS = 4_000  # of a layer
-LENS_DROPS = 6  # on the glass of a wet camera, at most
+LAYERS = 4  # largest number of layers of 2-D streaks
+MOST_STREAKS = 4_000  # limit per layer
+LENS_DROPS = 6  # largest number of drops on the glass of a wet camera
 
 
 def rain_on(scenes: Scenes, random: CounterRandom) -> torch.Tensor:
-    """Let it rain: (B, 2, 3, H, W) float32 in [0, 255], what the cameras see, before the sensor."""
+    """Render rain over scenes: (B, 2, 3, H, W) float32 in [0, 255], before the effects of the sensor."""
     kind = random.uniform("kind")
     with_drops = (kind >= DRY) & ((kind < DRY + DROPS) | (kind >= DRY + DROPS + STREAKS))
     with_streaks = kind >= DRY + DROPS
@@ -39,23 +39,23 @@ def rain_on(scenes: Scenes, random: CounterRandom) -> torch.Tensor:
 
 
 def is_dry(random: CounterRandom) -> torch.Tensor:
-    """(B,) bool: which samples `rain_on` leaves as they are."""
+    """Return a mask, (B,) bool, of the samples that `rain_on` leaves unchanged."""
     return random.uniform("kind") < DRY
 
 
 def to_linear(value: torch.Tensor) -> torch.Tensor:
-    """sRGB in [0, 1] -> linear light."""
+    """Convert sRGB in [0, 1] to linear light."""
     return torch.where(value <= 0.04045, value / 12.92, ((value.clamp(min=0.04) + 0.055) / 1.055) ** 2.4)
 
 
 def to_srgb(light: torch.Tensor) -> torch.Tensor:
-    """Linear light -> sRGB in [0, 1], clipped."""
+    """Convert linear light to sRGB in [0, 1], clipped."""
     light = light.clamp(0, 1)
     return torch.where(light <= 0.0031308, 12.92 * light, 1.055 * light.clamp(min=0.003) ** (1 / 2.4) - 0.055)
 
 
 def _falling_rain(light: torch.Tensor, scenes: Scenes, random: CounterRandom, where: torch.Tensor) -> torch.Tensor:
-    """Drops in space, the same in both views, and the veil of those too far to be seen."""
+    """Add drops in space, the same in both views, and the veil of those too far to be visible."""
     rate = random.log_uniform("rate", low=2, high=120)
     exposure = random.log_uniform("exposure", low=0.001, high=0.04)
     height, width = light.shape[-2:]
@@ -63,9 +63,9 @@ def _falling_rain(light: torch.Tensor, scenes: Scenes, random: CounterRandom, wh
     small = light[..., ::4, ::4].transpose(1, 2).flatten(2)
     field, sky = small.mean(-1), small.quantile(0.98, dim=-1)
     brightness = random.log_uniform("brightness", low=0.3, high=1.4)
-    # a drop is a fish-eye lens: it shows the average of what is around it
+    # a drop is a fish-eye lens, which shows the average light of its surroundings
     drop = brightness[:, None] * (0.94 * field + 0.06 * sky) / DROP_CROSSING_S
-    # the veil: of the rain itself, or of mist as dense as a visibility of 50 m, even or in swathes
+    # the veil: of the rain, or of mist with a visibility down to 50 m, uniform or in swathes
     extinction = 0.312e-3 * rate**0.67
     mist = 3.9 / random.log_uniform("visibility", low=50, high=1000)
     chance = random.uniform("veil")
@@ -91,14 +91,14 @@ def _coverage_s(
     where: torch.Tensor,
     size: tuple[int, int],
 ) -> torch.Tensor:
-    """How long every pixel was covered by drops, in seconds: (B, 2, H, W)."""
+    """Return the time in seconds for which drops cover every pixel: (B, 2, H, W)."""
     height, width = size
     cameras = scenes.cameras
     slope = 4.1 * rate**-0.21  # Lambda of N(D) = 8000 exp(-Lambda D) per m^3 and mm
     path_m = 10.0 * exposure
 
     def region(depth: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """At a depth (B, n): left edge, width, top edge, height of what is seen in m, smallest drop in mm."""
+        """Return, at a depth (B, n), left edge, width, top edge, height of the visible region in m, and smallest mm."""
         metre = depth / cameras.focal_px[:, None]  # per px
         left_edge = -cameras.cx[:, None] * metre - path_m[:, None]
         across = width * metre + cameras.baseline_m[:, None] + 2 * path_m[:, None]
@@ -112,7 +112,7 @@ def _coverage_s(
     steps = grid.diff() * (per_m[:, 1:] + per_m[:, :-1]) / 2
     cumulative = F.pad(steps.cumsum(1), (1, 0))
     drops = random.count("drops", cumulative[:, -1].clamp(max=MOST_DROPS)) * where
-    scale = (cumulative[:, -1] / MOST_DROPS).clamp(min=1)  # light of the drops left out
+    scale = (cumulative[:, -1] / MOST_DROPS).clamp(min=1)  # for the light of the drops that are left out
     most = int(drops.max())
     if most == 0:
         return torch.zeros_like(scenes.disparity)
@@ -149,7 +149,7 @@ def _coverage_s(
         u0, v0 = focal * x / z + cameras.cx[:, None] - shift0, focal * y / z + cameras.cy[:, None]
         u1, v1 = focal * end_x / end_z + cameras.cx[:, None] - shift1, focal * end_y / end_z + cameras.cy[:, None]
         length = torch.hypot(u1 - u0, v1 - v0).clamp(min=1e-3)
-        # a pixel on the way is covered for as long as the drop takes over its own width; blur spreads that
+        # a pixel on the path is covered while the drop moves by its own width; blur spreads that time
         covered = scale[:, None] * seconds * drop_px / (length + drop_px)
         value = covered * drop_px * (length + drop_px) / (width_px * (length + width_px)) / seconds
         image = (2 * torch.arange(len(rate), device=rate.device) + right)[:, None].expand_as(z)
@@ -162,7 +162,7 @@ def _coverage_s(
 
 
 def _streaks(views: torch.Tensor, random: CounterRandom, where: torch.Tensor) -> torch.Tensor:
-    """Two-dimensional streaks, each view its own: as the benchmarks have them, soft and wide ones, dark ones."""
+    """Add 2-D streaks, independent in the views: like the benchmarks', soft and wide ones, dark ones."""
     batch, _, _, height, width = views.shape
     shape = batch, LAYERS
     soft = random.happens("soft streaks", 0.4)[:, None].expand(shape)
@@ -235,7 +235,7 @@ def _streaks(views: torch.Tensor, random: CounterRandom, where: torch.Tensor) ->
     layer = draw_segments(segments, torch.zeros(2 * batch, height, width, device=views.device))
     layer = layer.reshape(batch, 2, 1, height, width).clamp(max=1.5)
 
-    # added and clipped, screened (less where it is bright), or laid over as paint, which is dark before a bright sky
+    # added and clipped, screened (less on bright pixels), or blended as paint, which is dark against a bright sky
     how = random.uniform("blending")[:, None, None, None, None]
     screen = torch.where(how < 0.5, 0.0, torch.where(how < 0.65, 1.0, (how - 0.65) / 0.2)).clamp(max=1)
     added = views + 255 * torch.where(screen > 0, layer.clamp(max=1) * (1 - screen * views / 255), layer)
@@ -248,7 +248,7 @@ def _streaks(views: torch.Tensor, random: CounterRandom, where: torch.Tensor) ->
 
 
 def _wet_glass(views: torch.Tensor, scenes: Scenes, random: CounterRandom, where: torch.Tensor) -> torch.Tensor:
-    """Drops on the glass before each camera: out of focus, each an inverted small picture of the scene."""
+    """Add drops on the glass in front of each camera: blurred, inverted small pictures of the scene."""
     chosen = where.nonzero()[:, 0]
     if not len(chosen):
         return views

@@ -180,7 +180,7 @@ def test_impossible_requests_say_what_there_is(tmp_path, change, message):
     assert not (tmp_path / "out").exists()
 
 
-def test_what_cannot_be_read_or_written_is_refused(tmp_path):
+def test_cut_dataset_unusable_paths_and_images_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no bag at"):
         cut_dataset([tmp_path / "none"], tmp_path / "out", SETTINGS)
     (tmp_path / "text.mcap").write_text("no bag")

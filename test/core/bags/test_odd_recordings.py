@@ -1,4 +1,4 @@
-"""Recordings as editors, converters and crashes leave them."""
+"""Recordings after edits, conversions and crashes."""
 
 import pytest
 import yaml
@@ -10,7 +10,7 @@ from apanet_core.bags.read import open_bag
 
 
 def edit(bag, change):
-    """Change metadata.yaml as a hand or a converter does."""
+    """Change metadata.yaml like a user or a converter."""
     content = yaml.safe_load((bag / "metadata.yaml").read_text())
     change(content["rosbag2_bagfile_information"])
     (bag / "metadata.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
@@ -66,7 +66,7 @@ def test_the_distribution_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize("plugin", ["MCAP", "SQLITE3"])
-def test_time_that_began_anew_while_recording_costs_no_pair(tmp_path, plugin):
+def test_restarted_time_in_recording_loses_no_pair(tmp_path, plugin):
     bag = write_bag(tmp_path / "bag", [*pairs(3), *pairs(3)], plugin)
     assert derain(bag, tmp_path / "out").derained == 6
     assert len(read_bag(tmp_path / "out")) == len(read_bag(bag))
@@ -89,7 +89,7 @@ def cut_off(bag):
         (lambda bag: edit(bag, lambda i: i.update(version=10)), "version in metadata.yaml is 10: expected 9 at most"),
     ],
 )
-def test_what_is_wrong_is_named_and_what_to_do(tmp_path, damage, message):
+def test_damaged_recording_error_names_cause_and_remedy(tmp_path, damage, message):
     bag = write_bag(tmp_path / "bag", pairs(4), "MCAP")
     damage(bag)
     with pytest.raises((ValueError, FileNotFoundError), match=message):

@@ -1,4 +1,4 @@
-"""`derain-bag` after a kill at any moment: it goes on where it was, or says why it cannot."""
+"""`derain-bag` after a kill at any moment resumes the run, or reports why it cannot."""
 
 import dataclasses
 import os
@@ -22,7 +22,7 @@ CRASH_POINTS = [
 
 
 def killed_at(call, bag, out, settings):
-    """Derain in a child process that is killed at the `call`-th of the crash points; whether it was killed."""
+    """Derain in a child process that is killed at the `call`-th crash point; return whether it was killed."""
     child = os.fork()
     if child == 0:
         count = 0
@@ -47,7 +47,7 @@ def killed_at(call, bag, out, settings):
 
 
 @pytest.mark.parametrize(("plugin", "step"), [("MCAP", 1), ("SQLITE3", 3)])
-def test_killed_at_any_moment_it_goes_on_and_never_leaves_half_an_output(tmp_path, plugin, step):
+def test_run_killed_at_any_point_resumes_and_output_is_never_partial(tmp_path, plugin, step):
     bag = write_bag(tmp_path / "bag", pairs(4), plugin)
     settings = dataclasses.replace(SETTINGS, segment_pairs=2)
     derain(bag, tmp_path / "whole", settings)
@@ -64,10 +64,10 @@ def test_killed_at_any_moment_it_goes_on_and_never_leaves_half_an_output(tmp_pat
         assert not partial_path(out).exists()
         call += step
     assert call > 20
-    assert spared == {0, 1, 2, 3, 4} or step > 1  # whatever was clean already was not cleaned again
+    assert spared == {0, 1, 2, 3, 4} or step > 1  # no clean pair is derained again
 
 
-def test_another_recipe_does_not_go_on_in_the_same_place(tmp_path):
+def test_resume_with_another_recipe_is_refused(tmp_path):
     bag = write_bag(tmp_path / "bag", pairs(4))
     assert killed_at(9, bag, tmp_path / "out", SETTINGS)
     with locked([partial_path(tmp_path / "out")]), pytest.raises(FileExistsError, match="another run is at work"):

@@ -1,4 +1,4 @@
-"""`derain-bag --workers`: what several processes make is what one makes, and none outlives its run."""
+"""`derain-bag --workers`: several processes give the same output as one, and all end with the run."""
 
 import dataclasses
 import os
@@ -18,7 +18,7 @@ from apanet_core.bags.partial import partial_path
 from apanet_core.workers import WorkerOptions
 
 
-def test_several_recordings_and_workers_give_what_one_gives(tmp_path):
+def test_several_recordings_and_workers_give_the_output_of_one_process(tmp_path):
     bags = [write_bag(tmp_path / name, pairs(count)) for name, count in (("a", 5), ("b", 3))]
     settings = dataclasses.replace(SETTINGS, segment_pairs=2)
     outs = [tmp_path / "out" / name for name in ("a.clean", "b.clean")]
@@ -34,7 +34,7 @@ def refuse():
 
 
 class Killed(Inverter):
-    """As the system does to a process for which there is no memory."""
+    """A derainer that kills its process, like the system when memory runs out."""
 
     def __call__(self, left, right):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -44,7 +44,7 @@ class Killed(Inverter):
     ("make", "error", "message"),
     [(refuse, ValueError, "unknown engine 'magic'"), (Killed, MemoryError, "a worker was killed.*use fewer workers")],
 )
-def test_a_worker_that_dies_ends_the_run(tmp_path, make, error, message):
+def test_dead_worker_ends_the_run(tmp_path, make, error, message):
     bag = write_bag(tmp_path / "bag", pairs(4))
     with pytest.raises(error, match=message):
         derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, segment_pairs=2), make, WorkerOptions(2))
@@ -52,7 +52,7 @@ def test_a_worker_that_dies_ends_the_run(tmp_path, make, error, message):
 
 
 class Asleep(Inverter):
-    """Takes longer over a pair than the test waits."""
+    """A derainer that takes longer than the test waits."""
 
     def __call__(self, left, right):
         time.sleep(300)
@@ -87,7 +87,7 @@ derain(Path({str(bag)!r}), Path({str(tmp_path / "out")!r}), settings, Asleep, Wo
             run.send_signal(signal_number)
             assert wait_for(lambda: run.poll() is not None)
         finally:
-            run.kill()  # so that a failure is no hang
+            run.kill()  # a failed test must not hang
     assert wait_for(lambda: not any(is_running(worker) for worker in workers))
 
 

@@ -1,4 +1,4 @@
-"""A small data set of its own making: planes of known disparity, with streaks that differ between the views."""
+"""A small synthetic data set: planes of known disparity, with streaks that differ between the views."""
 
 import cv2
 import numpy as np

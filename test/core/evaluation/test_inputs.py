@@ -54,7 +54,7 @@ def test_outputs_may_have_the_right_files_name_and_disparities_a_shorter_one(dat
         ),
     ],
 )
-def test_what_does_not_fit_is_named(data_set, break_it, message):
+def test_unsuitable_files_are_named(data_set, break_it, message):
     break_it(data_set)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         check_samples(find_samples(data_set / "data", {"copy": data_set / "copy"}, data_set / "truth"), 64)

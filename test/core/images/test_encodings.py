@@ -15,14 +15,14 @@ WIDE = [e for e in ENCODINGS if e.endswith("16") or e.startswith("16")]
 
 @dataclasses.dataclass
 class Compressed:
-    """The fields of sensor_msgs/CompressedImage but the header."""
+    """The fields of sensor_msgs/CompressedImage without the header."""
 
     format: str
     data: bytes
 
 
 def noise(encoding, height=6, width=8, padding=0, big_endian=0, seed=0):
-    """An image of noise, its rows `padding` bytes longer than they need be."""
+    """Return an image of noise with `padding` extra bytes a row."""
     rows = 3 * height // 2 if encoding.startswith("nv") else height
     probe = RawImage(encoding, height, width, 10**4, big_endian, np.zeros(10**4 * rows, np.uint8))
     view = view_of(probe)
@@ -37,7 +37,7 @@ def solid(encoding, values, height=8, width=8, dtype="<u2"):
 
 
 @given(st.sampled_from(SAME), st.integers(0, 9), st.integers(0, 1), st.integers(0, 99))
-def test_what_the_network_leaves_alone_comes_back_bit_by_bit(encoding, padding, big_endian, seed):
+def test_encode_unchanged_pixels_returns_equal_message(encoding, padding, big_endian, seed):
     source = noise(encoding, padding=padding, big_endian=big_endian, seed=seed)
     back = encode(decode(source), source)
     assert (back.encoding, back.height, back.width, back.is_bigendian) == (encoding, 6, 8, big_endian)
@@ -46,7 +46,7 @@ def test_what_the_network_leaves_alone_comes_back_bit_by_bit(encoding, padding, 
 
 
 @given(st.sampled_from(WIDE), st.integers(0, 9), st.integers(0, 1), st.integers(0, 99))
-def test_a_change_of_one_is_a_change_of_257_in_16_bits(encoding, padding, big_endian, seed):
+def test_encode_16_bits_scales_change_by_257(encoding, padding, big_endian, seed):
     source = noise(encoding, padding=padding, big_endian=big_endian, seed=seed)
     rgb = decode(source)
     darker = np.where(rgb >= 10, rgb - 10, 0).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Image files as people and drivers have them."""
+"""Image files from users and drivers."""
 
 import os
 import struct
@@ -40,7 +40,7 @@ def test_a_long_name_is_written(tmp_path, picture):
 
 
 @pytest.mark.parametrize("padding", [1, 300, 100_000])
-def test_zeros_behind_the_end_of_a_jpeg_are_a_buffers(picture, padding):
+def test_zeros_after_end_of_jpeg_are_accepted(picture, padding):
     data = jpeg_of(picture)
     np.testing.assert_array_equal(codecs.decode_file(data + bytes(padding)), codecs.decode_file(data))
 
@@ -85,7 +85,7 @@ def test_a_png_beyond_opencvs_limit_is_refused_with_its_size(tmp_path):
         read_image(tmp_path / "huge.png")
 
 
-def test_rows_stay_as_they_are_stored_whatever_exif_says(tmp_path, picture):
+def test_read_image_ignores_exif_orientation(tmp_path, picture):
     tiff = b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, 0x112, 3, 1, 6, 0, 0)  # orientation 6: turn by 90 degrees
     exif = b"Exif\0\0" + tiff
     data = jpeg_of(picture)

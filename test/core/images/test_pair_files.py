@@ -24,7 +24,7 @@ def write(folder, *names):
         (("007.png", "012.png"), ("frame_7.png", "frame_12.png")),
     ],
 )
-def test_folders_are_matched_by_what_the_names_share(tmp_path, left, right):
+def test_folders_are_matched_by_common_parts_of_names(tmp_path, left, right):
     write(tmp_path / "left", *left)
     write(tmp_path / "right", *right)
     pairs = match_pairs(tmp_path / "left", tmp_path / "right")

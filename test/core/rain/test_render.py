@@ -50,7 +50,7 @@ def test_drops_behind_the_scene_are_not_drawn():
     assert coverage_time_s(one_drop(z=2.0), KITTI, rain, near_wall, right=False).max() == 0
     assert coverage_time_s(one_drop(z=1.2), KITTI, rain, near_wall, right=False).max() > 0
     half = near_wall.copy()
-    half[:, 320:] = 0  # seen by the left camera beside the wall, by the right camera behind it
+    half[:, 320:] = 0  # the left camera sees the drop, the wall hides it from the right one
     drop = one_drop(z=2.0, x=0.7)
     assert coverage_time_s(drop, KITTI, rain, half, right=False).max() > 0
     assert coverage_time_s(drop, KITTI, rain, half, right=True).max() == 0

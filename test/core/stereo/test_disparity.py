@@ -25,7 +25,7 @@ def test_zero_is_a_disparity_where_the_format_can_say_unknown_otherwise(tmp_path
     assert (read_disparity(tmp_path / "a.npy") == 0).all()
 
 
-def test_what_is_no_disparity_map_is_refused(tmp_path):
+def test_read_disparity_other_files_are_refused(tmp_path):
     cv2.imwrite(str(tmp_path / "eight.png"), np.zeros((2, 2), np.uint8))
     cv2.imwrite(str(tmp_path / "colour.png"), np.zeros((2, 2, 3), np.uint16))
     np.save(tmp_path / "pickle.npy", np.array([{}], dtype=object), allow_pickle=True)
