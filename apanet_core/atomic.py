@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file beside its place and move it there; where that fails, nothing is left."""
+    """Write a file under a temporary name and rename it; a failure leaves nothing."""
     partial = path.with_name(f".{os.getpid()}.{zlib.crc32(os.fsencode(path.name)):08x}")  # short, however long the name
     try:
         partial.write_bytes(content)

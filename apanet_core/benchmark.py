@@ -31,7 +31,7 @@ from apanet_core.workers import worker_pool
 
 @dataclass(frozen=True)
 class Case:
-    """What one row measures.
+    """One case to measure.
 
     `max_disparity` 0 keeps the cap of the model; `compiled` is torch.compile; `dense` replaces APAM by the form that
     builds its H x W x W map.
@@ -61,9 +61,9 @@ class Result:
         model: preset, or path of a checkpoint; "+dense" with the dense map.
         engine: what ran it.
         device: where, in words.
-        precision: of the computation.
+        precision: auto, float32, float16 or bfloat16.
         size: WIDTHxHEIGHT in px.
-        median_ms: of one pair, uint8 images in and out.
+        median_ms: median time of one pair, uint8 images in and out.
         p95_ms: 95th percentile.
         pairs_per_s: 1000 / median_ms.
         gmac: billions of multiply-accumulates of one pair, counted by torch.
@@ -85,7 +85,7 @@ class Result:
 
 
 def benchmark(cases: list[Case], repeats: int, seconds: float) -> list[Result]:
-    """Measure every case in a process of its own, so that its peak memory is its own.
+    """Measure every case in a separate process, so that peak memory is that of the case.
 
     Args:
         cases: what to measure.
@@ -105,7 +105,7 @@ def benchmark(cases: list[Case], repeats: int, seconds: float) -> list[Result]:
             with worker_pool(1) as process:
                 results.append(process.submit(measure, case, repeats, seconds).result())
         except BrokenProcessPool:
-            bar.write(f"{case.name} was killed, for lack of memory most likely", file=sys.stderr)
+            bar.write(f"{case.name} was killed, probably out of memory", file=sys.stderr)
         except (ValueError, ImportError, MemoryError, OSError) as error:
             bar.write(f"{case.name}: {error}", file=sys.stderr)
     if not results:

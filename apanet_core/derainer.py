@@ -76,7 +76,7 @@ class StereoDerainer:
 
         Args:
             left: (H, W, 3) uint8 RGB, rectified; H and W from 16 up.
-            right: as `left`, of the same size.
+            right: (H, W, 3) uint8 RGB, of the same size.
 
         Returns:
             Derained left and right, as given; new arrays.
@@ -129,12 +129,12 @@ class StereoDerainer:
     def with_disparity(self, left: np.ndarray, right: np.ndarray) -> DerainedWithDisparity:
         """Derain one pair and return the disparity that its finest parallax attention implies.
 
-        It comes from weights that were trained to derain, not to match: see docs/disparity.md for how good it is.
+        Presets without matching were not trained to match: docs/disparity.md has the errors.
         Without the parallax mask it may be negative. Not for several threads at once.
 
         Args:
-            left: as for a call.
-            right: as for a call.
+            left: (H, W, 3) uint8 RGB, rectified; H and W from 16 up.
+            right: (H, W, 3) uint8 RGB, of the same size.
 
         Returns:
             The pair, the disparity and its confidence.

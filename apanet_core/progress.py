@@ -33,7 +33,7 @@ def progress_bar(items: Iterable[Any] | None = None, **options: Any) -> tqdm[Any
 
 
 def close_bars() -> None:
-    """Close every bar that an error left open, so that what is printed next has a line of its own."""
+    """Close every bar that an error left open, so that the next text starts on a new line."""
     for bar in list(_bars):
         bar.close()
 

@@ -1,4 +1,4 @@
-"""Work shared out among processes: of this machine, or of a Dask cluster."""
+"""Shares work among processes of this machine or of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONNECT_S = 10  # to wait for a scheduler
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """Who does the work.
+    """Processes that share the work.
 
     Args:
         workers: processes on this machine.
@@ -38,7 +38,7 @@ class WorkerOptions:
             raise ValueError(f"give workers or scheduler, not both: got {self.workers} and {self.scheduler}")
 
     def in_process(self, items: int) -> bool:
-        """Whether this process does the work on so many items by itself."""
+        """Whether this process does the work on that number of items alone."""
         return self.scheduler is None and min(self.workers, items) <= 1
 
 
@@ -49,7 +49,7 @@ def run_tasks(
 
     Args:
         function: picklable, unless this process does the work.
-        items: picklable likewise.
+        items: arguments of the calls, picklable too.
         options: who calls it; this process by default.
 
     Yields:
@@ -97,7 +97,7 @@ def worker_pool(workers: int) -> ProcessPoolExecutor:
         workers: how many.
 
     Returns:
-        The executor; whoever asked for it shuts it down.
+        The executor; the caller shuts it down.
     """
     return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start)
 
@@ -133,7 +133,7 @@ def _processes(workers: int) -> Iterator[Executor]:
                 worker.terminate()
         if isinstance(error, BrokenProcessPool):
             raise MemoryError(
-                "a worker was killed, for lack of memory most likely: use fewer workers; what is done is kept"
+                "a worker was killed, probably out of memory: use fewer workers (finished work is kept)"
             ) from error
         raise
     finally:
@@ -157,8 +157,8 @@ def _cluster(address: str) -> Iterator[Executor]:
         with client:
             yield client.get_executor(pure=False)  # type: ignore[no-untyped-call]
     except KilledWorker as error:
-        raise MemoryError(f"workers were killed again and again, for lack of memory most likely: {error}") from error
+        raise MemoryError(f"workers were killed again and again, probably out of memory: {error}") from error
     except CancelledError as error:
         raise ConnectionError(
-            f"the Dask scheduler at {address} went away; what is done is kept: start it and this command again"
+            f"the Dask scheduler at {address} went away: start it and this command again (finished work is kept)"
         ) from error

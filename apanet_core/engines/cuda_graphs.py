@@ -88,7 +88,7 @@ class CUDAGraph:
     Args:
         run: a `Uint8Derainer` on the device.
         size: (height, width) in px.
-        device: of the network.
+        device: CUDA device that holds the network.
     """
 
     def __init__(self, run: Callable[..., Any], size: tuple[int, int], device: torch.device) -> None:
@@ -111,7 +111,7 @@ class CUDAGraph:
                     step()
             self._stream.synchronize()
             self._graph = torch.cuda.CUDAGraph()
-            # "thread_local": other threads may use the card meanwhile
+            # "thread_local": other threads may use the card during the capture
             with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
                 step()
 

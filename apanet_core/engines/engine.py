@@ -1,4 +1,4 @@
-"""What every engine is: one way to run the network on a pair of uint8 images."""
+"""The interface of the engines, each of which runs the network on a pair of uint8 images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": to
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How an engine should run.
+    """Options of an engine.
 
     Args:
         device: "auto", "cpu", "cuda", "cuda:1", ...
@@ -32,8 +32,8 @@ def check_finite(change: float, precision: str) -> None:
     """Raise FloatingPointError where the mean change of a pair shows that the network computed no numbers.
 
     Args:
-        change: of `Uint8Derainer`.
-        precision: of the computation.
+        change: mean change of the pair, from `Uint8Derainer`.
+        precision: a key of `PRECISIONS`.
     """
     if not math.isfinite(change):
         raise FloatingPointError(
@@ -46,7 +46,7 @@ class Engine(Protocol):
     """One way to run the network.
 
     Attributes:
-        name: as the user chose it, for instance "openvino".
+        name: key of the engine, for instance "openvino".
         device: where it runs, in words for people.
         precision: a key of `PRECISIONS`.
         memory: the device whose memory it takes.
@@ -58,7 +58,14 @@ class Engine(Protocol):
     memory: torch.device
 
     def __call__(self, left: np.ndarray, right: np.ndarray) -> Pair:
-        """Derain (H, W, 3) uint8 RGB views of one size.
+        """Derain one pair.
+
+        Args:
+            left: (H, W, 3) uint8 RGB.
+            right: (H, W, 3) uint8 RGB, of the same size.
+
+        Returns:
+            Derained left and right, of the same shape.
 
         Raises:
             FloatingPointError: the result is not finite.

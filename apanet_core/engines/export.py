@@ -54,8 +54,8 @@ def export(network: APANet, path: Path, file_format: str | None, size: tuple[int
     """Write the network with its config in the metadata, atomically.
 
     Args:
-        network: in eval mode; it is copied and stays as it is.
-        path: file to write; .onnx, .xml (OpenVINO, with a .bin beside it) or .pt2.
+        network: in eval mode; the export uses a copy.
+        path: file to write; .onnx, .xml (OpenVINO, with a .bin of the same name) or .pt2.
         file_format: one of `FORMATS`; None takes that of the suffix.
         size: (height, width) in px, for torch-export, whose size is fixed; the others take any.
 

@@ -1,4 +1,4 @@
-"""How much memory a pair takes, so that one that does not fit is refused before anything is allocated."""
+"""Estimate of the memory of a pair: one that does not fit is refused before memory is allocated."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from apanet_core.engines.engine import PRECISIONS, Engine
 from apanet_core.model.config import ModelConfig
 
 GIB = 2**30
-MATCHING_VALUES = {"torch": 110, "openvino": 190}  # per pixel of a view, what matching and fusion take beside the rest
+MATCHING_VALUES = {"torch": 110, "openvino": 190}  # additional values per pixel of a view for matching and fusion
 CGROUP = Path("/sys/fs/cgroup")
 
 
 def estimate_bytes(config: ModelConfig, engine: str, precision: str, height: int, width: int) -> float:
-    """Memory that one pair takes beside the loaded model: above what was measured (docs/decisions/009).
+    """Return the memory that one pair takes in addition to the model, an upper bound (docs/decisions/009).
 
     Args:
-        config: of the network.
-        engine: its name.
-        precision: of the computation.
-        height: of a view, px.
-        width: of a view, px.
+        config: shape of the network.
+        engine: name of the engine.
+        precision: a key of `PRECISIONS`.
+        height: rows of a view.
+        width: columns of a view.
 
     Returns:
         Bytes.
@@ -33,7 +33,7 @@ def estimate_bytes(config: ModelConfig, engine: str, precision: str, height: int
     image = 2 * 3 * height * width * value
     matching = MATCHING_VALUES.get(engine, 50) * height * width * value if config.matching_channels else 0
     finest = 2 * config.channels[0] * (height / stem) * (width / stem) * value
-    if engine == "torch":  # what is local to a row lives in strips
+    if engine == "torch":  # features that depend on one row only are computed in strips
         return 0.25 * GIB + (10 if 1 in config.parallax_levels else 6) * finest + 5 * image + matching
     stride = config.finest_parallax_stride
     attention_map = (height / stride) * (width / stride) ** 2 * value
@@ -43,7 +43,7 @@ def estimate_bytes(config: ModelConfig, engine: str, precision: str, height: int
 def free_bytes(device: torch.device) -> float:
     """Free memory of a device in bytes; for the CPU the least that machine, container and process leave."""
     if device.type == "cuda":
-        if not torch.cuda.is_available():  # ONNX Runtime's GPU build beside torch for the CPU
+        if not torch.cuda.is_available():  # ONNX Runtime's GPU build with a torch for the CPU
             return float("inf")
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return float(torch.cuda.mem_get_info(device)[0] + cached)
@@ -59,7 +59,7 @@ def _machine_bytes() -> float:
 
 
 def _container_bytes() -> float:
-    """What the control group leaves, version 2 and then 1, as a container sees it; cached files can be dropped."""
+    """Return the bytes that the control group leaves (version 2, then 1); cached files count as free."""
     for group, limit, used, cached in (
         (CGROUP, "memory.max", "memory.current", "inactive_file"),
         (CGROUP / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -74,7 +74,7 @@ def _container_bytes() -> float:
 
 
 def _process_bytes() -> float:
-    """What `ulimit -v` leaves."""
+    """Return the bytes that `ulimit -v` leaves."""
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit == resource.RLIM_INFINITY:
         return float("inf")
@@ -85,14 +85,14 @@ def check_memory(config: ModelConfig, engine: Engine, height: int, width: int, d
     """Raise MemoryError where a pair of this size does not fit.
 
     Args:
-        config: of the network.
-        engine: what is to run.
-        height: of what it gets at once, px.
-        width: likewise.
+        config: shape of the network.
+        engine: engine that will run it.
+        height: rows that the engine gets at once.
+        width: columns that the engine gets at once.
         dense: APAM builds its map of H x W x W weights, as a reference.
 
     Raises:
-        MemoryError: with what it takes, what there is, and what to do.
+        MemoryError: the pair does not fit; the message has the needed and the free memory, and remedies.
     """
     needed = estimate_bytes(config, engine.name, engine.precision, height, width)
     if dense:

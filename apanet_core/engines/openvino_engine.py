@@ -87,7 +87,7 @@ class OpenVINOEngine:
     def close(self) -> None:
         if self._compiling is not None:
             self._compiling.join()
-        with self._running:  # a pair that is under way is finished
+        with self._running:  # waits for the current pair
             self._one_size = self._any_size = self._model = None
 
     def _compile(self, model: Any) -> Any:

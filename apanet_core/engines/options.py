@@ -1,4 +1,4 @@
-"""How a network is run: the options that the commands share."""
+"""Options of the derainer that the commands share."""
 
 from __future__ import annotations
 

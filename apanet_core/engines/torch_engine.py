@@ -109,7 +109,7 @@ def _memory_error(size: tuple[int, ...]) -> Iterator[None]:
     """Turn what torch raises for lack of memory into a MemoryError that says what helps."""
     try:
         yield
-    except RuntimeError as error:  # torch.OutOfMemoryError is one; the CPU's allocator has no type of its own
+    except RuntimeError as error:  # torch.OutOfMemoryError is a RuntimeError; the CPU allocator raises a plain one
         if not (isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)):
             raise
         raise MemoryError(

@@ -14,7 +14,7 @@ class AttentionDisparity:
     """Listens to where a network looks, and reads the disparity of the left view off it.
 
     Of a network that matches its views it is the match. Of another it is the expected position of the finest APAM that
-    runs last. Nothing is computed unless asked for: while no instance listens, the network is as it was.
+    runs last. Nothing is computed while no instance listens.
 
     Args:
         network: has parallax matching, or parallax attention at some level.
@@ -41,8 +41,8 @@ class AttentionDisparity:
         """Disparity of the pair that the network saw last.
 
         Args:
-            height: of the views, px.
-            width: likewise.
+            height: rows of the views.
+            width: columns of the views.
 
         Returns:
             Disparity of the left view in px, and its confidence in (0, 1]: attention within a bin of the match, or of

@@ -23,7 +23,7 @@ def save_checkpoint(model: APANet, path: str | Path, dtype: torch.dtype = torch.
     Args:
         model: to store.
         path: a .safetensors file; its folder must exist.
-        dtype: of the stored parameters.
+        dtype: type of the stored parameters.
         **metadata: further entries, such as the training recipe.
     """
     tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in model.state_dict().items()}
@@ -35,7 +35,7 @@ def load_model(name_or_path: str | Path, max_disparity: int | None = None) -> AP
 
     Args:
         name_or_path: a preset with bundled weights (`bundled_models` lists them) or the path of a .safetensors file.
-        max_disparity: caps APAM at this disparity in px, in place of the cap in the checkpoint; None or 0 keeps that.
+        max_disparity: cap of APAM in px; None or 0 keeps the cap in the checkpoint.
 
     Returns:
         The network in eval mode, on the CPU, in float32; its shape is in `.config`.
@@ -95,7 +95,7 @@ def _bundled(name: str) -> Path:
 
 
 def find_checkpoint(name_or_path: str | Path) -> Path:
-    """The file that `load_model` reads; raises as it does when there is none."""
+    """Return the file that `load_model` reads; raise its error if the file is missing."""
     path = Path(name_or_path).expanduser()
     if path.suffix == ".safetensors":
         if not path.is_file():

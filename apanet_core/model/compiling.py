@@ -1,4 +1,4 @@
-"""What torch.compile needs of a machine."""
+"""Requirements of torch.compile."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ COMPILERS = ("g++", "clang++", "c++")
 
 
 def check_compiler() -> None:
-    """Say that torch.compile cannot work here, in place of the hundred lines that it says itself.
+    """Check for a C++ compiler, without which torch.compile fails with a hundred lines of text.
 
     Raises:
         ValueError: there is no C++ compiler.

@@ -104,7 +104,7 @@ class ModelConfig:
 
     @property
     def matching_level(self) -> int:
-        """Level whose decoder features are matched, at a quarter of the input resolution; 0 where there is none."""
+        """Level whose decoder features are matched, at a quarter of the input resolution; 0 if no level is."""
         scales = [self.stem_stride * 2**level for level in range(len(self.channels))]
         return scales.index(MATCHING_STRIDE) + 1 if MATCHING_STRIDE in scales else 0
 
@@ -148,7 +148,7 @@ class ModelConfig:
         """Build from plain values, refusing keys that do not exist.
 
         Args:
-            values: as `to_dict` gives them.
+            values: result of `to_dict`.
 
         Returns:
             The config.
@@ -191,7 +191,7 @@ PRESETS: dict[str, ModelConfig] = {
         coring=4.0,
     ),
 }
-# The same networks with parallax matching in place of APAM in their blocks: docs/network.md.
+# The same networks with parallax matching instead of APAM in their blocks: docs/network.md.
 PRESETS["tiny-stereo"] = replace(
     PRESETS["tiny"], parallax_levels=(), matching_channels=32, fusion_channels=48, fusion_blocks=1
 )
@@ -210,7 +210,7 @@ def preset(name: str) -> ModelConfig:
         Its config.
 
     Raises:
-        ValueError: no such preset; the message lists those there are.
+        ValueError: no such preset; the message lists the presets.
     """
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}: choose one of {', '.join(sorted(PRESETS))}, or a .safetensors path")

@@ -1,7 +1,7 @@
 """The convolutional layers of ImageNet classifiers, for losses and metrics in their features.
 
-torchvision's where it is installed; the same ones built here where it cannot be, as beside a torch that it has no build
-for. Nothing is downloaded: the weights are a file that the user has.
+torchvision builds them if it is installed; this module builds the same layers if not (not every torch has a
+torchvision). Nothing is downloaded: the user names the file of the weights.
 
 Source: torchvision, models.alexnet and models.vgg19 (configuration E of Simonyan & Zisserman 2015).
 """

@@ -15,9 +15,8 @@ CPU_STRIP, CUDA_STRIP = 1 << 20, 1 << 26
 class ChannelNorm(nn.Module):
     """Layer normalisation over the channels of every pixel, its statistics in float32 so that half cannot overflow.
 
-    Where channels lie together in memory it is PyTorch's own kernel. Where they do not (exported models) the mean and
-    variance are taken along the channel axis, in place of a permute there and back: the same values, and faster in
-    the engines tried.
+    With channels last, PyTorch's kernel computes it. Otherwise (exported models) mean and variance are taken along the
+    channel axis, without a permute: the same values, and faster in the tested engines.
     """
 
     def __init__(self, channels: int, eps: float) -> None:
@@ -102,7 +101,7 @@ def in_row_strips(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Ten
     """Apply `function` to strips of rows, so that what it allocates stays small: the same result, and faster on a CPU.
 
     Args:
-        function: (B, C, h, W) -> the same; what it returns for a row depends on `halo` rows above and below at most.
+        function: (B, C, h, W) -> the same; a row of its result depends on at most `halo` rows above and below.
         x: (B, C, H, W).
         halo: see above.
 

@@ -2,8 +2,8 @@
 
 Convention: pairs are rectified, so a point at ``x_left`` is seen at ``x_right = x_left - disparity`` on the same row,
 with disparity >= 0. The parallax mask keeps exactly those matches: a left pixel looks at right pixels at or left of its
-own column, a right pixel at left pixels at or right of its own. On the scan line that is a causal mask, and for the
-right view a causal mask on the reversed line, so no map of H x W x W weights is ever needed.
+column, a right pixel at left pixels at or right of its column. On the scan line this is a causal mask, and for the
+right view a causal mask on the reversed line. So no map of H x W x W weights is needed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from apanet_core.model.layers import ChannelNorm
 
-# Columns of a block of `banded_attention`. On a CPU, 16 to 48 are within a tenth of one another for reaches of 12 to 192.
+# Columns of a block of `banded_attention`. On a CPU, 16 to 48 differ by less than a tenth for reaches of 12 to 192.
 # CUDA's kernels work in tiles of 64 or 128.
 BLOCKS = {"cpu": (32,), "cuda": (64, 128)}
 
@@ -57,7 +57,10 @@ def cheapest_block(width: int, max_disparity_columns: int, blocks: tuple[int, ..
     Args:
         width: columns.
         max_disparity_columns: largest disparity in columns.
-        blocks: to choose from.
+        blocks: numbers of columns to choose from.
+
+    Returns:
+        The number of columns, or None.
     """
 
     def products(block: int) -> int:
@@ -132,7 +135,7 @@ def unmasked_attention(
     max_disparity_columns: int | None,
     for_right_view: bool = False,
 ) -> torch.Tensor:
-    """Attention over the whole row, whatever the disparity: what the parallax mask is compared with."""
+    """Attend to the whole row, without the parallax mask; an ablation."""
     return F.scaled_dot_product_attention(query.contiguous(), key.contiguous(), value.contiguous())
 
 
@@ -172,11 +175,11 @@ class ParallaxAttention(nn.Module):
         return left + self.left_scale * _image(from_right), right + self.right_scale * _image(from_left)
 
     def match(self, left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Where left pixels look: expected disparity and its standard deviation, in columns.
+        """Return mean and standard deviation of each left pixel's disparity under the attention weights, in columns.
 
         Args:
-            left: (1, C, H, W), as `forward` gets them.
-            right: as `left`.
+            left: (1, C, H, W) features, as for `forward`.
+            right: (1, C, H, W) features, as for `forward`.
 
         Returns:
             (H, W) float32 each.

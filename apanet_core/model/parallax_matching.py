@@ -1,8 +1,8 @@
-"""Parallax attention as a match: for every pixel of a view, where in the other view its point is seen, and how surely.
+"""Parallax matching: for each pixel of a view, the disparity of its match in the other view and a confidence.
 
 The attention is APAM's: along the row, under the parallax mask (disparity >= 0) and a cap. Its logits are trained with
-the true disparity, its expected position at the peak is the match, and what it reads there are pixels, not features:
-`apanet_core.model.partner_fusion`.
+the true disparity. The match is the expected position at the peak. `apanet_core.model.partner_fusion` reads
+pixels there, not features.
 Source: APANet, APAM; the peak's window after Gu et al. 2020 and the supervision after Wang et al. 2019 (PASMnet).
 """
 
@@ -51,8 +51,8 @@ class ParallaxMatching(nn.Module):
     """Match each view with the other.
 
     Args:
-        in_channels: of the features, which lie at `MATCHING_STRIDE`.
-        channels: of what is compared.
+        in_channels: channels of the features, whose stride is `MATCHING_STRIDE`.
+        channels: channels of the embeddings that are compared.
         max_disparity: largest disparity in px; None for the whole row.
         mask: keep to disparities >= 0; False searches both sides, an ablation.
     """
@@ -137,7 +137,7 @@ def row_logits(query: torch.Tensor, key: torch.Tensor, max_disparity_columns: in
 
 
 def peak(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where the attention is largest, between bins, and how much of it lies there.
+    """Return the position of the attention's peak, between bins, and the attention at the peak.
 
     Args:
         logits: (..., bins).

@@ -1,4 +1,4 @@
-"""The use of a match: the other view, moved onto this one, and a choice between what both say about a pixel."""
+"""Fusion of both views: the other view is warped onto this one, and weights choose between them at each pixel."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ CANDIDATES = 4
 
 
 class PartnerFusion(nn.Module):
-    """Mend each view with what the other one shows at the matching pixels.
+    """Improve each view with the matching pixels of the other one.
 
-    Rain adds light, and near drops never hide the same point from both cameras. So beside the estimate of the view
-    itself the candidates for a pixel are the partner's estimate, the darker of the two, and the darker of the two rainy
-    views; softmax weights choose among them, and a residual mends the rest. The weights come from the cells of
-    `MATCHING_STRIDE` px that pixel-unshuffle makes, so full resolution costs a few 1x1 convolutions.
+    Rain adds light, and near drops never hide the same point from both cameras. So the candidates for a pixel are the
+    view's estimate, the partner's estimate, the darker of the two, and the darker of the two rainy views. Softmax
+    weights choose among them, and a residual is added. The weights are computed on cells of `MATCHING_STRIDE` px, so
+    full resolution costs a few 1x1 convolutions.
 
     Args:
-        in_channels: of the features of both views.
+        in_channels: channels of the features.
         channels: width.
         blocks: number of `ContextBlock`.
         warp: False leaves the partner out, an ablation.
@@ -47,7 +47,7 @@ class PartnerFusion(nn.Module):
             rainy: (2 B, 3, H, W), left views first.
             estimate: what each view alone gives, the same shape.
             features: (2 B, C, H / 4, W / 4).
-            match: of these views.
+            match: result of `ParallaxMatching` for these views.
 
         Returns:
             (2 B, 3, H, W).
