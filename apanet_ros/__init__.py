@@ -1,1 +1,1 @@
-"""The ROS 2 node that derains stereo streams; everything it knows of deraining is in apanet_core."""
+"""ROS 2 node that derains stereo streams; the network and its engines are in apanet_core."""

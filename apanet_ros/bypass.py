@@ -1,4 +1,4 @@
-"""When to run the network: the rain level, and the state machine that spares dry pairs."""
+"""Rain level of a pair, and the state machine that skips the network for dry pairs."""
 
 from __future__ import annotations
 
@@ -13,27 +13,26 @@ SAMPLED_ROWS = slice(None, None, 4)
 
 
 def rain_level(rainy: tuple[np.ndarray, np.ndarray], clean: tuple[np.ndarray, np.ndarray]) -> float:
-    """How much the network changed a pair.
+    """Return how much the network changed a pair.
 
-    It is a property of the network's answer, not a rain gauge: veil, noise and texture that it mistakes for rain count
-    too, and what it overlooks does not.
+    Veil, noise and texture that the network mistakes for rain raise the level. Rain that it overlooks does not.
 
     Args:
-        rainy: left and right, (H, W, 3) uint8.
-        clean: likewise, derained.
+        rainy: left and right input view, each (H, W, 3) uint8.
+        clean: left and right output view of the network, each (H, W, 3) uint8.
 
     Returns:
-        Mean absolute change of every fourth row, in grey levels of 0..255.
+        Mean absolute change on every fourth row, in grey levels (0..255).
     """
     sampled = [(before[SAMPLED_ROWS], after[SAMPLED_ROWS]) for before, after in zip(rainy, clean)]
     return float(np.mean([cv2.norm(before, after, cv2.NORM_L1) / before.size for before, after in sampled]))
 
 
 class DryBypass:
-    """Decides pair by pair whether the network runs; knows nothing of ROS.
+    """Decides for each pair whether the network runs; independent of ROS.
 
     Args:
-        clock: seconds, monotonic.
+        clock: returns monotonic time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -43,21 +42,21 @@ class DryBypass:
         self.bypassing = False
 
     def should_run(self, p: NodeParameters) -> bool:
-        """Whether the next pair goes through the network."""
+        """Return whether the next pair goes through the network."""
         if not p.bypass_when_dry:
             self.bypassing, self._dry_in_a_row = False, 0
             return True
         return not self.bypassing or self._clock() - self._measured_at >= p.recheck_s
 
     def update(self, level: float, p: NodeParameters) -> bool:
-        """Take the rain level of a pair that went through the network.
+        """Update the state with a pair that went through the network.
 
         Args:
-            level: of `rain_level`.
-            p: in force.
+            level: rain level of the pair in grey levels, from `rain_level`.
+            p: current node parameters.
 
         Returns:
-            Whether that very pair should pass untouched: it was a re-check, and it is still dry.
+            Whether the bypass is on, so that this pair passes unchanged too.
         """
         self._measured_at = self._clock()
         if level > p.wet_threshold:

@@ -1,4 +1,4 @@
-"""The CameraInfo that belongs to an image."""
+"""Find the CameraInfo of an image and check that its size fits."""
 
 from __future__ import annotations
 
@@ -9,37 +9,41 @@ from typing import Any
 
 
 class CameraInfoCache:
-    """The CameraInfo messages of one view, to find the one that belongs to an image."""
+    """The most recent CameraInfo messages of one view.
+
+    Args:
+        depth: number of messages to store.
+    """
 
     def __init__(self, depth: int = 60) -> None:
         self._recent: deque[Any] = deque(maxlen=depth)
-        self._size: tuple[int, int] | None = None  # of the images
+        self._size: tuple[int, int] | None = None  # height and width of the images in px
 
     def add(self, info: Any) -> None:
-        """Remember a message."""
+        """Store a message."""
         self._recent.append(info)
 
     def clear(self) -> None:
-        """Forget them all."""
+        """Remove all messages."""
         self._recent.clear()
 
     def with_stamp_of(self, image: Any) -> Any | None:
-        """The CameraInfo with the stamp of `image`; None where it did not come, or long ago."""
-        recent = list(self._recent)  # the receiving thread may append meanwhile
+        """Return the CameraInfo with the stamp of `image`; None if it is missing or no longer stored."""
+        recent = list(self._recent)  # a copy, since the receiving thread appends
         return next((info for info in reversed(recent) if info.header.stamp == image.header.stamp), None)
 
     def for_image(self, image: Any, size: tuple[int, int]) -> Any | None:
-        """Find the CameraInfo to publish with an image, whether it fits or not: `describe_mismatch` says when not.
+        """Find the CameraInfo to publish with an image; `describe_mismatch` tells whether it fits.
 
-        It is the one of the same stamp, unchanged; else, under the header of the image, the newest that fits or the
-        newest since the images have this size.
+        A message with the stamp of the image is returned unchanged. Otherwise, the newest message of the image's size,
+        or else the newest of any size, is copied and gets the header of the image.
 
         Args:
-            image: the message.
-            size: its height and width in px.
+            image: the image message.
+            size: height and width of the image in px.
 
         Returns:
-            A CameraInfo; None where none came yet.
+            A CameraInfo, or None if no message is stored.
         """
         self._forget_other_size(size)
         own = self.with_stamp_of(image)
@@ -53,34 +57,34 @@ class CameraInfoCache:
         return newest
 
     def _forget_other_size(self, size: tuple[int, int]) -> None:
-        """When the camera has changed its size, what came before describes the old one."""
+        """Remove the messages of another size if the image size has changed."""
         changed, self._size = self._size not in (None, size), size
         for info in list(self._recent) if changed else ():
             if not fits(info, size):
-                with contextlib.suppress(ValueError):  # the receiving thread may have let go of it
+                with contextlib.suppress(ValueError):  # the receiving thread may have removed it
                     self._recent.remove(info)
 
 
 def image_size(info: Any) -> tuple[int, int]:
-    """Height and width of the images that a CameraInfo describes, after region of interest and binning; 0: not said."""
+    """Return height and width in px of the images that a CameraInfo describes, after ROI and binning; 0 if not set."""
     height, width = info.roi.height or info.height, info.roi.width or info.width
     return height // max(info.binning_y, 1), width // max(info.binning_x, 1)
 
 
 def fits(info: Any, size: tuple[int, int]) -> bool:
-    """Whether a CameraInfo may belong to images of this height and width in px."""
+    """Return whether a CameraInfo describes images of this height and width in px, or sets no size."""
     return image_size(info) in (size, (0, 0))
 
 
 def describe_mismatch(infos: dict[str, Any], size: tuple[int, int]) -> str:
-    """What depth downstream will lack beside a pair, for the log.
+    """Describe why the CameraInfo of a pair does not fit its images, for the log.
 
     Args:
-        infos: by side, what is published beside its image; None where nothing is.
+        infos: CameraInfo published with the image, by side; None if missing.
         size: height and width of the images in px.
 
     Returns:
-        The reason; empty when all is well.
+        The problem; empty if both messages fit.
     """
     missing = " and ".join(side for side, info in infos.items() if info is None)
     if missing:

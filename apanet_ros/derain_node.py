@@ -1,4 +1,4 @@
-"""The ROS 2 node: wires subscriptions, pairing, the derainer and the publishers together."""
+"""The ROS 2 node: connects subscriptions, pairing, the derainer and the publishers."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ DEACTIVATION_TIMEOUT_S = 0.3  # for the pair in progress
 
 HELP = """usage: derain_node [--ros-args [-p NAME:=VALUE] [-r FROM:=TO] [--params-file FILE]]
 
-Takes rainy stereo pairs on left/image_rect and right/image_rect, publishes clean ones below derained/.
+Subscribes to rainy stereo pairs on left/image_rect and right/image_rect, publishes clean ones under derained/.
 Parameters:"""
 
 
 def stamp_s(image: ReceivedImage) -> str:
-    """The stamp of an image in seconds, for the log."""
+    """Return the stamp of an image in seconds, for the log."""
     stamp = image.header.stamp
     return f"{stamp.sec}.{stamp.nanosec:09d}"
 
 
 class StereoPair(NamedTuple):
-    """Two images of one moment, and `time.monotonic()` when the second one came."""
+    """Two images of one moment; `arrived` is `time.monotonic()` when the second one was received."""
 
     left: ReceivedImage
     right: ReceivedImage
@@ -58,11 +58,11 @@ class StereoPair(NamedTuple):
 
 
 class DerainNode(LifecycleNode):
-    """Takes rainy stereo pairs, publishes clean ones with the same headers and CameraInfo.
+    """Subscribes to rainy stereo pairs and publishes clean ones with the same headers and CameraInfo.
 
     docs/node.md lists topics and services, docs/parameters.md parameters. The headings below name the thread of each
-    method: the executor's receives and pairs, the worker's processes the newest pair, the network's (`TimedDerainer`)
-    may hang.
+    method. The executor's thread receives and pairs images. The worker's thread processes the newest pair. The
+    network's thread (`TimedDerainer`) runs inference, which may hang.
 
     Args:
         **options: keyword arguments for rclpy's LifecycleNode, such as parameter_overrides.
@@ -75,13 +75,13 @@ class DerainNode(LifecycleNode):
         for given, meant in node_parameters.suggest_names(self).items():
             self.get_logger().warning(f"there is no parameter {given!r}: did you mean {meant!r}?")
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        self._configured, self._active = ExitStack(), ExitStack()  # what closes with cleanup, and with deactivation
+        self._configured, self._active = ExitStack(), ExitStack()  # closed on cleanup, and on deactivation
         self._loaded = False
         self._enabled = True
         self._stats = NodeStatistics()
         self._counts = PairingCounts([0, 0])
-        self._info_problem = ""  # of the last pair
-        self.stopping: Callable[[], bool] = lambda: False  # whether the process is to end; loading is then cut short
+        self._info_problem = ""  # CameraInfo problem of the last pair
+        self.stopping: Callable[[], bool] = lambda: False  # True: the process is ending, do not wait for loading
 
     # Lifecycle: the executor's thread
 
@@ -91,7 +91,11 @@ class DerainNode(LifecycleNode):
         try:
             self._current = p = node_parameters.read(self)
             self._derainer = TimedDerainer(partial(self.make_derainer, p), self._limits, self.stopping)
-            self._configured.callback(self._close, self._derainer.close, "the network is busy")
+            self._configured.callback(
+                self._close,
+                self._derainer.close,
+                "Inference is still running; the model will be freed when it returns.",
+            )
             if p.warmup_width and p.warmup_height:
                 self._derainer.warm_up(p.warmup_height, p.warmup_width)
         except Exception as error:  # noqa: BLE001 (a wrong parameter must not kill the process)
@@ -109,17 +113,19 @@ class DerainNode(LifecycleNode):
         self._configured.callback(self._reporter.close)
         self._configured.callback(self.destroy_service, self.create_service(SetBool, "~/enable", self._on_enable))
         if not self._enabled:
-            self.get_logger().info("~/enable had switched deraining off: it is on again")
+            self.get_logger().info("Deraining was off by ~/enable; it is on again.")
         self._loaded = self._enabled = True
         return TransitionCallbackReturn.SUCCESS
 
     @fail_transition_on_error
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Start taking pairs."""
+        """Start processing pairs."""
         p = self._current = node_parameters.read(self)
         self._worker = LatestItemWorker(self._process, self._on_failure)
         self._active.callback(
-            self._close, partial(self._worker.stop, DEACTIVATION_TIMEOUT_S), "the pair at hand takes long"
+            self._close,
+            partial(self._worker.stop, DEACTIVATION_TIMEOUT_S),
+            f"Inference still runs {DEACTIVATION_TIMEOUT_S} s after deactivation; its result will be discarded.",
         )
         self._inputs = StereoSubscriptions(self, p, self._on_refused)
         self._active.callback(self._inputs.close)
@@ -129,7 +135,7 @@ class DerainNode(LifecycleNode):
         self._watch = PairingWatch(
             self._sync.matcher, self._inputs.describe, self._inputs.image_publishers, LOG_EVERY_S
         )
-        steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stop
         for period_s, callback in ((UPDATE_PERIOD_S, self._update), (DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)):
             self._active.callback(self.destroy_timer, self.create_timer(period_s, callback, clock=steady))
         self._update()
@@ -137,7 +143,7 @@ class DerainNode(LifecycleNode):
 
     @fail_transition_on_error
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop taking pairs; the model stays loaded."""
+        """Stop processing pairs; the model stays loaded."""
         self._active.close()
         return super().on_deactivate(state)
 
@@ -170,22 +176,22 @@ class DerainNode(LifecycleNode):
         return self._current.network_timeout_s, self._current.first_pair_timeout_s
 
     def autostart(self) -> bool:
-        """Configure and activate, unless the parameter says no; False when that failed."""
+        """Configure and activate if the parameter `autostart` is true; return False if that failed."""
         if not self.get_parameter("autostart").value:
             return True
         done = TransitionCallbackReturn.SUCCESS
         return self.stopping() or bool(self.trigger_configure() == done and self.trigger_activate() == done)
 
     def _close(self, close: Callable[[], bool], otherwise: str) -> None:
-        """Close what may be at work, and log when it does not end soon."""
+        """Call `close`, and log `otherwise` as a warning if it returns False: not closed in time."""
         if not close():
-            self.get_logger().warning(f"{otherwise}: not waiting for it")
+            self.get_logger().warning(otherwise)
 
     # Receiving: the executor's thread
 
     @report_exceptions
     def _update(self) -> None:
-        """Follow the parameters, the subscribers and the publishers."""
+        """Adapt to changed parameters, subscribers and publishers."""
         self._current = p = node_parameters.read(self)
         self._sync.matcher.tolerance_ns = round(1e9 * p.pairing_tolerance_s)
         if self._inputs.update(p, wanted=not p.lazy or self._outputs.has_subscribers()):
@@ -200,7 +206,7 @@ class DerainNode(LifecycleNode):
     def _name_problem(self) -> str:
         count = self.get_node_names_and_namespaces().count((self.get_name(), self.get_namespace()))
         name = self.get_fully_qualified_name()
-        return f"{count} nodes are called {name}: start each in a namespace of its own" if count > 1 else ""
+        return f"{count} nodes are called {name}: start each in a different namespace" if count > 1 else ""
 
     def callback_failed(self, callback: str, error: Exception) -> None:
         """Count and log what a callback raised."""
@@ -217,12 +223,12 @@ class DerainNode(LifecycleNode):
         self._watch.begin()
         if not self._worker.put(StereoPair(left, right, time.monotonic())):
             self._stats.add_dropped()
-            self.get_logger().debug(f"a pair gave way to that of {stamp_s(left)}: the network is slower than it comes")
+            self.get_logger().debug(f"pair dropped for a newer one, {stamp_s(left)}: the network is too slow")
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self._enabled = request.data
         response.success = True
-        response.message = "deraining" if self._enabled else "passing pairs through untouched"
+        response.message = "deraining" if self._enabled else "passing pairs through unchanged"
         self.get_logger().info(response.message)
         return response
 
@@ -247,17 +253,18 @@ class DerainNode(LifecycleNode):
     # Deraining: the worker's thread
 
     def _process(self, pair: StereoPair) -> None:
-        """Clean a pair and publish both views, or neither."""
+        """Derain a pair and publish both views, or neither."""
         worker, publishers, p = self._worker, self._outputs, self._current
         infos_of = self._inputs.infos
         views = dict(zip(SIDES, (pair.left, pair.right)))
-        exact = {side: infos_of[side].with_stamp_of(view) for side, view in views.items()}  # before many more come
+        # before inference, since newer messages evict older ones
+        exact = {side: infos_of[side].with_stamp_of(view) for side, view in views.items()}
         result = self._processor(pair.left, pair.right, p, self._enabled)
-        if not worker.is_current():  # the node was deactivated meanwhile
+        if not worker.is_current():  # the node was deactivated during inference
             return
         if result.failure:
             self._stats.add_failure(result.failure, of_network=True)
-            what = "dropped" if p.on_failure == "drop" else "passed through as it was"
+            what = "dropped" if p.on_failure == "drop" else "passed through unchanged"
             self.get_logger().error(f"pair {what}: {result.failure}", throttle_duration_sec=LOG_EVERY_S)
             if p.on_failure == "drop":
                 return
@@ -266,7 +273,7 @@ class DerainNode(LifecycleNode):
         messages = []
         for (side, view), clean in zip(views.items(), result.clean or (None, None)):
             messages += publishers.messages(side, view, clean, infos[side], p.jpeg_quality)
-        if not worker.is_current():  # encoding takes its time
+        if not worker.is_current():  # deactivated during encoding
             return
         took_s = time.monotonic() - pair.arrived
         for publisher, message in messages:
@@ -287,13 +294,13 @@ class DerainNode(LifecycleNode):
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node until it is told to stop; the process ends with it.
+    """Run the node until SIGINT, SIGTERM or a shutdown of the ROS context.
 
     Args:
-        args: command line, ROS arguments included; that of the process when None.
+        args: command line with ROS arguments; `sys.argv` if None.
 
     Returns:
-        0 after a clean end, 1 when the node could not start.
+        Exit code of the process: 0 after a clean end, 1 if the node could not start or rclpy keeps failing.
     """
     args = sys.argv if args is None else args
     if {"-h", "--help"} & set(args):

@@ -1,4 +1,4 @@
-"""What the node tells about itself on /diagnostics."""
+"""The diagnostic status that the node publishes on /diagnostics."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from apanet_ros.stereo_sync import PairingCounts
 
 
 class Rates:
-    """Counts per second on the node's clock, from one report to the next."""
+    """Turns counts into rates per second on the node's clock, from one report to the next."""
 
     def __init__(self) -> None:
         self._before: tuple[int, dict[str, int]] | None = None
 
     def __call__(self, now_ns: int, counts: dict[str, int]) -> dict[str, float]:
-        """Take the counts of now; the rates since the last call, none where the clock stood still or went back."""
+        """Return the rates since the last call; empty at the first call and if the clock stopped or went back."""
         before, self._before = self._before, (now_ns, counts)
         if before is None or now_ns <= before[0]:
             return {}
@@ -29,7 +29,7 @@ class Rates:
 
 
 def memory_mib() -> dict[str, float]:
-    """What the process holds: of main memory, where /proc tells, and of the GPU's, where torch uses one."""
+    """Return the memory of the process in MiB: main memory if /proc exists, GPU memory if torch uses a GPU."""
     found = {}
     try:
         with open("/proc/self/statm") as file:
@@ -44,13 +44,13 @@ def memory_mib() -> dict[str, float]:
 
 
 class DiagnosticsPublisher:
-    """Publishes one status, and logs who is on the node's topics and cannot talk to it.
+    """Publishes the node's status, and logs endpoints whose QoS or type does not match the node's.
 
     Args:
         node: the rclpy node.
-        counts: what the synchroniser saw.
-        stats: what the data path did.
-        model: model, engine, device and precision in words.
+        counts: counters of the synchroniser.
+        stats: counters of published, dropped and failed pairs.
+        model: values of the keys model, engine, device and precision.
     """
 
     def __init__(self, node: Any, counts: PairingCounts, stats: NodeStatistics, model: dict[str, str]) -> None:
@@ -70,14 +70,14 @@ class DiagnosticsPublisher:
         subscriptions: Iterable[Any],
         publishers: Iterable[Any],
     ) -> None:
-        """Look at everything and publish it.
+        """Publish one status message.
 
         Args:
-            state: whether the node derains, passes through or sleeps.
-            problem: why no pairs come, or come without their CameraInfo; empty when nothing is wrong with that.
-            hangs_s: for how long the network has been at one pair that should be done; None while all is well.
-            subscriptions: the node's.
-            publishers: the node's.
+            state: what the node does: derain, pass pairs through or sleep.
+            problem: why no pair arrives, or which CameraInfo is missing; empty if there is no problem.
+            hangs_s: seconds that an inference past its time limit has taken; None if no inference is overdue.
+            subscriptions: rclpy subscriptions of the node.
+            publishers: rclpy publishers of the node.
         """
         failures = self._stats.failed, self._stats.network_failed
         failed, network_failed = (now > before for now, before in zip(failures, self._failed_before))
@@ -86,7 +86,7 @@ class DiagnosticsPublisher:
         level, message = DiagnosticStatus.OK, state
         if hangs_s is not None:
             level = DiagnosticStatus.ERROR
-            message = f"the network hangs, for {hangs_s:.0f} s so far: restart the node unless it comes back"
+            message = f"the network hangs, for {hangs_s:.0f} s so far: restart the node if it persists"
         elif failed:
             level = DiagnosticStatus.ERROR if network_failed else DiagnosticStatus.WARN
             message = self._stats.last_error
@@ -103,7 +103,7 @@ class DiagnosticsPublisher:
         self._publisher.publish(array)
 
     def close(self) -> None:
-        """Drop the publisher."""
+        """Destroy the publisher."""
         self._node.destroy_publisher(self._publisher)
 
     def _values(self, now_ns: int) -> dict[str, object]:

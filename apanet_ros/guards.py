@@ -1,4 +1,4 @@
-"""Decorators for a node's callbacks, so that nothing that goes wrong in one ends the process or passes in silence."""
+"""Decorators that catch and report the exceptions of a node's callbacks, so that the process keeps running."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Transition = Callable[[Any, LifecycleState], TransitionCallbackReturn]
 
 
 def fail_transition_on_error(transition: Transition) -> Transition:
-    """Log what a transition raises, and fail it: rclpy itself would swallow the exception."""
+    """Log an exception of a lifecycle transition and fail the transition: rclpy would swallow the exception."""
 
     @functools.wraps(transition)
     def wrapped(node: Any, state: LifecycleState) -> TransitionCallbackReturn:
         try:
             return transition(node, state)
-        except Exception as error:  # noqa: BLE001 (nothing that goes wrong here may kill the process)
+        except Exception as error:  # noqa: BLE001 (an exception here must not end the process)
             node.get_logger().error(f"{transition.__name__} failed: {error}")
             return TransitionCallbackReturn.ERROR
 
@@ -27,7 +27,7 @@ def fail_transition_on_error(transition: Transition) -> Transition:
 
 
 def refuse_impossible_transitions(node: Any) -> None:
-    """Let a transition that the state does not allow be answered with no: up to Jazzy it ends the process in rclpy."""
+    """Answer a transition that the state does not allow with failure: up to Jazzy, rclpy would end the process."""
     service = node._service_change_state
     change_state = service.callback
 
@@ -43,7 +43,7 @@ def refuse_impossible_transitions(node: Any) -> None:
 
 
 def report_exceptions(callback: Callable[..., None]) -> Callable[..., None]:
-    """Hand what a callback raises to the node's `callback_failed`: in rclpy it would end the process."""
+    """Pass an exception of a callback to the node's `callback_failed`: in rclpy it would end the process."""
 
     @functools.wraps(callback)
     def wrapped(node: Any, *args: Any) -> None:

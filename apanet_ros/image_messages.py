@@ -1,7 +1,7 @@
-"""Image messages to pixels and back.
+"""Convert image messages to pixels and back.
 
-A sensor_msgs/Image is read and written as it travels, as CDR bytes: a message object costs a copy of the pixels on the
-way in and one on the way out. A CompressedImage goes through apanet_core's codecs, a rare encoding through cv_bridge.
+A sensor_msgs/Image is read and written as serialized CDR bytes, since a message object would copy the pixels twice.
+apanet_core's codecs decode a CompressedImage; cv_bridge decodes encodings that apanet_core does not support.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from std_msgs.msg import Header
 from apanet_core.images import codecs, encodings
 from apanet_core.images.encodings import RawImage
 
-BYTES_PER_PX = 8  # of 16 bits and four channels, the most there is; rows may have padding, within reason
+BYTES_PER_PX = 8  # 4 channels of 16 bits, the largest encoding; this also limits row padding
 
-# Plain CDR of both versions, by its two bytes of encapsulation; an Image has no field that they align differently.
+# Encapsulation bytes of plain CDR, versions 1 and 2 -> byte order; both versions align the fields of Image alike.
 _BYTE_ORDER = {b"\x00\x01": "<", b"\x00\x00": ">", b"\x00\x07": "<", b"\x00\x06": ">"}
 _ENCAPSULATION = b"\x00\x01\x00\x00"
 
 
 @dataclass(frozen=True)
 class SerializedImage(RawImage):
-    """An image as it came; `header` is a std_msgs/Header, `serialized` the whole message."""
+    """A received Image; `header` is a std_msgs/Header, `serialized` the whole message."""
 
     header: Any
     serialized: bytes
@@ -37,10 +37,10 @@ class SerializedImage(RawImage):
 
 @dataclass(frozen=True)
 class ReceivedImage:
-    """An image that came from a camera and was checked.
+    """A checked image from a camera.
 
     Attributes:
-        message: what came; an Image only where the middleware's bytes are not CDR.
+        message: the received message; an Image only if the middleware does not serialize to CDR.
         size: height and width in px.
     """
 
@@ -49,22 +49,22 @@ class ReceivedImage:
 
     @property
     def header(self) -> Any:
-        """std_msgs/Header, by which message_filters knows the time of an image."""
+        """The std_msgs/Header, which message_filters reads for the stamp."""
         return self.message.header
 
 
 def receive(message: bytes | CompressedImage, max_megapixels: float) -> ReceivedImage:
-    """Read and check what a subscription got.
+    """Read and check a message from a subscription.
 
     Args:
         message: a serialized sensor_msgs/Image, or a CompressedImage.
-        max_megapixels: the most a view may have.
+        max_megapixels: largest accepted image size in megapixels.
 
     Returns:
         The image; its pixels are neither decoded nor copied yet.
 
     Raises:
-        ValueError: as `read_image` and `checked_size`.
+        ValueError: `read_image` or `checked_size` refuses the message.
     """
     read = message if isinstance(message, CompressedImage) else read_image(message)
     return ReceivedImage(read, checked_size(read, max_megapixels))
@@ -74,19 +74,19 @@ def read_image(serialized: bytes) -> SerializedImage | Image:
     """Find the fields of a serialized sensor_msgs/Image.
 
     Args:
-        serialized: as a raw subscription gets it.
+        serialized: the serialized message from a raw subscription.
 
     Returns:
-        The image; its `data` is a view into `serialized`. An Image message where the middleware's bytes are not CDR.
+        The image, whose `data` is a view into `serialized`; an Image message if the bytes are not CDR.
 
     Raises:
-        ValueError: the bytes end before the message does, or nothing can read them.
+        ValueError: the bytes are cut off or not a serialized Image.
     """
     order = _BYTE_ORDER.get(bytes(serialized[:2]))
     if order is None:
         try:
             return deserialize_message(serialized, Image)
-        except Exception as error:  # RMWError and others, by middleware
+        except Exception as error:  # RMWError or another type, depending on the middleware
             raise ValueError(f"an Image message of {len(serialized)} bytes cannot be read: {error}") from error
     try:
         sec, nanosec = struct.unpack_from(f"{order}iI", serialized, 4)
@@ -113,7 +113,7 @@ def write_image(image: RawImage, header: Any) -> bytes:
         header: std_msgs/Header.
 
     Returns:
-        What a publisher publishes as it is. The pixels are copied once.
+        The serialized message, which a publisher accepts. The pixels are copied once.
     """
     pixels = np.ascontiguousarray(image.data)
     parts = [_ENCAPSULATION, struct.pack("<iI", header.stamp.sec, header.stamp.nanosec), _packed(header.frame_id)]
@@ -125,17 +125,17 @@ def write_image(image: RawImage, header: Any) -> bytes:
 
 
 def checked_size(message: Any, max_megapixels: float) -> tuple[int, int]:
-    """Check what an image claims to be before anything is allocated for it.
+    """Check the size, encoding and data length of an image before any allocation for its pixels.
 
     Args:
-        message: Image or CompressedImage.
-        max_megapixels: the most a view may have.
+        message: Image, CompressedImage or `SerializedImage`.
+        max_megapixels: largest accepted image size in megapixels.
 
     Returns:
         Height and width in px.
 
     Raises:
-        ValueError: a size above the limit, fields and data that do not fit together, or an encoding that nothing reads.
+        ValueError: the image exceeds the limit, its fields contradict its data, or its encoding is not supported.
     """
     is_compressed = isinstance(message, CompressedImage)
     height, width = codecs.size_of(message) if is_compressed else (message.height, message.width)
@@ -159,20 +159,21 @@ def checked_size(message: Any, max_megapixels: float) -> tuple[int, int]:
 
 
 def _check_for_cv_bridge(message: Any) -> None:
-    """As `encodings.view_of` checks, for an encoding that only cv_bridge may read."""
+    """Check the encoding and the data length of an image that only cv_bridge may decode."""
     try:
         from cv_bridge import CvBridge
 
         dtype, channels = CvBridge().encoding_to_dtype_with_channels(message.encoding)
-    except Exception as error:  # not installed, or its own for a name that it does not know
+    except Exception as error:  # not installed, or an exception of cv_bridge for an unknown name
         raise encodings.unsupported(message.encoding) from error
     encodings.check_rows(message, message.height, message.width * channels * np.dtype(dtype).itemsize)
 
 
 def decode_message(message: Any) -> Any:
-    """The message itself, or a `RawImage` of a CompressedImage or of an encoding that only cv_bridge reads.
+    """Return an image that `encodings.decode` and `encodings.encode` accept.
 
-    `decode` and `encode` take both; an encoding that nothing here reads is named by `decode`.
+    This is the message itself, or a `RawImage` of a CompressedImage or of an encoding that only cv_bridge supports.
+    A message with an unsupported encoding is returned unchanged: `decode` then raises an error that names it.
     """
     if isinstance(message, CompressedImage):
         return codecs.decompress(message)
@@ -186,18 +187,18 @@ def _through_cv_bridge(message: Any) -> Any:
         return message
     try:
         rgb = np.ascontiguousarray(CvBridge().imgmsg_to_cv2(message, "rgb8"))
-    except Exception as error:  # cv_bridge raises its own, OpenCV's and TypeError
+    except Exception as error:  # CvBridgeError, cv2.error or TypeError
         raise ValueError(f"encoding {message.encoding!r}: cv_bridge cannot make rgb8 of it: {error}") from error
     return RawImage("rgb8", rgb.shape[0], rgb.shape[1], rgb.strides[0], 0, rgb)
 
 
 def compressed_message(image: RawImage, source: Any, jpeg_quality: int) -> CompressedImage:
-    """A CompressedImage of these pixels.
+    """Compress an image to a CompressedImage.
 
     Args:
-        image: as `apanet_core.images.encodings.encode` returns it.
-        source: the Image or CompressedImage that it answers; codec and format are those of a compressed one.
-        jpeg_quality: 1 to 100.
+        image: the pixels, from `apanet_core.images.encodings.encode`.
+        source: the received Image or CompressedImage; the result has the codec and format of a CompressedImage.
+        jpeg_quality: JPEG quality, 1 to 100.
 
     Returns:
         The message, with the header of `source`.
@@ -207,13 +208,13 @@ def compressed_message(image: RawImage, source: Any, jpeg_quality: int) -> Compr
     else:
         codec, name = codecs.codec_and_format(image)
     message = CompressedImage(header=source.header, format=name)
-    # rclpy checks every element of anything but an array, which takes seconds
+    # rclpy checks each element of any other type, which takes seconds
     message.data = array("B", codecs.compress(image, codec, jpeg_quality))
     return message
 
 
 def _string(serialized: bytes, position: int, order: str, aligned: bool = True) -> tuple[str, int]:
-    """The string at `position`, and where the next field begins."""
+    """Return the string at `position`, and the position of the next field."""
     (length,) = struct.unpack_from(f"{order}I", serialized, position)
     end = position + 4 + length
     if end > len(serialized):

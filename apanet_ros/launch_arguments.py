@@ -1,4 +1,4 @@
-"""The arguments of derain.launch.py. Each parameter of the node is one; this module imports no ROS package."""
+"""Arguments of derain.launch.py, among them every parameter of the node; imports no ROS package."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from apanet_ros.parameters import default_text, definitions, description
 
 
 class LaunchArgument(NamedTuple):
-    """Default, description, and the values that it may have; None for any."""
+    """Default, description and allowed values of a launch argument; `choices` None allows any value."""
 
     default: str
     description: str
     choices: list[str] | None = None
 
 
-TOPICS = {  # argument -> the topic that it remaps
+TOPICS = {  # argument -> topic to remap
     "left_image": "left/image_rect",
     "right_image": "right/image_rect",
     "left_camera_info": "left/camera_info",
@@ -28,7 +28,7 @@ TYPES = {"use_sim_time": bool, **{name: type(definition.default) for name, defin
 
 
 def arguments() -> dict[str, LaunchArgument]:
-    """All arguments by name. The empty default of a parameter leaves it to `params_file`."""
+    """Return all arguments by name; a parameter with an empty argument keeps its value from `params_file`."""
     own = {
         "namespace": LaunchArgument("", "Namespace of the node and of every relative topic, such as the camera's."),
         "left_image": LaunchArgument("left/image_rect", "Left rectified image topic."),
@@ -37,13 +37,11 @@ def arguments() -> dict[str, LaunchArgument]:
         "right_camera_info": LaunchArgument("right/camera_info", "CameraInfo of the right view."),
         "params_file": LaunchArgument(
             "",
-            "YAML file of parameters, such as a copy of the package's config/derain.yaml; arguments given win over it.",
+            "YAML parameter file, such as a copy of the package's config/derain.yaml; arguments override it.",
         ),
-        "log_level": LaunchArgument(
-            "info", "Least severity that is logged; debug says what became of every pair.", SEVERITIES
-        ),
+        "log_level": LaunchArgument("info", "Lowest severity to log; debug logs the result of every pair.", SEVERITIES),
         "enclave": LaunchArgument("", "SROS 2 enclave of the node, such as /derain."),
-        "use_sim_time": LaunchArgument("", "true takes time from /clock, as when a bag is played with --clock."),
+        "use_sim_time": LaunchArgument("", "true takes the time from /clock, for bags played with --clock."),
     }
     for name, definition in definitions().items():
         choices = definition.metadata["choices"]
@@ -54,22 +52,22 @@ def arguments() -> dict[str, LaunchArgument]:
 
 
 def parameters_of_arguments(given: dict[str, str]) -> dict[str, Any]:
-    """The parameters among launch arguments, in their types.
+    """Convert launch arguments to node parameters.
 
     Args:
-        given: launch arguments as text; empty ones are left to the parameter file.
+        given: launch arguments as text, by name; empty ones are skipped.
 
     Returns:
-        Values by parameter name.
+        Values by parameter name, in the type of the parameter.
 
     Raises:
-        ValueError: a text that is not of the parameter's type.
+        ValueError: a text does not parse to the type of its parameter.
     """
     return {name: _parse(name, given[name], kind) for name, kind in TYPES.items() if given.get(name)}
 
 
 def absolute_namespace(pushed: str, namespace: str) -> str:
-    """Where a node in `namespace` is, below what PushRosNamespace pushed: /robot and stereo give /robot/stereo."""
+    """Join a pushed ROS namespace and a node's `namespace`: /robot and stereo give /robot/stereo."""
     parts = [namespace] if namespace.startswith("/") else [pushed, namespace]
     return "".join(f"/{part.strip('/')}" for part in parts if part.strip("/"))
 

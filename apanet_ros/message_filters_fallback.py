@@ -1,6 +1,6 @@
-"""What of message_filters the node needs, for machines whose rclpy comes from PyPI, which has no message_filters.
+"""Minimal substitute for message_filters, which PyPI does not have.
 
-The real package is used wherever it can be imported.
+The node imports it only if message_filters is not installed.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from typing import Any
 
 
 class SimpleFilter:
-    """A source of messages that calls back whoever registered."""
+    """A source of messages that calls the registered callbacks."""
 
     def __init__(self) -> None:
         self.callbacks: dict[int, tuple[Callable[..., None], tuple[Any, ...]]] = {}
 
     def registerCallback(self, callback: Callable[..., None], *args: Any) -> int:  # noqa: N802 (message_filters' name)
-        """Call `callback` with every output, followed by `args`."""
+        """Register `callback`, called with every output followed by `args`; return the connection number."""
         connection = len(self.callbacks)
         self.callbacks[connection] = (callback, args)
         return connection
 
     def signalMessage(self, *messages: Any) -> None:  # noqa: N802 (message_filters' name)
-        """Hand an output to everyone registered."""
+        """Pass an output to every registered callback."""
         for callback, args in self.callbacks.values():
             callback(*messages, *args)
 

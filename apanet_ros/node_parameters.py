@@ -1,4 +1,4 @@
-"""The parameters on a node: declared, read, and changed while it runs. Their definition is in `parameters`."""
+"""Declare, read and validate the parameters on a node. `parameters` defines them."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def declare(node: Any) -> None:
 
 
 def suggest_names(node: Any) -> dict[str, str]:
-    """Map each name that the node was given, does not have and that is nearly a parameter's to that parameter.
+    """Map each given name that is not a parameter, but similar to one, to that parameter.
 
-    Others are left alone: a parameter file may serve several nodes. rclpy has no public way to ask what was given.
+    Other unknown names are ignored: a parameter file may serve several nodes. rclpy has no public API for given names.
     """
     given = [name for name in getattr(node, "_parameter_overrides", {}) if not node.has_parameter(name)]
     nearest = {name: difflib.get_close_matches(name, definitions(), n=1, cutoff=0.8) for name in given}
@@ -37,13 +37,13 @@ def read(node: Any) -> NodeParameters:
     """Read the current values.
 
     Args:
-        node: where they were declared.
+        node: the rclpy node that declared the parameters.
 
     Returns:
         The values.
 
     Raises:
-        ValueError: a value that is not among its choices, or two values that contradict each other.
+        ValueError: a value is not among its choices, or two values contradict each other.
     """
     values = NodeParameters(**{name: node.get_parameter(name).value for name in definitions()})
     check(vars(values))
@@ -56,15 +56,15 @@ def read(node: Any) -> NodeParameters:
 
 
 def check_change(node: Any, parameters: list[Parameter], configured: bool) -> SetParametersResult:
-    """Refuse changes that could not take effect; a value that is in force already is accepted.
+    """Refuse invalid values, and changes that need a new configuration; the current value is always accepted.
 
     Args:
-        node: where they were declared.
-        parameters: the change.
-        configured: whether the node holds a model already.
+        node: the rclpy node that declared the parameters.
+        parameters: the new values.
+        configured: whether the node has loaded a model.
 
     Returns:
-        What the parameter service answers.
+        The result for the parameter service.
     """
     thresholds = {name: node.get_parameter(name).value for name in ("dry_threshold", "wet_threshold")}
     try:
@@ -72,7 +72,7 @@ def check_change(node: Any, parameters: list[Parameter], configured: bool) -> Se
     except ValueError as error:
         return SetParametersResult(successful=False, reason=str(error))
     for parameter in parameters:
-        definition = definitions().get(parameter.name)  # rclpy's own, such as use_sim_time, have none
+        definition = definitions().get(parameter.name)  # None for rclpy's parameters, such as use_sim_time
         fixed = configured and definition is not None and definition.metadata["fixed"]
         if fixed and parameter.value != node.get_parameter(parameter.name).value:
             reason = f"{parameter.name} is read on configure: deactivate and clean up the node, then set it"

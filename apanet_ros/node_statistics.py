@@ -1,4 +1,4 @@
-"""Counters of the data path."""
+"""Counters of published, dropped and failed pairs."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 
 @dataclass
 class NodeStatistics:
-    """Counters of the data path; the worker and the receiving thread both write.
+    """Counters of published, dropped and failed pairs; the worker and the receiving thread both write them.
 
     Attributes:
         published: pairs published.
-        dropped: pairs dropped because a newer one came before their turn.
+        dropped: pairs that a newer pair replaced before processing.
         failed: pairs or messages that could not be processed.
-        network_failed: those of them that the network failed on.
-        bypassed: pairs that passed untouched because they were dry.
-        rain_level: measured last.
-        last_error: what went wrong last.
-        latency_s: time from the arrival of a pair's second image to its publication, of the last 100 pairs.
+        network_failed: the part of `failed` caused by the network.
+        bypassed: pairs that passed unchanged because they were dry.
+        rain_level: rain level of the last published pair, in grey levels; None if not measured.
+        last_error: text of the last failure; empty before the first.
+        latency_s: seconds from the arrival of a pair's second image to its publication, for the last 100 pairs.
     """
 
     published: int = 0
@@ -42,7 +42,7 @@ class NodeStatistics:
             self.latency_s.append(latency_s)
 
     def add_dropped(self) -> None:
-        """Count a pair that a newer one pushed out."""
+        """Count a pair that a newer pair replaced."""
         with self._lock:
             self.dropped += 1
 
@@ -54,7 +54,7 @@ class NodeStatistics:
             self.last_error = reason
 
     def latency_ms(self) -> tuple[float, float] | None:
-        """Median and 95th percentile of the recent latencies."""
+        """Return median and 95th percentile of the recent latencies in ms; None before the first pair."""
         with self._lock:
             values = sorted(1000 * value for value in self.latency_s)
         return (statistics.median(values), values[int(0.95 * (len(values) - 1))]) if values else None

@@ -1,4 +1,4 @@
-"""What becomes of one pair: deraining, the rain level, the bypass, and what to do when the network fails."""
+"""Process one pair: deraining, rain level, bypass, and failures of the network."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Views = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class PairResult:
-    """What to publish for a pair.
+    """The result of processing a pair.
 
     Attributes:
-        clean: left and right, or None: the pair passes untouched.
-        level: rain level, the last measured while bypassed; None while nothing measures it.
-        failure: why the network could not clean it; empty when nothing went wrong.
-        bypassed: whether the pair passes because it is dry.
+        clean: derained left and right view; None: publish the pair unchanged.
+        level: rain level in grey levels, while bypassed the last measured one; None if not measured.
+        failure: the error of the network; empty if it did not fail.
+        bypassed: whether the pair passes unchanged because it is dry.
         size: height and width of the views in px.
     """
 
@@ -39,7 +39,7 @@ class PairResult:
 
     @property
     def decision(self) -> str:
-        """What became of the pair, for the log."""
+        """The decision about the pair in words, for the log."""
         if self.failure:
             return f"passed through, {self.failure}"
         if self.bypassed:
@@ -50,11 +50,11 @@ class PairResult:
 
 
 class PairProcessor:
-    """Cleans pairs one by one. For the worker's thread alone.
+    """Processes one pair at a time; not thread-safe, only the worker's thread may call it.
 
     Args:
-        derain: (H, W, 3) uint8 RGB views in, the same out.
-        clock: seconds, monotonic.
+        derain: takes left and right (H, W, 3) uint8 RGB views, returns derained views of the same shape and type.
+        clock: returns monotonic time in seconds.
     """
 
     def __init__(self, derain: Callable[[np.ndarray, np.ndarray], Views], clock: Callable[[], float] = time.monotonic):
@@ -65,19 +65,19 @@ class PairProcessor:
     def __call__(
         self, left: ReceivedImage, right: ReceivedImage, parameters: NodeParameters, enabled: bool = True
     ) -> PairResult:
-        """Clean a pair.
+        """Derain a pair, unless it is dry.
 
         Args:
-            left: checked already.
-            right: likewise.
-            parameters: in force.
-            enabled: whether to clean it, or only to check that it is a pair.
+            left: left view, checked by `receive`.
+            right: right view, checked by `receive`.
+            parameters: current node parameters.
+            enabled: False only checks that both views have one size.
 
         Returns:
-            What to publish.
+            The images to publish, or the reason to publish the pair unchanged.
 
         Raises:
-            ValueError: views of two sizes, or data that cannot be decoded.
+            ValueError: the sizes differ, or a view cannot be decoded.
         """
         size = left.size
         check_sizes(size, right.size)
@@ -90,7 +90,7 @@ class PairProcessor:
         try:
             clean = self._derain(*rainy)
             check_usable(rainy, clean)
-        except Exception as error:  # noqa: BLE001 (an engine fails in its own types; the next pair may go well)
+        except Exception as error:  # noqa: BLE001 (each engine has its exception types; the next pair may succeed)
             reason = " ".join(str(error).split()) or type(error).__name__
             return PairResult(failure=f"the network failed: {reason}", size=size)
         self._level = rain_level(rainy, clean)
@@ -101,9 +101,9 @@ class PairProcessor:
 
 
 def check_usable(rainy: Views, clean: Views) -> None:
-    """Raise ValueError when the network's output cannot be an image of the input.
+    """Raise ValueError if the network's output cannot be a derained image of the input.
 
-    One flat colour is what values that are not finite become on their way to uint8.
+    Values that are not finite become one flat colour in uint8, so that is refused unless the input is nearly flat too.
     """
     if len(clean) != 2:
         raise ValueError(f"expected two views, got {len(clean)}")
@@ -113,4 +113,4 @@ def check_usable(rainy: Views, clean: Views) -> None:
         rows = after[SAMPLED_ROWS]
         darkest, brightest, *_ = cv2.minMaxLoc(rows.reshape(rows.shape[0], -1))
         if darkest == brightest and np.ptp(before[SAMPLED_ROWS]) > 64:
-            raise ValueError(f"its output is one flat colour, {darkest:.0f}, and its input is not")
+            raise ValueError(f"expected an image, got one flat colour, {darkest:.0f}: look for NaN in the network")

@@ -1,4 +1,4 @@
-"""Why no pairs come, in one sentence for the log and for /diagnostics."""
+"""Explain missing pairs in one sentence, for the log and /diagnostics."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from apanet_ros.subscriptions import SIDES
 from apanet_ros.transport import PROFILE
 
 CLOCKS_DIFFER_NS = 1_000_000_000
-SAME_STAMPS = 5  # so many in a row are no accident
+SAME_STAMPS = 5  # images in a row with one stamp, after which the driver is reported
 
 
 class PairingWatch:
-    """Looks at what was received since the last pair. For the executor's thread alone.
+    """Explains missing pairs from the images received since the last pair; only for the executor's thread.
 
     Args:
-        matcher: what makes the pairs.
-        topics: names the image topics.
-        publishers: counts who publishes the left and the right images.
-        after_s: so long without a pair is a problem.
-        clock: seconds, monotonic.
+        matcher: the matcher that makes the pairs.
+        topics: returns the names of the image topics.
+        publishers: returns the number of publishers of left and of right images.
+        after_s: seconds without a pair after which there is a problem.
+        clock: returns monotonic time in seconds.
     """
 
     def __init__(
@@ -37,17 +37,17 @@ class PairingWatch:
         self.begin()
 
     def begin(self) -> None:
-        """A pair came, or waiting for one begins."""
+        """Restart the waiting time and the counts, on a pair or after a pause."""
         self._since = self._clock()
         self._received_before = list(self._matcher.counts.received)
         self._refused = dict.fromkeys(SIDES, 0)
 
     def refused(self, side: str) -> None:
-        """An image of that side, "left" or "right", was broken."""
+        """Count a refused image of `side`, "left" or "right"."""
         self._refused[side] += 1
 
     def problem(self) -> str:
-        """Why no pair has come for a while, or pairs cannot be trusted, and what to do about it; else empty."""
+        """Return why no pair has come for a while or why stamps are wrong, with a remedy; empty if all is well."""
         if unstamped := self._unstamped():
             return unstamped
         if self._clock() - self._since < self._after_s:
@@ -55,7 +55,7 @@ class PairingWatch:
         counts = self._matcher.counts
         left, right = (now - before for now, before in zip(counts.received, self._received_before))
         if any(self._refused.values()):
-            reason = f"{self._refused['left']} left and {self._refused['right']} right ones beside these were refused"
+            reason = f"{self._refused['left']} left and {self._refused['right']} right images were refused"
         elif left == 0 or right == 0:
             reason = self._why_silent([left, right])
         else:
@@ -68,12 +68,12 @@ class PairingWatch:
             both = received == [0, 0]
             return "both cameras are silent, or the remaps are wrong" if both else "one camera is silent"
         return (
-            "they are published and do not arrive: the cameras send none, or Fast DDS loses images of this size; give "
-            f"the cameras the transports of this node, FASTDDS_DEFAULT_PROFILES_FILE={PROFILE}"
+            "publishers exist, but no image arrives: the cameras send none, or Fast DDS loses images of this size; "
+            f"start the cameras with FASTDDS_DEFAULT_PROFILES_FILE={PROFILE}"
         )
 
     def _unstamped(self) -> str:
-        """The views whose driver gives every image one stamp, mostly 0."""
+        """Return a warning for the views whose images all have one stamp, usually 0; else an empty text."""
         counts = self._matcher.counts
         told = [
             f"the {side} images all have the stamp {(counts.last_stamp_ns[number] or 0) / 1e9:g} s"
@@ -81,18 +81,18 @@ class PairingWatch:
             if counts.same_stamp[number] >= SAME_STAMPS
         ]
         return (
-            f"{' and '.join(told)}: the driver does not stamp them, and images of two moments may pair" if told else ""
+            f"{' and '.join(told)}: the driver does not stamp them, so images of two moments may pair" if told else ""
         )
 
     def _why_stamps_do_not_pair(self, apart_ns: int | None) -> str:
         tolerance_ns = self._matcher.tolerance_ns
         if apart_ns is None:
-            return "no image had one of the other view to be compared with"
+            return "no image of one view arrived while one of the other view waited"
         if apart_ns > CLOCKS_DIFFER_NS:
-            return f"the stamps differ by {apart_ns / 1e9:.1f} s: the cameras' clocks do"
+            return f"the stamps differ by {apart_ns / 1e9:.1f} s: synchronise the clocks of the cameras"
         differ = f"the stamps differ by {apart_ns / 1e6:.3f} ms"
         if apart_ns <= tolerance_ns:
-            return f"{differ}, half the time between two images or more: trigger the cameras together"
+            return f"{differ}, at least half the time between two images: trigger the cameras together"
         return (
             f"{differ}: {'raise tolerance_s' if tolerance_ns else 'set approximate_sync, and tolerance_s'} above that"
         )

@@ -1,4 +1,4 @@
-"""ROS parameter files, read before the node that they are for is started."""
+"""Read ROS parameter files before their node starts."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import yaml
 
 
 def parameters_of(node: str, path: Path) -> dict[str, Any]:
-    """What a parameter file says of a node.
+    """Return the parameters that a file sets for a node.
 
     Args:
         node: full name, such as /stereo/derain.
-        path: YAML of node names and their ``ros__parameters``; names may be nested, ``*`` stands for one part of a name
-            and ``**`` for any number, none included.
+        path: YAML file of node names and their ``ros__parameters``. Names may be nested; ``*`` matches one part of a
+            name and ``**`` any number of parts, zero included.
 
     Returns:
-        Values by name; the last section that fits wins.
+        Values by parameter name; the last matching section takes precedence.
     """
     return _found(node, yaml.safe_load(path.read_text()) or {}, "")
 

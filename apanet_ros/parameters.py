@@ -1,7 +1,7 @@
-"""The node's parameters: each is defined once, in `NodeParameters`.
+"""Definitions of the node's parameters, in `NodeParameters`.
 
-From that class come the declaration with its description and range, the checks of a value, config/derain.yaml and
-docs/parameters.md; `python -m tools.write_parameters` writes the two files. The module imports no ROS package.
+The declarations on the node, the checks of values, config/derain.yaml and docs/parameters.md derive from that class;
+`python -m tools.write_parameters` writes the two files. This module imports no ROS package.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ def parameter(
     """Define a parameter as a field of a dataclass.
 
     Args:
-        default: its type is the parameter's.
+        default: default value, whose type is the type of the parameter.
         description: one or more sentences.
-        limits: smallest and largest value.
-        choices: the values that a string may have; empty for any.
-        pattern: a regular expression that a string must match; the description says it in words.
-        unit: of the value.
-        fixed: whether it is read when the node is configured; the others take effect at once.
+        limits: smallest and largest allowed value; None for no limits.
+        choices: allowed values of a string; empty allows any.
+        pattern: regular expression that a string must match; the description begins with the same rule in words.
+        unit: unit of the value, such as px or s.
+        fixed: True: the node reads the value on configure only; False: a change takes effect at once.
 
     Returns:
-        The field.
+        The dataclass field.
     """
     metadata = {
         "description": description,
@@ -55,33 +55,39 @@ class NodeParameters:
     model: str = parameter("tiny", "Bundled preset, or path of a .safetensors checkpoint.", fixed=True)
     engine: str = parameter(
         "auto",
-        "What runs the network. auto takes torch on CUDA, for half precision, with compiled and for the preset paper, "
-        "else openvino where it is installed, else torch; tensorrt is ONNX Runtime's GPU build.",
+        "Inference engine. auto takes torch on CUDA, for half precision, with compiled and for the preset paper; "
+        "otherwise openvino if installed, else torch. tensorrt needs ONNX Runtime's GPU build.",
         choices=("auto", "torch", "openvino", "onnxruntime", "tensorrt"),
         fixed=True,
     )
     device: str = parameter(
         "auto",
-        "auto, cpu, cuda or cuda:N. auto is CUDA for torch and tensorrt where there is a GPU; onnxruntime wants cuda "
-        "said, openvino has the CPU only.",
+        "auto, cpu, cuda or cuda:N. auto takes CUDA for torch and tensorrt if there is a GPU. onnxruntime uses CUDA "
+        "only with cuda or cuda:N; openvino runs on the CPU only.",
         pattern=r"auto|cpu|cuda(:\d+)?",
         fixed=True,
     )
     precision: str = parameter(
         "auto",
-        "auto is float16 for torch on CUDA, else float32.",
+        "Precision of inference. auto takes float16 for torch on CUDA, else float32.",
         choices=("auto", "float32", "float16", "bfloat16"),
         fixed=True,
     )
     compiled: bool = parameter(
-        False, "Compile the torch engine, with CUDA graphs on CUDA; the first pair of a size waits.", fixed=True
+        False,
+        "Compile the torch engine, with CUDA graphs on CUDA; the first pair of each size waits for that.",
+        fixed=True,
     )
     max_disparity: int = parameter(
-        0, "Cap of parallax attention; 0 keeps that of the checkpoint.", limits=(0, 8192), unit="px", fixed=True
+        0,
+        "Largest disparity of parallax attention; 0 keeps the checkpoint's limit.",
+        limits=(0, 8192),
+        unit="px",
+        fixed=True,
     )
     tile: int = parameter(
         0,
-        "Rows to derain at a time where memory is short; 0 takes whole images.",
+        "Derain this many rows at a time, to save memory; 0 derains whole images.",
         limits=(0, 8192),
         unit="px",
         fixed=True,
@@ -91,21 +97,21 @@ class NodeParameters:
     )
     warmup_width: int = parameter(
         0,
-        "Image width to prepare for on configure; 0 prepares when the first pair comes.",
+        "Image width for the warm-up on configure; 0 warms up with the first pair.",
         limits=(0, 8192),
         unit="px",
         fixed=True,
     )
     warmup_height: int = parameter(
         0,
-        "Image height to prepare for on configure; 0 with a warmup_width of 0.",
+        "Image height for the warm-up on configure; 0 if and only if warmup_width is 0.",
         limits=(0, 8192),
         unit="px",
         fixed=True,
     )
     approximate_sync: bool = parameter(
         False,
-        "Pair nearest stamps within tolerance_s instead of equal stamps only; each view keeps its own stamp.",
+        "Pair nearest stamps within tolerance_s instead of equal stamps only. Each view keeps its stamp.",
     )
     tolerance_s: float = parameter(
         0.01,
@@ -115,53 +121,55 @@ class NodeParameters:
     )
     queue_size: int = parameter(
         10,
-        "Messages per view that wait for their partner, and depth of the subscriptions.",
+        "Largest number of waiting messages per view, and depth of the subscriptions.",
         limits=(1, 1000),
         fixed=True,
     )
     input_reliability: str = parameter(
         "auto",
-        "Reliability of the subscriptions. auto follows the publishers of images and of CameraInfo each; the "
-        "durability of CameraInfo always follows them.",
+        "Reliability of the subscriptions. auto follows the publishers, for images and CameraInfo separately. The "
+        "durability of CameraInfo always follows its publishers.",
         choices=("auto", "reliable", "best_effort"),
         fixed=True,
     )
     image_transport: str = parameter(
         "raw",
-        "The kind of input images; compressed takes image_rect/compressed in place of image_rect.",
+        "Transport of the input images; compressed subscribes to image_rect/compressed instead of image_rect.",
         choices=("raw", "compressed"),
         fixed=True,
     )
     jpeg_quality: int = parameter(
         95,
-        "Quality of derained/*/image_rect/compressed where it is JPEG; PNG and 16-bit input stay PNG.",
+        "JPEG quality of derained/*/image_rect/compressed; PNG and 16-bit input stay PNG.",
         limits=(1, 100),
     )
     bypass_when_dry: bool = parameter(
-        False, "Pass pairs through untouched while there is no rain; the network runs on one pair every recheck_s."
+        False, "Publish pairs unchanged while there is no rain; the network runs on one pair every recheck_s."
     )
     dry_threshold: float = parameter(
         0.3,
-        "A pair is dry below this rain level (mean change made by the network). With tiny the level is 0.0 to 0.2 on "
-        "33 real dry pairs (median 0.0), 0.0 to 2.5 (0.2) in rendered rain of 2 mm/h, 0.1 to 11 (2.7) at 12 mm/h.",
+        "The bypass starts after dry_pairs pairs in a row with a rain level (mean change by the network) below this. "
+        "With tiny, 33 real dry pairs have 0.0 to 0.2; rendered rain has a median of 0.2 at 2 mm/h, 2.7 at 12 mm/h.",
         limits=(0.0, 255.0),
         unit="grey levels",
     )
     wet_threshold: float = parameter(
         0.5,
-        "The bypass ends above this rain level; at least dry_threshold.",
+        "The bypass ends above this rain level, which must be at least dry_threshold.",
         limits=(0.0, 255.0),
         unit="grey levels",
     )
-    dry_pairs: int = parameter(10, "Dry pairs in a row that begin the bypass.", limits=(1, 10000))
+    dry_pairs: int = parameter(10, "Number of dry pairs in a row that start the bypass.", limits=(1, 10000))
     recheck_s: float = parameter(
         2.0,
-        "While pairs are bypassed, time between two runs of the network: rain is noticed that late.",
+        "Time between two runs of the network during the bypass, hence the longest delay until rain is noticed.",
         limits=(0.0, 3600.0),
         unit="s",
     )
     on_failure: str = parameter(
-        "passthrough", "What to do with a pair that the network fails on.", choices=("passthrough", "drop")
+        "passthrough",
+        "What to do with a pair if the network fails: publish it unchanged, or drop it.",
+        choices=("passthrough", "drop"),
     )
     network_timeout_s: float = parameter(
         30.0,
@@ -171,34 +179,34 @@ class NodeParameters:
     )
     first_pair_timeout_s: float = parameter(
         600.0,
-        "Time limit for the first pair of a size with compiled or tensorrt, which build for it.",
+        "Time limit for the first pair of each image size with compiled or tensorrt, which compile for each size.",
         limits=(0.1, 86400.0),
         unit="s",
     )
     max_megapixels: float = parameter(
         16.0,
-        "Larger images are refused before anything is allocated for them.",
+        "Largest accepted image; larger ones are refused before memory is allocated for them.",
         limits=(0.001, 1000.0),
         unit="megapixels",
     )
-    lazy: bool = parameter(True, "Take images only while somebody subscribes to an output.")
+    lazy: bool = parameter(True, "Subscribe to the inputs only while an output has a subscriber.")
     autostart: bool = parameter(
-        True, "Configure and activate at start; false waits for a lifecycle manager.", fixed=True
+        True, "Configure and activate at start; false leaves that to a lifecycle manager.", fixed=True
     )
 
     @property
     def pairing_tolerance_s(self) -> float:
-        """Tolerance of the synchroniser: 0 unless approximate."""
+        """Stamp tolerance for the synchroniser in s; 0 without `approximate_sync`."""
         return self.tolerance_s if self.approximate_sync else 0.0
 
 
 def definitions() -> dict[str, Field[Any]]:
-    """The fields of `NodeParameters` by name; `parameter` says what is in their metadata."""
+    """Return the fields of `NodeParameters` by name; `parameter` documents their metadata."""
     return {definition.name: definition for definition in fields(NodeParameters)}
 
 
 def description(definition: Field[Any]) -> str:
-    """Describe a parameter in one line: its unit, its choices, when it takes effect."""
+    """Return the description of a parameter with its unit and choices, and whether it is read on configure."""
     choices, unit, fixed = (definition.metadata[key] for key in ("choices", "unit", "fixed"))
     parts = [
         definition.metadata["description"],
@@ -210,12 +218,12 @@ def description(definition: Field[Any]) -> str:
 
 
 def default_text(definition: Field[Any]) -> str:
-    """The default as YAML has it: true, 0.3, auto."""
+    """Return the default as YAML text: true, 0.3, auto."""
     return definition.default if isinstance(definition.default, str) else json.dumps(definition.default)
 
 
 def help_lines() -> list[str]:
-    """The parameters for a command line, one a paragraph."""
+    """Return the help text of the parameters, a paragraph for each."""
     return [
         textwrap.fill(
             f"{name} ({default_text(definition)}): {description(definition)}",
@@ -228,10 +236,10 @@ def help_lines() -> list[str]:
 
 
 def check(values: dict[str, Any]) -> None:
-    """Raise ValueError unless every value is among its choices or matches its pattern, and the thresholds are in order.
+    """Raise ValueError for a value outside its choices or pattern, or if dry_threshold is above wet_threshold.
 
     Args:
-        values: by parameter name; names may be missing, but not one of the thresholds alone.
+        values: values by parameter name; names may be missing, except that dry_threshold needs wet_threshold.
     """
     for name, definition in definitions().items():
         choices, pattern = definition.metadata["choices"], definition.metadata["pattern"]

@@ -1,4 +1,4 @@
-"""The process around a node: start, signals, and a clean end from every state."""
+"""Run a node in a process: start, signals, and a clean end from every state."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ try:
 except ImportError:
     from rclpy.executors import SingleThreadedExecutor as Executor
 
-SHUTDOWN_TIMEOUT_S = 1.2  # whatever hangs on the way out
-MAX_CONSECUTIVE_FAILURES = 100  # of rclpy; after so many nothing will come right any more
+SHUTDOWN_TIMEOUT_S = 1.2  # after which the process exits even if a thread hangs
+MAX_CONSECUTIVE_FAILURES = 100  # rclpy errors in a row after which the process exits with 1
 
-# glibc's numbers for mallopt, and sizes under which images stay on the heap
+# glibc's parameters of mallopt, and sizes in bytes below which buffers stay on the heap
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGEST_ON_HEAP, LARGEST_FREE_TOP = 32 << 20, 256 << 20
 
 
 def keep_freed_memory() -> None:
-    """Let freed image buffers stay with this process, in place of going back to the system with every frame.
+    """Keep freed image buffers in this process instead of returning them to the system after every frame.
 
-    A megabyte that comes fresh from the system costs 256 page faults, and a frame of 1920x1080 takes several buffers of
-    6 MB: more time than everything else that the node does beside the network. Without glibc nothing changes.
+    A fresh megabyte costs 256 page faults, and a 1920x1080 frame takes several buffers of 6 MB. That takes longer than
+    all work of the node except the network. Without glibc this function does nothing.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -53,15 +53,15 @@ def keep_freed_memory() -> None:
 
 
 def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
-    """Run a node until it is told to stop; the process is to end then, and does so within `SHUTDOWN_TIMEOUT_S`.
+    """Run a node until SIGINT, SIGTERM or a shutdown of the ROS context, then shut down within `SHUTDOWN_TIMEOUT_S`.
 
     Args:
-        make_node: builds the node; it has `autostart()`, `on_shutdown(state)`, `callback_failed(name, error)` and
-            `stopping`, which is set to tell it.
-        args: command line, ROS arguments included; that of the process when None.
+        make_node: builds the node, which has `autostart()`, `on_shutdown(state)`, `callback_failed(name, error)` and
+            the attribute `stopping`. This function sets `stopping` to a callable that returns True during shutdown.
+        args: command line with ROS arguments; `sys.argv` if None.
 
     Returns:
-        0 after a clean end, 1 when the node could not start or rclpy fails for good.
+        Exit code: 0 after a clean end, 1 if the node could not start or rclpy fails `MAX_CONSECUTIVE_FAILURES` times.
     """
 
     stop = threading.Event()
@@ -69,7 +69,7 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
     def end(signal_number: int, frame: object) -> None:
         stop.set()
 
-    # rclpy's own handlers would take the context from under a running callback, which then fails at random.
+    # rclpy's handlers would shut down the context during a callback, which then fails at random.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
     node: Any = None
@@ -97,18 +97,18 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
             code = 1
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # nothing is left that a second Ctrl-C could do
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the shutdown
         latest = threading.Timer(SHUTDOWN_TIMEOUT_S, exit_immediately, (code,))
         latest.daemon = True
         latest.start()
         if node is not None:
             node.on_shutdown(None)
         if executor is not None:
-            executor.shutdown()  # before the node: it lets go of what it listens to, which must be there for that
-            executor = None  # it may hold the node's handle too
+            executor.shutdown()  # before the node, since it releases entities of the node
+            executor = None  # it may also hold the node's handle
         if node is not None:
             node.destroy_node()
-            vars(node).clear()  # a thread that hangs may hold the node, and in it what keeps the DDS participant
+            vars(node).clear()  # a hung thread may hold the node, whose attributes keep the DDS participant
         rclpy.try_shutdown()
     if set(threading.enumerate()) - {threading.main_thread(), latest}:
         exit_immediately(code)
@@ -116,13 +116,13 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
 
 
 def quieten_rcl() -> None:
-    """Keep rcl's own messages, hundreds a second, out of --log-level debug; rcl:=debug still asks for them."""
+    """Keep rcl's messages, hundreds per second, out of --log-level debug; rcl:=debug enables them."""
     if get_logger_level("rcl") == LoggingSeverity.UNSET and get_logger_effective_level("rcl") == LoggingSeverity.DEBUG:
         set_logger_level("rcl", LoggingSeverity.INFO)
 
 
 def warn_of_foreign_files(node: Any, args: list[str]) -> None:
-    """Log every parameter file that says nothing of this node: ROS takes such a file without a word."""
+    """Log a warning for every parameter file without parameters for this node; ROS ignores such a file silently."""
     name = node.get_fully_qualified_name()
     for option, path in itertools.pairwise(args):
         if option == "--params-file" and not parameters_of(name, Path(path)):
@@ -130,7 +130,7 @@ def warn_of_foreign_files(node: Any, args: list[str]) -> None:
 
 
 def spin(executor: Any, node: Any, stop: threading.Event) -> None:
-    """Serve the node until `stop` is set, whatever rclpy itself raises, such as on a request that nobody can read."""
+    """Run the executor until `stop` is set; report exceptions of rclpy, such as for an unreadable request."""
     failures = 0
     while not stop.is_set():
         try:
@@ -147,7 +147,7 @@ def spin(executor: Any, node: Any, stop: threading.Event) -> None:
 
 
 def exit_immediately(code: int) -> None:
-    """End the process at once: a thread in native code, at a pair or loading, must not meet the interpreter's end."""
+    """End the process without interpreter shutdown, which a thread in native code (inference, loading) may crash."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

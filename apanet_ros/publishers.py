@@ -1,4 +1,4 @@
-"""The node's publishers of pairs, made and dropped together."""
+"""The node's publishers of derained pairs and of the rain level."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from apanet_ros.subscriptions import SIDES, compressed_topic
 
 
 class StereoPublishers:
-    """Publishes under derained/, and the rain level.
+    """Publishes pairs under derained/, and the rain level.
 
     Args:
         node: the lifecycle node.
@@ -35,32 +35,32 @@ class StereoPublishers:
                 self._publishers[side, "image_rect"] = self._publisher(Image, image)
                 self._publishers[side, "camera_info"] = self._publisher(CameraInfo, f"derained/{side}/camera_info")
                 self._publishers[side, "compressed"] = self._publisher(CompressedImage, compressed_topic(node, image))
-        except Exception:  # a QoS override that rclpy refuses; leave none of the others behind
+        except Exception:  # rclpy refuses a QoS override: destroy the publishers made before
             self.close()
             raise
 
     def has_subscribers(self) -> bool:
-        """Whether anybody subscribes to anything."""
+        """Return whether any output has a subscriber."""
         return any(publisher.get_subscription_count() for publisher in self.publishers())
 
     def publishers(self) -> list[Any]:
-        """Those of rclpy."""
+        """Return all rclpy publishers."""
         return list(self._publishers.values())
 
     def messages(
         self, side: str, source: ReceivedImage, clean: RawImage | None, info: Any, jpeg_quality: int
     ) -> list[tuple[Any, Any]]:
-        """What to publish for one view; made before any of the pair goes out, so that no half of one does.
+        """Make the messages of one view without publishing them, so that a failure never publishes half a pair.
 
         Args:
             side: "left" or "right".
-            source: what came.
-            clean: what was made of it; None passes it untouched.
-            info: its CameraInfo, or None.
-            jpeg_quality: of the compressed image, which is made when somebody subscribes to it.
+            source: the received image.
+            clean: the derained image; None passes `source` unchanged.
+            info: CameraInfo of the image, or None.
+            jpeg_quality: JPEG quality of the compressed image, 1 to 100.
 
         Returns:
-            Publishers and their messages.
+            Publishers and their messages; images only for topics with a subscriber.
         """
         messages, came = [], source.message
         if info is not None:
@@ -85,7 +85,7 @@ class StereoPublishers:
         self._level.publish(Float32(data=level))
 
     def close(self) -> None:
-        """Drop the publishers."""
+        """Destroy the publishers."""
         for publisher in self.publishers():
             self._node.destroy_lifecycle_publisher(publisher)
 
@@ -101,6 +101,6 @@ class StereoPublishers:
 
 
 def _passthrough_image(source: Any) -> RawImage:
-    """The pixels that came, in the encoding in which clean ones would go out."""
+    """Convert a received image to the encoding that a derained image would have."""
     image = decode_message(source)
     return encodings.encode(encodings.decode(image), image)

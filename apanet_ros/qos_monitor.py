@@ -1,4 +1,4 @@
-"""Who is on the node's topics and cannot talk to it."""
+"""Find endpoints on the node's topics whose QoS or type does not match the node's."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
-# What is dropped while the node runs must have none of rclpy's own event handlers: its events executor calls them once
-# more after their endpoint is gone, which ends the process (ros2/rclpy issue 1644). `QosMonitor` reports more.
+# Endpoints destroyed while the node runs must not have rclpy's default event handlers: its events executor calls them
+# once more after the endpoint is destroyed, which ends the process (ros2/rclpy issue 1644). `QosMonitor` reports more.
 NO_PUBLISHER_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
 NO_SUBSCRIPTION_EVENTS = SubscriptionEventCallbacks(use_default_callbacks=False)
 
 
 class QosMonitor:
-    """Says in the log who turns up on the node's topics and cannot talk to it.
+    """Logs new endpoints on the node's topics whose QoS or type does not match the node's.
 
     Args:
-        node: whose graph to look at.
+        node: the rclpy node, used to query the graph.
     """
 
     def __init__(self, node: Any) -> None:
@@ -32,14 +32,14 @@ class QosMonitor:
         self._known: list[str] = []
 
     def check(self, subscriptions: Iterable[Any], publishers: Iterable[Any]) -> list[str]:
-        """Compare the node's endpoints with those that others have on the same topics, and log what is new.
+        """Compare the node's endpoints with other endpoints on the same topics, and log new mismatches.
 
         Args:
-            subscriptions: the node's.
-            publishers: the node's.
+            subscriptions: rclpy subscriptions of the node.
+            publishers: rclpy publishers of the node.
 
         Returns:
-            A sentence for each pair of endpoints between which nothing is sent: the topic, what differs, what to do.
+            A sentence for each mismatch: the topic, the difference and a remedy.
         """
         found = sorted({*self._incompatible_publishers(subscriptions), *self._incompatible_subscribers(publishers)})
         for sentence in found:
@@ -54,7 +54,7 @@ class QosMonitor:
                 differ = _differences(theirs.qos_profile, ours.qos_profile)
                 remedy = "set input_reliability to auto, or change the publisher"
                 if advice := _advice(theirs, ours, differ, remedy, "the publisher"):
-                    yield f"nothing comes on {ours.topic_name} from {_name(theirs)}: {advice}"
+                    yield f"no messages arrive on {ours.topic_name} from {_name(theirs)}: {advice}"
 
     def _incompatible_subscribers(self, publishers: Iterable[Any]) -> Iterator[str]:
         for ours in publishers:
@@ -62,11 +62,11 @@ class QosMonitor:
                 differ = _differences(ours.qos_profile, theirs.qos_profile)
                 remedy = "change the subscriber, or qos_overrides of this node"
                 if advice := _advice(theirs, ours, differ, remedy, "the subscriber"):
-                    yield f"{_name(theirs)} hears nothing on {ours.topic_name}: {advice}"
+                    yield f"{_name(theirs)} receives no messages on {ours.topic_name}: {advice}"
 
 
 def _differences(publisher: QoSProfile, subscription: QoSProfile) -> list[str]:
-    """What keeps two endpoints from talking, in rclpy's words; empty when they can."""
+    """Return the QoS policies that do not match, in rclpy's words; empty if the endpoints are compatible."""
     compatibility, reason = qos_check_compatible(_announced(publisher), _announced(subscription))
     if compatibility != QoSCompatibility.ERROR:
         return []
@@ -74,7 +74,7 @@ def _differences(publisher: QoSProfile, subscription: QoSProfile) -> list[str]:
 
 
 def _announced(profile: QoSProfile) -> QoSProfile:
-    """The profile with its missing limits written as the graph has them: 0 and infinite are not one to rclpy."""
+    """Return a copy whose unset limits are infinite, as the graph reports them; rclpy does not equate 0 with that."""
     profile = copy.copy(profile)
     for limit in ("deadline", "liveliness_lease_duration"):
         if getattr(profile, limit).nanoseconds == 0:
@@ -83,17 +83,17 @@ def _announced(profile: QoSProfile) -> QoSProfile:
 
 
 def _advice(theirs: Any, ours: Any, differ: list[str], for_reliability: str, other: str) -> str:
-    """Say why two endpoints cannot talk.
+    """Describe why two endpoints do not match.
 
     Args:
-        theirs: what the graph knows of the other endpoint.
-        ours: the node's.
-        differ: from `_differences`.
-        for_reliability: what to do when reliability alone differs: the node's parameters reach no other policy.
-        other: what to change in all other cases.
+        theirs: TopicEndpointInfo of the other endpoint.
+        ours: publisher or subscription of the node.
+        differ: QoS policies that do not match, from `_differences`.
+        for_reliability: remedy if only reliability differs, the one policy that the node's parameters set.
+        other: the endpoint to change in all other cases.
 
     Returns:
-        The reason and what to do about it; empty when they can talk.
+        The reason and a remedy; empty if the endpoints match.
     """
     package, *_ = ours.msg_type.__module__.split(".")
     expected = f"{package}/msg/{ours.msg_type.__name__}"

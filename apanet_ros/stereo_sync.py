@@ -1,7 +1,7 @@
-"""Pairing left and right messages by their stamps.
+"""Pair left and right messages by their stamps.
 
-The synchronisers of message_filters hold a lock while they call back, wait for ever behind stamps of the future once a
-bag has looped, and pair the wrong frames after a drop when their slop is above half a period. This one does none of it.
+The synchronisers of message_filters have three problems that this one avoids. They hold a lock during callbacks, block
+on stamps of the future after a bag has looped, and pair wrong frames after a drop if slop exceeds half a period.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ except ImportError:
     from apanet_ros.message_filters_fallback import SimpleFilter
 
 LEFT, RIGHT = 0, 1
-TIME_JUMP_NS = 500_000_000  # a stamp that falls back further means that time itself was set back
-LATE_IN_A_ROW = 3  # so many messages in a row from the past mean the same, for a bag shorter than that
-PERIODS_KEPT = 100  # of each stream; both views may drop frames for so long before their period seems longer than it is
-PERIODS_TO_TRUST = 3  # so many periods must have been seen before the shortest is taken for the cameras'
-ODD_PERIODS = 20  # one period in so many may be shorter than the cameras', where a frame was stamped late
+TIME_JUMP_NS = 500_000_000  # a stamp that falls back further means that the clock was set back
+LATE_IN_A_ROW = 3  # this number of late messages in a row means it too, for a bag shorter than that
+PERIODS_KEPT = 100  # per stream; if both views drop frames for longer, the period is overestimated
+PERIODS_TO_TRUST = 3  # periods needed in a stream before its period is estimated
+ODD_PERIODS = 20  # one period in 20 may be too short, because a frame was stamped late
 
 
 @dataclass
 class PairingCounts:
-    """What happened to the messages of both views so far.
+    """Counters of the messages of both views.
 
     Attributes:
-        received: messages per view.
+        received: messages received, [left, right].
         paired: pairs made.
-        unpaired: messages given up because their partner never came, or came after a duplicate of theirs.
-        late: messages older than a pair already made.
-        time_jumps: how often time went backwards.
-        nearest_partner_ns: stamp difference of the last unpaired message to the nearest one of the other view.
-        same_stamp: messages in a row, per view, whose stamp was that of the one before.
-        last_stamp_ns: of each view.
+        unpaired: messages dropped without a partner, or replaced by a duplicate.
+        late: messages not newer than the last pair.
+        time_jumps: number of times that the clock went backwards.
+        nearest_partner_ns: stamp difference from the last unpaired message to the nearest of the other view, in ns.
+        same_stamp: messages in a row with the stamp of the previous one, [left, right].
+        last_stamp_ns: stamp of the last message in ns, [left, right]; None before the first.
     """
 
     received: list[int]
@@ -49,19 +49,18 @@ class PairingCounts:
 
 
 class PairMatcher:
-    """Matches stamped items of two streams; knows nothing of ROS.
+    """Matches stamped items of two streams; independent of ROS.
 
-    A pair is made as soon as its second item arrives. With a tolerance, an item takes the nearest of the other stream,
-    and only when the difference is below half the shortest period seen in either stream, so that no frame in between
-    can be nearer; until three periods have been seen, only equal stamps pair. The shortest of a twentieth are left out:
-    one frame that was stamped late would else keep the next hundred from pairing. A stream that drops every other frame
-    from the start can still look slower than it is: a tolerance below half the cameras' period is safe always. Pairs
-    come out in the order of their stamps.
+    A pair is complete as soon as its second item arrives. With a tolerance, an item pairs with the nearest item of the
+    other stream if their difference is also below half the frame period, so that no later item can be nearer. The
+    period is the 5th percentile of the last 100 periods of the faster stream: with the shortest one, a frame stamped
+    late would block the next 100 pairs. Before three periods, only equal stamps pair. The period is overestimated if a
+    stream drops every other frame, so keep the tolerance below half the true period. Pairs are ordered by stamp.
 
     Args:
-        tolerance_ns: largest stamp difference within a pair; 0 pairs equal stamps only.
-        depth: items remembered per stream.
-        counts: to go on counting in.
+        tolerance_ns: largest stamp difference within a pair, in ns; 0 pairs equal stamps only.
+        depth: largest number of waiting items per stream.
+        counts: counters to continue; None starts new ones.
     """
 
     def __init__(self, tolerance_ns: int = 0, depth: int = 10, counts: PairingCounts | None = None) -> None:
@@ -73,7 +72,7 @@ class PairMatcher:
         self.forget()
 
     def forget(self) -> None:
-        """Begin anew, as after a pause: no item waits, and nothing is known of the streams."""
+        """Drop all waiting items and stream periods, for instance after a pause."""
         self._waiting: tuple[dict[int, Any], dict[int, Any]] = ({}, {})  # stamp -> item, in the order of arrival
         self._periods: tuple[deque[int], deque[int]] = (deque(maxlen=PERIODS_KEPT), deque(maxlen=PERIODS_KEPT))
         self._last: list[int | None] = [None, None]  # stamps
@@ -81,7 +80,7 @@ class PairMatcher:
         self._last_pair: list[int] | None = None
 
     def add(self, side: int, stamp_ns: int, item: Any) -> tuple[Any, Any] | None:
-        """Take an item of `side` (LEFT or RIGHT); return (left item, right item) when it completes a pair."""
+        """Add an item of `side` (LEFT or RIGHT); return (left item, right item) if it completes a pair, else None."""
         counts = self.counts
         counts.received[side] += 1
         counts.same_stamp[side] = counts.same_stamp[side] + 1 if stamp_ns == counts.last_stamp_ns[side] else 0
@@ -106,7 +105,7 @@ class PairMatcher:
         return pair
 
     def _accept_stamp(self, side: int, stamp_ns: int) -> bool:
-        """Keep track of the stream's time; False for a message that comes too late to be of use."""
+        """Update the stream's period and detect time jumps; return False for a late message."""
         last = self._last[side]
         if last is not None and last - stamp_ns > TIME_JUMP_NS:
             self._reset_after_time_jump(side)
@@ -123,7 +122,10 @@ class PairMatcher:
         return True
 
     def _reset_after_time_jump(self, side: int) -> None:
-        """Time was set back on `side`; what the other side holds is of the old time unless it went back first."""
+        """Drop the waiting items of `side` after its clock was set back.
+
+        The other side keeps its items, since its clock may have been set back first.
+        """
         self.counts.time_jumps += 1
         self._last[side] = None
         self.counts.unpaired += len(self._waiting[side])
@@ -153,14 +155,14 @@ class PairMatcher:
 
 
 class StereoSynchronizer(SimpleFilter):  # type: ignore[misc]
-    """A message_filters filter: two inputs of stamped messages, output ``callback(left, right)``.
+    """A message_filters filter with two inputs of stamped messages and the output ``callback(left, right)``.
 
     Args:
-        left: a filter, such as message_filters.Subscriber.
-        right: a filter.
-        tolerance_s: largest stamp difference within a pair; 0 pairs equal stamps only.
-        depth: messages remembered per view.
-        counts: to go on counting in.
+        left: filter of left messages, such as message_filters.Subscriber.
+        right: filter of right messages.
+        tolerance_s: largest stamp difference within a pair, in s; 0 pairs equal stamps only.
+        depth: largest number of waiting messages per view.
+        counts: counters to continue; None starts new ones.
     """
 
     def __init__(
@@ -177,13 +179,13 @@ class StereoSynchronizer(SimpleFilter):  # type: ignore[misc]
         right.registerCallback(self.add, RIGHT)
 
     def add(self, message: Any, side: int) -> None:
-        """Take one message; no lock is held while the callbacks run."""
+        """Add a message of `side` (LEFT or RIGHT); the callbacks run without a lock."""
         pair = self.matcher.add(side, stamp_ns(message), message)
         if pair is not None:
             self.signalMessage(*pair)
 
 
 def stamp_ns(message: Any) -> int:
-    """Header stamp of a message in nanoseconds."""
+    """Return the header stamp of a message in nanoseconds."""
     stamp = message.header.stamp
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)

@@ -1,4 +1,4 @@
-"""The receiving side: four subscriptions, held while pairs are wanted, with the QoS that the publishers have."""
+"""The node's four subscriptions, which exist while pairs are wanted and follow the publishers' QoS."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RELIABILITIES = {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": Reliabil
 
 
 class InputQos(NamedTuple):
-    """What differs between cameras: reliability of the images, reliability and durability of CameraInfo."""
+    """QoS that follows the publishers: reliability of images, reliability and durability of CameraInfo."""
 
     images: ReliabilityPolicy
     infos: ReliabilityPolicy
@@ -36,20 +36,20 @@ class InputQos(NamedTuple):
 
 
 class StereoSubscriptions:
-    """Subscribes to both views and their CameraInfo while somebody wants pairs. For the executor's thread alone.
+    """Subscribes to both views and their CameraInfo while pairs are wanted; only for the executor's thread.
 
-    A best-effort subscription hears every publisher, but with Fast DDS's default transports it loses images above half
-    a megabyte; a reliable one hears reliable publishers only. So with "auto" the subscriptions to images are reliable
-    until a best-effort publisher is on one of their topics, and likewise those to CameraInfo.
+    A best-effort subscription receives from every publisher, but loses images above half a megabyte with Fast DDS's
+    default transports. A reliable one receives only from reliable publishers. With "auto", the image subscriptions are
+    therefore reliable unless a best-effort publisher is on one of their topics. The same holds for CameraInfo.
 
     Attributes:
         images: by side, a message_filters filter of `ReceivedImage`; it outlives the subscription that feeds it.
-        infos: by side, the CameraInfo that came.
+        infos: by side, the cache of received CameraInfo.
 
     Args:
         node: the rclpy node.
-        parameters: when the node was configured.
-        on_refused: called with its side, "left" or "right", and the error of an image that is broken.
+        parameters: node parameters on activation.
+        on_refused: called with the side, "left" or "right", and the error of a refused image.
     """
 
     def __init__(self, node: Any, parameters: NodeParameters, on_refused: Callable[[str, Exception], None]) -> None:
@@ -63,22 +63,22 @@ class StereoSubscriptions:
 
     @property
     def awake(self) -> bool:
-        """Whether it subscribes."""
+        """Whether the subscriptions exist."""
         return bool(self._subscribers)
 
     def subscriptions(self) -> list[Any]:
-        """Those of rclpy."""
+        """Return the rclpy subscriptions; empty while asleep."""
         return [subscriber.sub for subscriber in self._subscribers]
 
     def update(self, parameters: NodeParameters, wanted: bool) -> bool:
-        """Subscribe, follow the publishers' QoS, or sleep; to be called several times a second.
+        """Subscribe, follow the publishers' QoS or unsubscribe; call this several times per second.
 
         Args:
-            parameters: of the node now.
-            wanted: whether somebody wants pairs.
+            parameters: current node parameters.
+            wanted: whether pairs are wanted.
 
         Returns:
-            Whether it woke up just now, so that what came before is of another time.
+            Whether it has just subscribed, so that images from before the pause are outdated.
         """
         self._parameters = parameters
         now = time.monotonic()
@@ -88,7 +88,7 @@ class StereoSubscriptions:
             self.close()
             if not self._asleep_said:
                 self._node.get_logger().info(
-                    f"nobody subscribes to derained/*: asleep until somebody does, then to listen to {self.describe()}"
+                    f"nobody subscribes to derained/*: sleeping; the inputs will be {self.describe()}"
                 )
                 self._asleep_said = True
             return False
@@ -96,43 +96,43 @@ class StereoSubscriptions:
             self._follow_publishers()
             return False
         for infos in self.infos.values():
-            infos.clear()  # the cameras may have been calibrated anew meanwhile
+            infos.clear()  # the cameras may have been recalibrated during the pause
         self._open(self._wanted_qos())
         self._asleep_said = False
         self._node.get_logger().info(f"listening to {self.describe()}")
         return True
 
     def remap_problem(self) -> str:
-        """Whether both views come from one topic, in words; else empty."""
+        """Return a warning if both views come from one topic; else an empty text."""
         left, right = map(self._image_topic, SIDES)
         return f"both views come from one topic, {left}: remap one of them" if left == right else ""
 
     def describe_infos(self) -> str:
-        """The CameraInfo topics after remapping, with their number of publishers, for log messages."""
+        """Return the remapped CameraInfo topics with their numbers of publishers, for log messages."""
         return self._describe([self._node.resolve_topic_name(f"{side}/camera_info") for side in SIDES])
 
     def describe(self) -> str:
-        """The image topics after remapping, with their number of publishers, for log messages."""
+        """Return the remapped image topics with their numbers of publishers, for log messages."""
         return self._describe([self._image_topic(side) for side in SIDES])
 
     def image_publishers(self) -> list[int]:
-        """How many publish the left and the right images."""
+        """Return the numbers of publishers of the left and the right images."""
         return [self._node.count_publishers(self._image_topic(side)) for side in SIDES]
 
     def _describe(self, topics: list[str]) -> str:
         return ", ".join(f"{topic} ({self._node.count_publishers(topic)} publishers)" for topic in topics)
 
     def close(self) -> None:
-        """Drop the subscriptions."""
+        """Destroy the subscriptions."""
         for subscription in self.subscriptions():
             self._node.destroy_subscription(subscription)
         self._subscribers = []
 
     def _on_image(self, side: str, message: bytes | CompressedImage) -> None:
-        """Check an image once, here: a broken one would take a good one's place in a pair."""
+        """Check an image before pairing, since a broken one would take the place of a good one."""
         try:
             image = receive(message, self._parameters.max_megapixels)
-        except Exception as error:  # noqa: BLE001 (whatever a message brings, it must not end the process)
+        except Exception as error:  # noqa: BLE001 (no message may end the process)
             self._on_refused(side, error)
         else:
             self.images[side].signalMessage(image)
@@ -144,7 +144,7 @@ class StereoSubscriptions:
         self.close()
         self._open(wanted)
         images, infos = wanted.images.name, wanted.infos.name
-        self._node.get_logger().info(f"subscribed again as the publishers are: images {images}, CameraInfo {infos}")
+        self._node.get_logger().info(f"Resubscribed with the publishers' QoS: images {images}, CameraInfo {infos}.")
 
     def _open(self, qos: InputQos) -> None:
         self._qos = qos
@@ -156,7 +156,7 @@ class StereoSubscriptions:
             for side in SIDES:
                 infos = self._subscribe(CameraInfo, f"{side}/camera_info", qos.infos, durability=qos.durability)
                 infos.registerCallback(self.infos[side].add)
-        except Exception:  # a QoS override that rclpy refuses; leave none of the others behind
+        except Exception:  # rclpy refuses a QoS override: destroy the subscriptions made before
             self.close()
             raise
 
@@ -189,7 +189,7 @@ class StereoSubscriptions:
     def _image_name(self, side: str) -> str:
         name = f"{side}/image_rect"
         if not self._compressed or self._node.resolve_topic_name(name).endswith("/compressed"):
-            return name  # as it is, or remapped to a compressed topic itself
+            return name  # raw, or remapped to a compressed topic
         return compressed_topic(self._node, name)
 
     def _image_topic(self, side: str) -> str:
@@ -203,7 +203,7 @@ class StereoSubscriptions:
         )
 
     def _wanted_durability(self, topics: list[str]) -> DurabilityPolicy:
-        """Transient local where every publisher is, so that what was sent long ago still comes."""
+        """Return transient local if all publishers are, to receive messages sent before subscribing; else volatile."""
         offered = [profile.durability for profile in self._offered(topics)]
         latched = bool(offered) and all(durability == DurabilityPolicy.TRANSIENT_LOCAL for durability in offered)
         return DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
@@ -215,10 +215,10 @@ class StereoSubscriptions:
         return ReliabilityPolicy.BEST_EFFORT if weakest else ReliabilityPolicy.RELIABLE
 
     def _offered(self, topics: list[str]) -> list[QoSProfile]:
-        """QoS of every publisher on these topics."""
+        """Return the QoS of every publisher on these topics."""
         return [info.qos_profile for topic in topics for info in self._node.get_publishers_info_by_topic(topic)]
 
 
 def compressed_topic(node: Any, image: str) -> str:
-    """As image_transport has it: /compressed comes behind whatever the image topic was remapped to."""
+    """Return the compressed topic of an image topic: its remapped name with /compressed, as in image_transport."""
     return f"{node.resolve_topic_name(image)}/compressed"

@@ -1,4 +1,4 @@
-"""The node's threads beside the executor's: the worker takes the newest pair, the network's may hang."""
+"""The worker's thread, which processes the newest pair, and the network's thread, which runs inference."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Views = tuple[np.ndarray, np.ndarray]
 
 
 class LatestItemWorker(Generic[Item]):
-    """Runs `work` on one item at a time; while it is busy, a new item replaces the one that waits.
+    """Runs `work` on one item at a time; while it runs, a new item replaces the waiting one.
 
-    So receiving never blocks, the queue never grows, and what comes out is never older than one item's work ago.
+    Receiving never blocks, the queue never grows, and the latency is at most the work of two items.
 
     Args:
-        work: called in the worker's thread.
-        on_error: called there with what `work` raised; the thread goes on.
+        work: called in the worker's thread with an item.
+        on_error: called in the worker's thread with an exception of `work`; the thread continues.
     """
 
     def __init__(self, work: Callable[[Item], None], on_error: Callable[[Exception], None]) -> None:
@@ -39,7 +39,7 @@ class LatestItemWorker(Generic[Item]):
         self._thread.start()
 
     def put(self, item: Item) -> bool:
-        """Offer an item; False when it pushed out one that waited."""
+        """Set the next item; return False if it replaces a waiting one."""
         with self._wake:
             free = self._next is None
             self._next = item
@@ -47,11 +47,11 @@ class LatestItemWorker(Generic[Item]):
         return free
 
     def is_current(self) -> bool:
-        """Whether the calling thread is this worker's and was not told to stop: what it made is still wanted."""
+        """Return whether the calling thread is this worker's and not stopped, so that its result is still wanted."""
         return self._running and threading.current_thread() is self._thread
 
     def stop(self, timeout_s: float = 0.3) -> bool:
-        """Drop what waits and end the thread after the item at hand; False when that took longer than `timeout_s`."""
+        """Drop the waiting item and end the thread after the current one; return False after `timeout_s`."""
         with self._wake:
             self._running = False
             self._next = None
@@ -69,38 +69,37 @@ class LatestItemWorker(Generic[Item]):
             assert item is not None
             try:
                 self._work(item)
-            except Exception as error:  # noqa: BLE001 (the node must outlive whatever one frame brings)
+            except Exception as error:  # noqa: BLE001 (no item may end the thread)
                 self._on_error(error)
 
 
 class TimedThread:
-    """Makes calls one after the other in one thread; who waits for one is told when it takes too long.
+    """Runs calls one after the other in one thread, with a time limit for each.
 
-    A call cannot be ended from outside. One that hangs keeps the thread, and until it comes back everybody who waits or
-    comes is turned away.
+    A running call cannot be interrupted. While one exceeds its limit, all waiting and new calls raise TimeoutError.
 
     Args:
-        name: of the thread.
+        name: name of the thread.
     """
 
     def __init__(self, name: str) -> None:
         self._pool = ThreadPoolExecutor(1, name)
-        self._at_hand: tuple[float, float] | None = None  # when the call under way began, and its limit in seconds
+        self._at_hand: tuple[float, float] | None = None  # start of the running call and its limit, in s
 
     def call(self, function: Callable[[], Any], limit_s: float, given_up: Callable[[], bool] = lambda: False) -> Any:
-        """What `function` returns or raises.
+        """Run `function` in the thread and wait for it; its exceptions are raised here.
 
         Args:
-            function: called in the thread.
-            limit_s: how long it may take.
-            given_up: polled meanwhile; when true, this waits no longer.
+            function: the function to call.
+            limit_s: time limit of the call in seconds.
+            given_up: polled while waiting; True ends the wait.
 
         Returns:
-            Its result.
+            The result of `function`.
 
         Raises:
-            TimeoutError: this call, or one before it, has taken longer than its limit; or it was given up.
-            RuntimeError: the thread was closed.
+            TimeoutError: this call or an earlier one exceeds its limit, or `given_up` returned True.
+            RuntimeError: the thread is closed.
         """
         self._turn_away()
         future = self._pool.submit(self._timed, function, limit_s)
@@ -115,13 +114,13 @@ class TimedThread:
         return future.result()
 
     def overdue_s(self) -> float | None:
-        """For how many seconds a call has been under way that is past its limit; None while all is well."""
+        """Return the seconds that a call past its limit has been running; None if no call is overdue."""
         at_hand = self._at_hand
         took = 0.0 if at_hand is None else time.monotonic() - at_hand[0]
         return took if at_hand is not None and took > at_hand[1] else None
 
     def close(self, last: Callable[[], Any], wait_s: float) -> bool:
-        """Make one last call when those before it are done; whether that was within `wait_s`."""
+        """Run `last` after all earlier calls and close the thread; return whether it finished within `wait_s`."""
         done = wait([self._pool.submit(last)], wait_s).done
         self._pool.shutdown(wait=False)
         return bool(done)
@@ -129,7 +128,7 @@ class TimedThread:
     def _turn_away(self) -> None:
         seconds = self.overdue_s()
         if seconds is not None:
-            raise TimeoutError(f"it has been at one pair for {seconds:.0f} s: restart the node unless it comes back")
+            raise TimeoutError(f"inference has taken {seconds:.0f} s: restart the node if it persists")
 
     def _timed(self, function: Callable[[], Any], limit_s: float) -> Any:
         self._at_hand = time.monotonic(), limit_s
@@ -137,19 +136,20 @@ class TimedThread:
             return function()
         except Exception:
             raise
-        except BaseException as error:  # SystemExit would end the thread of whoever waits
+        except BaseException as error:  # SystemExit would end the waiting thread
             raise RuntimeError(repr(error)) from error
         finally:
             self._at_hand = None
 
 
 class TimedDerainer:
-    """A derainer that lives in a thread: it is loaded, run and freed there.
+    """A derainer that is loaded, run and freed in a separate thread, with a time limit for each pair.
 
     Args:
-        make: loads it.
-        limits: how many seconds a pair may take, and the first one of a size where the engine builds for every size.
-        given_up: polled while it loads; when true, loading is waited for no longer.
+        make: loads and returns the derainer.
+        limits: returns the time limits in seconds for a pair, and for the first pair of each image size if the engine
+            compiles for each size.
+        given_up: polled while loading; True ends the wait.
     """
 
     def __init__(
@@ -174,27 +174,27 @@ class TimedDerainer:
             raise
 
     def warm_up(self, height: int, width: int) -> None:
-        """As `StereoDerainer.warm_up`."""
+        """Prepare for views of this height and width in px, without a time limit."""
         assert self._derainer is not None
         self._thread.call(partial(self._derainer.warm_up, height, width), float("inf"), self._given_up)
 
     def __call__(self, left: np.ndarray, right: np.ndarray) -> Views:
-        """As `StereoDerainer`, within its time.
+        """Derain one pair.
 
         Args:
-            left: (H, W, 3) uint8 RGB.
-            right: likewise.
+            left: left view, (H, W, 3) uint8 RGB.
+            right: right view, (H, W, 3) uint8 RGB of the same size.
 
         Returns:
-            What the derainer returns.
+            The derained left and right view, (H, W, 3) uint8 RGB.
 
         Raises:
-            TimeoutError: it took longer, or is still at an earlier pair.
-            RuntimeError: it was closed.
+            TimeoutError: this pair exceeds its limit, or an earlier one still does.
+            RuntimeError: the derainer is closed.
         """
         derainer = self._derainer
         if derainer is None:
-            raise RuntimeError("the network was closed meanwhile")
+            raise RuntimeError("the network is closed: the node was cleaned up")
         builds = bool(getattr(self.engine, "compiled", False)) or self.engine.name == "tensorrt"
         first = builds and left.shape not in self._answered
         clean = self._thread.call(partial(derainer, left, right), self._limits()[first])
@@ -203,11 +203,11 @@ class TimedDerainer:
         return clean
 
     def overdue_s(self) -> float | None:
-        """For how many seconds it has been at a pair that should be done; None while all is well."""
+        """Return the seconds that a pair past its limit has taken; None if no pair is overdue."""
         return self._thread.overdue_s()
 
     def close(self) -> bool:
-        """Free it, when it hangs as soon as it comes back; whether it is done."""
+        """Free the derainer, after a hung inference has returned; return whether it is freed."""
         return self._thread.close(self._free, FREE_WITHIN_S)
 
     def _free(self) -> None:

@@ -1,4 +1,4 @@
-"""Fast DDS settings under which pairs of large images arrive in time."""
+"""Fast DDS settings that deliver pairs of large images in time."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ USER_SETTINGS = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FIL
 
 
 def prefer_large_shared_memory() -> None:
-    """Give this process Fast DDS's shared memory in the size of image pairs; call it before rclpy.init.
+    """Give Fast DDS in this process shared memory for a few image pairs; call it before rclpy.init.
 
-    With the built-in transports, one of two images published at once is often delivered with the next frame only
-    (docs/decisions/007-shared-memory.md). Whoever has chosen transports or another middleware keeps them.
+    With the built-in transports, one of two images published at once is often delivered a frame late
+    (docs/decisions/007-shared-memory.md). Transports or another middleware chosen by the user are kept.
     """
     if os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp") not in ("rmw_fastrtps_cpp", "rmw_fastrtps_dynamic_cpp"):
         return
     if any(os.environ.get(name) for name in USER_SETTINGS):
         return
-    if os.environ.get("ROS_LOCALHOST_ONLY") == "1":  # on Humble a profile with its own transports would undo it
+    if os.environ.get("ROS_LOCALHOST_ONLY") == "1":  # on Humble, a profile with transports would override it
         return
-    old = os.environ.get("ROS_DISTRO") in ("humble", "iron", "jazzy")  # Fast DDS 2 knows the old name only
+    old = os.environ.get("ROS_DISTRO") in ("humble", "iron", "jazzy")  # Fast DDS 2 reads only the old name
     os.environ["FASTRTPS_DEFAULT_PROFILES_FILE" if old else "FASTDDS_DEFAULT_PROFILES_FILE"] = str(PROFILE)

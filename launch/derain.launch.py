@@ -11,12 +11,12 @@ from launch import LaunchContext, LaunchDescription
 
 
 def make_node(context: LaunchContext) -> list[Node]:
-    """Build the node from the arguments that were given."""
+    """Build the node from the launch arguments."""
     given = {name: context.launch_configurations[name] for name in arguments()}
     params_file = Path(given["params_file"]).expanduser()
     if given["params_file"] and not params_file.is_file():
         raise FileNotFoundError(f"params_file: no file at {params_file}")
-    # Without arguments nothing is set here, so that SetParameter around an include of this file counts.
+    # Set no parameter without an argument, so that a SetParameter around an include of this file takes effect.
     parameters: list[Any] = [str(params_file)] if given["params_file"] else []
     parameters += [values] if (values := parameters_of_arguments(given)) else []
     enclave = ["--enclave", given["enclave"]] if given["enclave"] else []
@@ -35,7 +35,7 @@ def make_node(context: LaunchContext) -> list[Node]:
 
 
 def generate_launch_description() -> LaunchDescription:
-    """One node; its parameters, topics and surroundings are launch arguments."""
+    """Return one node; launch arguments set its parameters, topics, namespace and log level."""
     declared = [
         DeclareLaunchArgument(name, default_value=default, description=text, choices=choices)
         for name, (default, text, choices) in arguments().items()

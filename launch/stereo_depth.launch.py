@@ -1,7 +1,7 @@
-"""Depth from derained pairs, an example: ros2 launch apanet_ros stereo_depth.launch.py namespace:=stereo
+"""Example of depth from derained pairs: ros2 launch apanet_ros stereo_depth.launch.py namespace:=stereo
 
-Starts derain.launch.py, all of whose arguments can be given here too, and stereo_image_proc in the namespace of what it
-publishes, where no topic needs a remap.
+Starts derain.launch.py, whose arguments are all accepted here, and stereo_image_proc in the namespace of the derained
+topics, where no topic needs a remap.
 """
 
 from pathlib import Path
@@ -19,11 +19,11 @@ from launch import LaunchContext, LaunchDescription
 
 # name: (default, description)
 ARGUMENTS = {
-    "namespace": ("stereo", "Namespace of the stereo camera; depth comes out in derained/ under it."),
+    "namespace": ("stereo", "Namespace of the stereo camera; depth is published under its derained/."),
     "stereo_algorithm": ("sgbm", "bm (block matching) or sgbm (semi-global: slower, denser)."),
-    "disparity_range": ("64", "Disparities that are searched, in pixels."),
-    "disparity_image": ("false", "true publishes the disparity as a mono8 image too, which viewers can show."),
-    "rviz": ("false", "true starts RViz, and disparity_image with it."),
+    "disparity_range": ("64", "Number of disparities to search, in pixels."),
+    "disparity_image": ("false", "true also publishes the disparity as a mono8 image for viewers."),
+    "rviz": ("false", "true starts RViz and disparity_image."),
 }
 ALGORITHMS = {"bm": 0, "sgbm": 1}
 CHOICES = {
@@ -32,7 +32,7 @@ CHOICES = {
     "disparity_image": ["true", "false"],
     "rviz": ["true", "false"],
 }
-# Of a stereo_msgs/DisparityImage m: black is no match or infinitely far, white the nearest that is searched.
+# Conversion of a stereo_msgs/DisparityImage m: black is no match or infinitely far, white is the largest disparity.
 MONO8 = (
     "sensor_msgs.msg.Image(header=m.header, height=m.image.height, width=m.image.width, step=m.image.width, "
     "encoding='mono8', data=numpy.clip(numpy.frombuffer(m.image.data, numpy.float32) * (255 / m.max_disparity), 0, 255)"
@@ -41,9 +41,9 @@ MONO8 = (
 
 
 def make_depth(context: LaunchContext) -> list[Node]:
-    """Build what follows the derain node."""
+    """Build the nodes that process the derained pairs."""
     given = context.launch_configurations
-    prefer_large_shared_memory()  # for the processes below, as the derain node does for itself
+    prefer_large_shared_memory()  # for the processes below; the derain node calls it too
     namespace = absolute_namespace(given.get("ros_namespace", ""), given["namespace"])
     nodes = [depth_container(f"{namespace}/derained", given)]
     if "true" in (given["disparity_image"], given["rviz"]):
@@ -54,7 +54,7 @@ def make_depth(context: LaunchContext) -> list[Node]:
 
 
 def shared_with_the_node(given: dict[str, str], *names: str) -> dict[str, bool]:
-    """Parameters that those behind the derain node must share: of the argument, else of params_file, else not set."""
+    """Return the named parameters of the derain node, for nodes that must share them: from arguments or params_file."""
     found = {}
     if given["params_file"]:
         node = absolute_namespace(given.get("ros_namespace", ""), given["namespace"]) + "/derain"
@@ -64,7 +64,7 @@ def shared_with_the_node(given: dict[str, str], *names: str) -> dict[str, bool]:
 
 
 def depth_container(namespace: str, given: dict[str, str]) -> Node:
-    """Disparity and point cloud, in one process."""
+    """Build the container of the disparity node and the point cloud node."""
     common = shared_with_the_node(given, "approximate_sync", "use_sim_time")
     search = {
         "stereo_algorithm": ALGORITHMS[given["stereo_algorithm"]],
@@ -96,22 +96,22 @@ def depth_container(namespace: str, given: dict[str, str]) -> Node:
 
 
 def disparity_image(namespace: str) -> Node:
-    """The disparity as a plain image."""
+    """Build the node that converts the disparity to a mono8 image."""
     return Node(
         package="topic_tools",
         executable="transform",
-        # transform puts no namespace before its input, and guesses the reliability when it comes before the publisher
+        # transform ignores the namespace for its input, and guesses the reliability before a publisher exists
         arguments=[
             *(f"{namespace}/disparity", f"{namespace}/disparity_image", "sensor_msgs/msg/Image", MONO8),
             *("--wait-for-start", "--qos-reliability", "reliable", "--import", "numpy", "sensor_msgs"),
         ],
-        name=f"disparity_image_{namespace.strip('/').replace('/', '_')}",  # one a camera
+        name=f"disparity_image_{namespace.strip('/').replace('/', '_')}",  # unique per camera
         output="screen",
     )
 
 
 def rviz(namespace: str, given: dict[str, str]) -> Node:
-    """RViz with the package's layout, whose topics are those of the namespace stereo."""
+    """Build RViz with the package's layout, remapped from the namespace stereo."""
     topics = ["derained/left/image_rect", "derained/disparity_image", "derained/points2"]
     return Node(
         package="rviz2",
@@ -125,7 +125,7 @@ def rviz(namespace: str, given: dict[str, str]) -> Node:
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The derain node, the depth nodes, and viewers if wanted."""
+    """Return the derain node, the depth nodes and the optional viewers."""
     declared = [
         DeclareLaunchArgument(name, default_value=default, description=description, choices=CHOICES.get(name))
         for name, (default, description) in ARGUMENTS.items()

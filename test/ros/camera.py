@@ -1,4 +1,4 @@
-"""A camera as a process of its own: camera.py SIDE HEIGHT WIDTH publishes at 20 Hz until it is killed."""
+"""A camera process: camera.py SIDE HEIGHT WIDTH publishes at 20 Hz until it is killed."""
 
 import sys
 import time

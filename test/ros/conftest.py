@@ -1,4 +1,4 @@
-"""Fixtures: a ROS domain, the node's process, and a rig of cameras around it."""
+"""Fixtures: a ROS domain, the node's process, and a rig of cameras and subscribers."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from node_rig import NODE, NodeProcess, Rig, own_domain, start_ros
 
 @pytest.fixture(scope="module")
 def ros():
-    """A domain of the module's own, in which nothing is left of nodes that other modules ended or killed."""
+    """A separate domain for the module, without remains of nodes that other modules ended or killed."""
     own_domain()
     start_ros()
     yield
@@ -18,7 +18,7 @@ def ros():
 
 @pytest.fixture(scope="module")
 def node(ros, request, tmp_path_factory):
-    """One node for the tests of a module, with default parameters; `PROGRAM` of the module in place of the real one."""
+    """One node for the tests of a module, with default parameters; runs `PROGRAM` of the module if defined."""
     program = getattr(request.module, "PROGRAM", NODE)
     process = NodeProcess(tmp_path_factory.mktemp("node") / "node.log", program=program)
     yield process
@@ -29,7 +29,7 @@ def node(ros, request, tmp_path_factory):
 
 @pytest.fixture
 def start(ros, tmp_path):
-    """Start processes of the node, which end with the test."""
+    """Start node processes, which end with the test."""
     processes = []
 
     def start(*ros_arguments, **options):

@@ -1,7 +1,7 @@
-"""derain_node with a network that does what a file says; the file's path comes first on the command line.
+"""derain_node with a network that follows orders from a file; the first argument is the path of the file.
 
-The words are fine, raise, leave (SystemExit), hang (until another word stands there), nan, flat (NaN made uint8),
-nothing and one view; load: loading hangs.
+Orders: fine, raise, leave (SystemExit), hang (until the order changes), nan, flat (NaN made uint8), nothing,
+one view, load (loading hangs).
 """
 
 import sys
@@ -15,7 +15,7 @@ from apanet_ros.process import run
 
 
 class StrangeNetwork:
-    """Answers with images that are darker by 20 grey levels, when it does."""
+    """A network that darkens images by 20 grey levels, unless ordered otherwise."""
 
     class engine:  # noqa: N801 (an attribute of the real one)
         name, device, precision = "strange", "CPU", "float32"
@@ -53,10 +53,10 @@ class StrangeNetwork:
 
 
 class StrangeNode(DerainNode):
-    """A node with that network."""
+    """A node with the faulty network."""
 
     def make_derainer(self, p):
-        """Without loading anything."""
+        """Return the faulty network."""
         return StrangeNetwork(Path(sys.argv[1]))
 
 

@@ -1,4 +1,4 @@
-"""Messages that no camera should send, from a seed."""
+"""Broken messages from a random seed."""
 
 import struct
 import zlib
@@ -15,7 +15,7 @@ ODD_SECONDS = (-(2**31), -1, 0, 1, 2**31 - 1)
 
 
 def compressed_message(stamp_ns, side, suffix=".png", seed=0, size=(48, 64)):
-    """A noise image in a file."""
+    """Return a noise image as a PNG or JPEG file."""
     pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
     message = CompressedImage(format=f"bgr8; {suffix[1:]} compressed bgr8")
     message.header = image_message(stamp_ns, side, size=(1, 1)).header
@@ -24,7 +24,7 @@ def compressed_message(stamp_ns, side, suffix=".png", seed=0, size=(48, 64)):
 
 
 def png_that_claims(width, height):
-    """A sound PNG header and nothing behind it: a few bytes that ask for gigabytes."""
+    """Return a PNG with a valid header of this size but without its pixels."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -36,11 +36,11 @@ def png_that_claims(width, height):
 
 
 class Fuzzer:
-    """Makes broken messages; what it returns for one kind is never part of a good pair.
+    """Makes broken messages, none of which completes a valid pair.
 
     Args:
-        seed: the same seed makes the same messages.
-        compressed: CompressedImage in place of Image.
+        seed: random seed; equal seeds make equal messages.
+        compressed: True makes CompressedImage messages, False Image messages.
     """
 
     def __init__(self, seed, compressed=False):
@@ -48,7 +48,7 @@ class Fuzzer:
         self._compressed = compressed
 
     def broken_pair(self, stamp_ns):
-        """A left and a right image of one stamp; that they cannot be a pair is in both, in one, or in their sizes."""
+        """Return a left and a right image of one stamp that are no valid pair: one or both are broken, or the sizes."""
         if self.rng.random() < 0.1:
             sizes = [((48, 64), (48, 66)), ((8, 64), (8, 64)), ((15, 15), (15, 15))][self.rng.integers(3)]
             return [self._image(stamp_ns, side, size=size) for side, size in zip(SIDES, sizes)]
@@ -59,7 +59,7 @@ class Fuzzer:
         ]
 
     def stray(self, side):
-        """A good image with a stamp of anywhere, that the other view never has."""
+        """Return a valid image with a random stamp that the other view never has."""
         message = self._image(0, side)
         seconds = self.rng.integers(-(2**31), 2**31) if self.rng.random() < 0.5 else self.rng.choice(ODD_SECONDS)
         message.header.stamp.sec = int(seconds)
@@ -67,7 +67,7 @@ class Fuzzer:
         return message
 
     def garbled(self, side):
-        """A serialized image that was cut off or overwritten on its way."""
+        """Return a serialized image that is cut off or partly overwritten."""
         data = bytearray(serialize_message(self.stray(side)))
         if self.rng.random() < 0.5:
             return bytes(data[: self.rng.integers(len(data))])
@@ -76,7 +76,7 @@ class Fuzzer:
         return bytes(data)
 
     def info(self, side):
-        """A CameraInfo of NaN, infinities, zeros, absurd sizes and stamps."""
+        """Return a CameraInfo with NaN, infinities, zeros, invalid sizes and random stamps."""
         message = info_message(int(self.rng.integers(2**60)), side)
         value = float(self.rng.choice([np.nan, np.inf, -np.inf, 0.0, 1e308]))
         for field, count in (("k", 9), ("r", 9), ("p", 12), ("d", int(self.rng.integers(100)))):
@@ -110,7 +110,7 @@ class Fuzzer:
         elif kind == 5:
             message.width = message.height = message.step = HUGE
         else:
-            message.encoding = str(self.rng.choice(["rgba8", "rgb16", "bgra16"]))  # more bytes than there are
+            message.encoding = str(self.rng.choice(["rgba8", "rgb16", "bgra16"]))  # needs more bytes than data holds
 
     def _break_file(self, message):
         data, kind = message.data.tobytes(), self.rng.integers(5)

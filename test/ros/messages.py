@@ -1,4 +1,4 @@
-"""Messages as cameras send them."""
+"""Messages of cameras."""
 
 from array import array
 
@@ -10,7 +10,7 @@ FRAMES = {side: f"{side}_camera_optical_frame" for side in SIDES}
 
 
 def image_message(stamp_ns, side="left", size=(48, 64), encoding="rgb8", padding=0, seed=0):
-    """A noise image whose rows are `padding` bytes longer than they need be."""
+    """Return a noise image whose rows end with `padding` extra bytes."""
     channels = {"mono8": 1, "bayer_rggb8": 1, "yuv422_yuy2": 2, "rgba8": 4, "bgra8": 4}.get(encoding, 3)
     rows = np.random.default_rng(seed).integers(0, 256, (size[0], size[1] * channels + padding), dtype=np.uint8)
     message = Image(height=size[0], width=size[1], encoding=encoding, step=rows.shape[1])

@@ -1,4 +1,4 @@
-"""Drives the real node, in a process of its own, over DDS on the loopback: cameras, listener, services, signals."""
+"""Runs the real node in a separate process and drives it over DDS: cameras, subscribers, services, signals."""
 
 import itertools
 import os
@@ -26,7 +26,7 @@ from std_srvs.srv import SetBool
 from apanet_ros.transport import prefer_large_shared_memory
 
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-# Of the domains that every system allows, those of this pytest-xdist worker, from somewhere on.
+# The domains of this pytest-xdist worker, among those that every system allows, starting at a varying one.
 _WORKER, _WORKERS = (
     int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]),
     int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)),
@@ -38,14 +38,14 @@ _DOMAINS = itertools.islice(itertools.cycle(_OURS), os.getpid() % len(_OURS), No
 def _is_free(domain: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.bind(("", 7400 + 250 * domain + 10))  # where a domain's first participant listens (RTPS 9.6.1.1)
+            probe.bind(("", 7400 + 250 * domain + 10))  # port of a domain's first participant (RTPS 9.6.1.1)
         except OSError:
             return False
     return True
 
 
 def own_domain() -> str:
-    """A ROS domain that nobody on this machine is in, for this process and those that it starts from now on."""
+    """Set a ROS domain that is free on this machine, for this process and its future child processes; return it."""
     os.environ["ROS_DOMAIN_ID"] = domain = str(next(filter(_is_free, _DOMAINS)))
     return domain
 
@@ -57,13 +57,13 @@ FAULTY_NETWORK = str(Path(__file__).with_name("faulty_network_node.py"))  # a pr
 QUICK = (
     FAULTY_NETWORK,
     "no orders",
-)  # the node with a network that takes no second to load, where pixels do not matter
-SYMMETRIC = ("rgb8", "bgr8", "rgba8", "bgra8", "mono8")  # encodings that come out as they went in
+)  # the node with a fast network, for tests that do not check pixels
+SYMMETRIC = ("rgb8", "bgr8", "rgba8", "bgra8", "mono8")  # encodings that derained images keep
 STAMPS = itertools.count(10**9, 10**9)  # one clock for all tests
 
 
 def wait_for(condition, timeout_s=20.0, poll_s=0.02):
-    """Poll until `condition()` is true, and return its value; fail the test when it never is."""
+    """Poll until `condition()` is true and return its value; fail the test after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not (value := condition()):
         if time.monotonic() > deadline:
@@ -73,7 +73,7 @@ def wait_for(condition, timeout_s=20.0, poll_s=0.02):
 
 
 class Rig:
-    """Cameras and listener: publishes pairs, keeps what the node publishes."""
+    """Cameras and subscribers: publishes pairs and stores the messages from the node."""
 
     def __init__(
         self, namespace="", reliability=ReliabilityPolicy.RELIABLE, listen=True, latched=DurabilityPolicy.VOLATILE
@@ -115,23 +115,23 @@ class Rig:
         self._subscriptions.clear()
 
     def wait_until_heard(self):
-        """Until the node takes what is sent, and what it publishes would come here."""
+        """Wait until the node has subscribed and its outputs are connected to this rig."""
         publishers = [*self.image_pub.values(), *self.info_pub.values()]
         wait_for(lambda: all(p.get_subscription_count() for p in publishers), 60)
         wait_for(lambda: all(s.get_publisher_count() for s in self._subscriptions), 60)
-        # Discovery keeps its order: a node whose service answers us knows all subscriptions made before the client.
+        # Discovery is ordered: a node that answers the service knows all subscriptions made before the client.
         call(self, GetState, f"{self._namespace}/derain/get_state", GetState.Request(), ask_again_s=5)
 
     def exchange(self):
-        """Send pairs until one has come back, and forget them: then both ends of every topic know each other."""
+        """Send pairs until one returns, so that all topics are connected; then clear the stored messages."""
         self.send_until_answered()
         for store in (*self.images.values(), *self.infos.values()):
             store.clear()
 
     def send_until_answered(self, **options):
-        """Send pairs, with the options of `send`, until both views of one and their CameraInfo have come back.
+        """Send pairs until both views of one and their CameraInfo return; return its stamp.
 
-        Returns its stamp.
+        The options are those of `send`.
         """
         stores = (*self.images.values(), *self.infos.values())
         for _ in range(60):
@@ -141,7 +141,7 @@ class Rig:
                 if all(any(stamp_of(m) == stamp for m in [*store]) for store in stores):
                     return stamp
                 time.sleep(0.02)
-        return pytest.fail("not one pair came back in a minute")
+        return pytest.fail("no pair returned within a minute")
 
     def send(self, stamp_ns=None, right_offset_ns=0, info=True, **image):
         """Publish a pair; returns its stamp."""
@@ -154,12 +154,12 @@ class Rig:
         return stamp
 
     def forget(self):
-        """Drop what came so far."""
+        """Clear the stored messages."""
         for store in (*self.images.values(), *self.infos.values(), self.diagnostics):
             store.clear()
 
     def received(self, stamp_ns, side="left"):
-        """The derained image with this stamp, or None."""
+        """Return the derained image with this stamp, or None."""
         return next((m for m in list(self.images[side]) if stamp_of(m) == stamp_ns), None)
 
     def wait_for_pair(self, stamp_ns, timeout_s=20.0, poll_s=0.02):
@@ -179,7 +179,7 @@ class Rig:
 
 
 class NodeProcess:
-    """The derain_node executable, or another program in its place."""
+    """A process of derain_node or of another program."""
 
     def __init__(self, log: Path, *ros_arguments, program=NODE):
         self.log = log
@@ -192,25 +192,25 @@ class NodeProcess:
         return self.log.read_text()
 
     def shared_memory(self):
-        """The lock files of its DDS segments: they are gone when it ended cleanly."""
+        """Return the lock files of its DDS segments, which a clean exit removes."""
         files = [path.readlink() for path in Path(f"/proc/{self.process.pid}/fd").iterdir()]
         return [path for path in files if path.match("/dev/shm/fastdds_[0-9a-f]*_el")]
 
     def end(self, signal_number=signal.SIGINT, timeout_s=10.0):
-        """Send a signal; returns the exit code and the seconds it took."""
+        """Send a signal; return the exit code and the seconds until the exit."""
         start = time.monotonic()
         if self.process.poll() is None:
             self.process.send_signal(signal_number)
         try:
             return self.process.wait(timeout_s), time.monotonic() - start
         except subprocess.TimeoutExpired:
-            self.process.send_signal(signal.SIGABRT)  # faulthandler says where it is
+            self.process.send_signal(signal.SIGABRT)  # faulthandler prints the stacks
             self.process.wait()
             pytest.fail(f"the node did not end on signal {signal_number}:\n{self.text()}")
 
 
 def call(rig, service_type, name, request, ask_again_s=60.0):
-    """The answer of a service; ask again only where that changes nothing: DDS may lose the first request."""
+    """Return the response of a service; repeat only idempotent requests, since DDS may lose the first."""
     client = rig.node.create_client(service_type, name)
     assert client.wait_for_service(60)
     asked, futures = time.monotonic(), [client.call_async(request)]
@@ -228,14 +228,14 @@ def call(rig, service_type, name, request, ask_again_s=60.0):
 
 
 def change(rig, transition, node="/derain"):
-    """Whether the node made a transition."""
+    """Request a lifecycle transition; return whether it succeeded."""
     request = ChangeState.Request(transition=Transition(id=transition))
     return call(rig, ChangeState, f"{node}/change_state", request).success
 
 
 def smooth_scene():
-    """A clean pair of 192x96 px, all of it 20 px of disparity away."""
-    from tools.demo.recording import Truth  # needs rosbags, which not every test does
+    """Return a clean pair of 192x96 px with a disparity of 20 px everywhere."""
+    from tools.demo.recording import Truth  # imported here, since it needs rosbags
 
     small = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
     wide = cv2.resize(small, (212, 96), interpolation=cv2.INTER_CUBIC)
@@ -243,6 +243,6 @@ def smooth_scene():
 
 
 def start_ros():
-    """Join the domain of the tests at hand."""
+    """Initialise rclpy in the current ROS domain."""
     prefer_large_shared_memory()
     rclpy.init(args=[])

@@ -1,4 +1,4 @@
-"""The state machine of the bypass, and what becomes of a pair, without a graph."""
+"""Tests of the bypass state machine and of `PairProcessor`, without a ROS graph."""
 
 from dataclasses import replace
 
@@ -26,12 +26,12 @@ class Clock:
         return self.now
 
 
-def test_so_many_dry_pairs_in_a_row_begin_the_bypass():
+def test_bypass_starts_after_dry_pairs_in_a_row():
     bypass = DryBypass(Clock())
     assert [bypass.update(level, SETTINGS) for level in (0.5, 0.5, 1.5, 0.5, 0.5, 0.5)] == [False] * 5 + [True]
 
 
-def test_between_the_thresholds_the_state_stays():
+def test_level_between_thresholds_keeps_state():
     bypass = DryBypass(Clock())
     for _ in range(10):
         assert not bypass.update(1.5, SETTINGS)
@@ -43,7 +43,7 @@ def test_between_the_thresholds_the_state_stays():
     assert not bypass.update(1.5, SETTINGS)
 
 
-def test_while_bypassed_the_network_runs_once_in_a_period():
+def test_bypass_runs_network_every_recheck_period():
     clock = Clock()
     bypass = DryBypass(clock)
     for _ in range(3):
@@ -57,7 +57,7 @@ def test_while_bypassed_the_network_runs_once_in_a_period():
     assert [i for i, ran in enumerate(runs) if ran] == [5, 10, 15, 20]
 
 
-def test_switching_it_off_ends_the_bypass_at_once():
+def test_bypass_parameter_false_ends_bypass_at_once():
     bypass = DryBypass(Clock())
     for _ in range(3):
         bypass.update(0.0, SETTINGS)
@@ -100,7 +100,7 @@ def noise_pair():
         (lambda a, b: (np.zeros_like(a), b), "expected an image, got one flat colour, 0: look for NaN"),
     ],
 )
-def test_a_network_that_fails_is_said_and_tried_again(derain, reason):
+def test_network_failure_is_reported_and_next_pair_is_derained(derain, reason):
     calls = []
 
     def failing_once(left, right):
@@ -116,13 +116,13 @@ def test_a_network_that_fails_is_said_and_tried_again(derain, reason):
     np.testing.assert_array_equal(decode(second.clean[0]), decode(noise_pair()[0].message))
 
 
-def test_a_flat_image_may_stay_flat():
+def test_flat_input_may_stay_flat():
     flat = image_message(1)
     flat.data = type(flat.data)("B", bytes([7]) * len(flat.data))
     assert PairProcessor(lambda a, b: (a, b))(received(flat), received(flat), OFF).failure == ""
 
 
-def test_dry_pairs_pass_untouched_and_rain_is_noticed_again():
+def test_dry_pairs_pass_unchanged_until_recheck_detects_rain():
     clock, rain = Clock(), [0]
 
     def derain(left, right):
@@ -133,7 +133,7 @@ def test_dry_pairs_pass_untouched_and_rain_is_noticed_again():
     assert [a.bypassed for a in answers] == [False, False, True, True, True]
     assert all(a.clean is None for a in answers[2:])
     rain[0] = 20
-    assert process(*noise_pair(), SETTINGS).bypassed  # not looked at yet
+    assert process(*noise_pair(), SETTINGS).bypassed  # not re-checked yet
     clock.now += 5.0
     answer = process(*noise_pair(), SETTINGS)
     assert not answer.bypassed

@@ -1,4 +1,4 @@
-"""Cameras that die, restart and change, at the node's process."""
+"""Tests of the node's process with cameras that exit, restart or change their size."""
 
 import signal
 import subprocess
@@ -16,7 +16,7 @@ CAMERA = Path(__file__).with_name("camera.py")
 
 @pytest.fixture
 def cameras(node):
-    """Start or replace the camera process of a side; kill it with None for a size."""
+    """Return a function that starts or replaces the camera process of a side; size None kills it."""
     running = {}
 
     def set_camera(side, size):
@@ -32,13 +32,13 @@ def cameras(node):
 
 
 def told(rig, reason):
-    """Whether the diagnostics have warned of it."""
+    """Return whether the diagnostics have warned with this reason."""
     statuses = [array.status[0] for array in list(rig.diagnostics)]
     return any(reason in status.message and status.level == DiagnosticStatus.WARN for status in statuses)
 
 
 def wait_for_pairs(rig, size, count=3):
-    """So many pairs of that size from now on."""
+    """Wait for `count` new pairs of this size."""
     rig.forget()
 
     def pairs():
@@ -48,11 +48,11 @@ def wait_for_pairs(rig, size, count=3):
     wait_for(pairs, 60)
 
 
-def test_processes_that_are_killed_and_come_back_in_another_size(rig, cameras):
+def test_cameras_killed_and_restarted_in_other_size_pair_again(rig, cameras):
     for side in SIDES:
         cameras(side, (48, 64))
     wait_for_pairs(rig, (48, 64))
-    for side in SIDES:  # one alone, then the other
+    for side in SIDES:  # one camera at a time
         cameras(side, None)
         rig.forget()
         wait_for(lambda: told(rig, "no pairs: "), 30)
@@ -71,7 +71,7 @@ def test_processes_that_are_killed_and_come_back_in_another_size(rig, cameras):
         wait_for_pairs(rig, size)
 
 
-def test_a_clock_that_starts_anew_with_every_restart(node):
+def test_clock_reset_with_camera_restart_pairs_again(node):
     for _ in range(5):
         rig = Rig()
         rig.wait_until_heard()
@@ -80,7 +80,7 @@ def test_a_clock_that_starts_anew_with_every_restart(node):
         rig.close()
 
 
-def test_a_view_that_changes_its_size_a_frame_before_the_other(rig):
+def test_size_change_one_frame_apart_skips_one_pair(rig):
     stamps = [next(rig.stamps) for _ in range(3)]
     for stamp, left, right in zip(stamps, ((48, 64), (60, 80), (60, 80)), ((48, 64), (48, 64), (60, 80))):
         rig.image_pub["left"].publish(image_message(stamp, "left", size=left))

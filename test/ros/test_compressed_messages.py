@@ -26,7 +26,7 @@ def test_round_trip_keeps_pixels_and_encoding(encoding, padding):
     np.testing.assert_array_equal(view_of(back), view_of(source))  # mono and alpha included
 
 
-def test_colours_are_where_they_belong():
+def test_bgra_channels_are_decoded_to_rgb_order():
     message = image_message(0, encoding="bgra8", size=(1, 1))
     message.data[:4] = type(message.data)("B", [1, 2, 3, 4])
     assert decode(message)[0, 0].tolist() == [3, 2, 1]
@@ -52,7 +52,7 @@ def test_rgb_is_not_copied():
     assert view[0, 0, 0] == message.data[0]
 
 
-def test_longer_data_than_needed_is_fine():
+def test_data_longer_than_needed_is_accepted():
     message = image_message(0)
     message.data.extend(b"tail")
     assert decode(message).shape == (48, 64, 3)
@@ -68,7 +68,7 @@ def test_longer_data_than_needed_is_fine():
         ({"step": 2**32 - 1}, "needs"),
     ],
 )
-def test_broken_messages_say_what_is_wrong(change, reason):
+def test_broken_message_error_names_reason(change, reason):
     message = image_message(0)
     for field, value in change.items():
         setattr(message, field, value)
@@ -76,7 +76,7 @@ def test_broken_messages_say_what_is_wrong(change, reason):
         decode(message)
 
 
-def test_an_encoding_of_its_own_goes_through_cv_bridge_where_that_is_installed(monkeypatch):
+def test_unknown_encoding_is_decoded_by_cv_bridge_if_installed(monkeypatch):
     rgb = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
     message = Image(height=4, width=6, encoding="nv24", step=6)
     with monkeypatch.context() as without:
@@ -98,7 +98,7 @@ def test_an_encoding_of_its_own_goes_through_cv_bridge_where_that_is_installed(m
         decode_message(message)
 
 
-def test_with_cv_bridge_installed_a_broken_image_is_refused_all_the_same(monkeypatch):
+def test_broken_image_is_refused_with_cv_bridge_installed(monkeypatch):
     class CvBridge:
         def encoding_to_dtype_with_channels(self, encoding):
             return {"32FC1": ("float32", 1)}[encoding]
@@ -131,7 +131,7 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(monkeypatch):
         assert checked_size(bomb, 17.0) == (4100, 4000)
 
 
-def test_a_compressed_mosaic_is_refused_and_compressed_colour_of_a_mosaic_is_not():
+def test_compressed_mosaic_is_refused_but_colour_is_accepted():
     grey, colour = (cv2.imencode(".png", np.zeros(size, np.uint8))[1].tobytes() for size in ((4, 6), (4, 6, 3)))
     with pytest.raises(ValueError, match="got a compressed mosaic .*let the driver compress colour"):
         decode_message(CompressedImage(format="bayer_rggb8; png compressed ", data=grey))
@@ -143,7 +143,7 @@ def test_the_size_in_a_header_is_that_of_the_decoded_image(suffix):
     for size in ((1, 1), (48, 64), (33, 500)):
         data = cv2.imencode(suffix, np.zeros(size, np.uint8))[1].tobytes()
         assert checked_size(CompressedImage(data=data), 1.0) == size
-        if suffix == ".jpg":  # a segment of a camera's own, filling bytes, and a thumbnail of another size in it
+        if suffix == ".jpg":  # an application segment with padding bytes and a thumbnail of another size
             thumbnail = cv2.imencode(suffix, np.zeros((5, 5), np.uint8))[1].tobytes()
             own = b"\xff\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
             data = data[:2] + own + data[2:]

@@ -1,4 +1,4 @@
-"""The demo on a small recording, as a user runs it."""
+"""Tests of the demo command on a small recording."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from tools.demo.report import PICTURE_WIDTH_PX
 
 @pytest.fixture(scope="module")
 def bag(tmp_path_factory):
-    """Four rainy pairs at 4 Hz of a smooth scene 20 px away."""
+    """A bag of four rainy pairs at 4 Hz, of a smooth scene with a disparity of 20 px."""
     path = tmp_path_factory.mktemp("bag") / "rainy"
     write_rainy_bag(path, smooth_scene(), frames=4, rate_hz=4.0)
     return path
@@ -26,7 +26,7 @@ def demo(*arguments):
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
 
 
-def test_a_recording_goes_through_the_node_and_back(bag, tmp_path):
+def test_demo_sends_recording_through_node_and_records_output(bag, tmp_path):
     done = demo("--bag", bag, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     rows = dict(line.split("  ", 1) for line in done.stdout.splitlines() if "  " in line)
@@ -39,11 +39,11 @@ def test_a_recording_goes_through_the_node_and_back(bag, tmp_path):
     assert set(recorded.infos) == {"left", "right"}
 
     refused = demo("--bag", tmp_path / "derained", *("--left", "/derained/left/image_rect"), "--out", tmp_path)
-    assert refused.returncode == 2  # the right topic is not there, and what lies there stays
+    assert refused.returncode == 2  # the right topic is missing; the existing output is kept
     assert (tmp_path / "derained/metadata.yaml").exists()
 
 
-def test_missing_bags_and_topics_are_said(bag, tmp_path):
+def test_missing_bags_and_topics_raise_named_errors(bag, tmp_path):
     with pytest.raises(FileNotFoundError, match="no bag at"):
         open_stereo_bag(tmp_path / "none", "/l", "/r")
     with pytest.raises(ValueError, match=r"/nope is not there.*/stereo/left/image_rect \(sensor_msgs/msg/Image\)"):

@@ -1,4 +1,4 @@
-"""Rates and memory, without a graph."""
+"""Tests of rates and memory figures, without a ROS graph."""
 
 import subprocess
 import sys
@@ -10,17 +10,17 @@ from apanet_ros.diagnostics import Rates
 SECOND = 10**9
 
 
-def test_rates_are_counts_per_second_of_the_clock_they_are_given():
+def test_rates_are_counts_per_second_of_given_clock():
     rates = Rates()
     assert rates(5 * SECOND, {"pairs": 10}) == {}  # nothing to compare with yet
     assert rates(7 * SECOND, {"pairs": 40}) == pytest.approx({"pairs": 15.0})
-    assert rates(7 * SECOND, {"pairs": 41}) == {}  # simulated time stands still
-    assert rates(SECOND, {"pairs": 44}) == {}  # a bag began anew
+    assert rates(7 * SECOND, {"pairs": 41}) == {}  # simulated time has stopped
+    assert rates(SECOND, {"pairs": 44}) == {}  # a bag started again
     assert rates(2 * SECOND, {"pairs": 54}) == pytest.approx({"pairs": 10.0})
 
 
-def test_memory_grows_with_what_is_held():
-    # in a process of its own: what other tests gave back to the system in the meantime would count against it
+def test_memory_figure_grows_with_allocation():
+    # in a separate process, since memory freed by other tests would be subtracted
     program = "; ".join(
         [
             "from apanet_ros.diagnostics import memory_mib",

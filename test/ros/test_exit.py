@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM end the node's process, cleanly and within two seconds, whatever it is at."""
+"""Tests that SIGINT and SIGTERM end the node's process cleanly within two seconds, in every state."""
 
 import itertools
 import signal
@@ -10,11 +10,11 @@ from lifecycle_msgs.srv import ChangeState
 from node_rig import FAULTY_NETWORK, Rig, change, wait_for
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-TRIES = 3  # on a busy machine one may take longer for want of a core
+TRIES = 3  # on a busy machine, one try may take longer
 
 
 class Case:
-    """A process of the node with a network that obeys, and who watches it."""
+    """A node process with a network that follows orders, and a rig."""
 
     def __init__(self, start, folder, order="fine"):
         self._start, self._orders = start, folder / "orders"
@@ -59,7 +59,7 @@ def pair_in_the_network(case):
     between_pairs(case)
     case.order("hang")
     case.rig.send()
-    time.sleep(0.5)  # nothing tells from outside when it is in
+    time.sleep(0.5)  # the start of inference is not visible from outside
 
 
 def loading(case):
@@ -72,14 +72,14 @@ def loading_for_a_manager(case):
     case.order("load")
     unconfigured(case)
     case.manager.call_async(ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CONFIGURE)))
-    time.sleep(0.5)  # nothing tells from outside when it has begun
+    time.sleep(0.5)  # the start of loading is not visible from outside
 
 
 STATES = (unconfigured, inactive, asleep, awake, between_pairs, pair_in_the_network, loading, loading_for_a_manager)
 
 
 def end_soon(reach, make_case, signal_number, again=0):
-    """Bring a node into a state and signal it until it took less than two seconds; returns what each took."""
+    """Bring a node into a state and signal it; fail unless one of `TRIES` tries ends within two seconds."""
     took = []
     while not took or (took[-1] >= 2 and len(took) < TRIES):
         case = make_case()
@@ -101,16 +101,16 @@ def end_soon(reach, make_case, signal_number, again=0):
 
 
 @pytest.mark.parametrize(("reach", "signal_number"), zip(STATES, itertools.cycle(SIGNALS)))
-def test_a_signal_ends_it(start, tmp_path, reach, signal_number):
+def test_signal_in_any_state_ends_node(start, tmp_path, reach, signal_number):
     end_soon(reach, lambda: Case(start, tmp_path), signal_number)
 
 
-def test_more_signals_while_it_finalises_change_nothing(start, tmp_path):
+def test_more_signals_during_shutdown_are_ignored(start, tmp_path):
     end_soon(pair_in_the_network, lambda: Case(start, tmp_path), signal.SIGINT, again=4)
 
 
 @pytest.mark.parametrize("after_s", [0.2, 1.2])
-def test_a_signal_while_the_real_weights_load(start, tmp_path, after_s):
+def test_signal_while_real_weights_load_ends_node(start, tmp_path, after_s):
     def real_weights_loading(case):
         case.node = start()
         wait_for(lambda: case.rig.node.get_publishers_info_by_topic("/derain/transition_event"), 60)

@@ -1,4 +1,4 @@
-"""The node's process with a network that raises, hangs or returns what is no image: every pair follows on_failure."""
+"""Tests of the node's process with a network that raises, hangs or returns no image: pairs follow on_failure."""
 
 import time
 
@@ -12,7 +12,7 @@ TIMEOUT = ("-p", "network_timeout_s:=0.5")
 
 
 class Case:
-    """A process of the node, whose network does as ordered, and a rig."""
+    """A node process with a network that follows orders, and a rig."""
 
     def __init__(self, start, folder, *ros_arguments):
         self._orders = folder / "orders"
@@ -27,14 +27,14 @@ class Case:
         self.rig.diagnostics.clear()
 
     def is_clean(self, stamp):
-        """Whether the network has been at the pair; one that is neither clean nor untouched fails the test."""
+        """Return whether the pair is derained; fail the test if only one view is."""
         pair = self.rig.wait_for_pair(stamp)
         untouched = [got == image_message(stamp, side) for side, got in zip(SIDES, pair)]
         assert untouched[0] == untouched[1]
         return not untouched[0]
 
     def wait_for_error(self, text):
-        """The first ERROR since the order that says `text`."""
+        """Wait for an ERROR status with `text` since the last order; return its message."""
         return wait_for(
             lambda: next(
                 (
@@ -47,7 +47,7 @@ class Case:
         )
 
     def failures(self):
-        """Of the network, as the last report has it."""
+        """Return the network failures in the last diagnostics."""
         values = {pair.key: pair.value for pair in self.rig.diagnostics[-1].status[0].values}
         return int(values["failures of the network"])
 
@@ -68,7 +68,7 @@ def make(start, tmp_path):
         assert "Traceback" not in case.node.text()
 
 
-def test_whatever_it_returns_or_raises_the_pair_passes_and_the_next_one_is_tried(make):
+def test_network_error_or_bad_output_passes_pair_and_next_is_derained(make):
     case = make(*TIMEOUT)
     for order, said in (
         ("raise", "out of memory on the device"),
@@ -86,20 +86,20 @@ def test_whatever_it_returns_or_raises_the_pair_passes_and_the_next_one_is_tried
         assert case.is_clean(case.rig.send())
 
 
-def test_one_that_hangs_is_said_and_pairs_pass_until_it_comes_back(make):
+def test_inference_timeout_reports_error_and_passes_pairs(make):
     case = make(*TIMEOUT)
     case.order("hang")
     assert not case.is_clean(case.rig.send())
     assert all(not case.is_clean(case.rig.send()) for _ in range(10))
     assert "inference has taken" in case.node.text()
-    case.wait_for_error("the network hangs, for")  # no pair comes meanwhile, and it is said all the same
+    case.wait_for_error("the network hangs, for")  # reported without new pairs too
     case.order("fine")
     wait_for(lambda: case.is_clean(case.rig.send()))
     case.rig.diagnostics.clear()
     wait_for(lambda: any(a.status[0].level == DiagnosticStatus.OK for a in list(case.rig.diagnostics)))
 
 
-def test_while_it_hangs_pairs_can_be_dropped(make):
+def test_inference_timeout_drops_pairs_with_on_failure_drop(make):
     case = make(*TIMEOUT, "-p", "on_failure:=drop")
     case.order("hang")
     stamps = [case.rig.send() for _ in range(3)]
@@ -118,20 +118,20 @@ def test_while_it_hangs_pairs_can_be_dropped(make):
     assert not any(case.rig.received(stamp) for stamp in stamps)
 
 
-def test_while_it_hangs_the_node_is_deactivated_soon_and_starts_anew(make):
+def test_hung_inference_does_not_block_deactivation_and_restart(make):
     case = make("-p", "network_timeout_s:=600.0")
     case.order("hang")
     case.rig.send()
-    time.sleep(0.5)  # nothing tells from outside when it is in
+    time.sleep(0.5)  # the start of inference is not visible from outside
     start = time.monotonic()
     assert change(case.rig, Transition.TRANSITION_DEACTIVATE)
     assert change(case.rig, Transition.TRANSITION_CLEANUP)
-    assert time.monotonic() - start < 10  # and not 600; what two services take on a busy machine included
+    assert time.monotonic() - start < 10  # not 600; two service calls on a busy machine included
     assert "its result will be discarded" in case.node.text()
-    assert change(case.rig, Transition.TRANSITION_CONFIGURE)  # in a thread of its own, while the old one hangs
+    assert change(case.rig, Transition.TRANSITION_CONFIGURE)  # in a new thread, while the old one hangs
     assert change(case.rig, Transition.TRANSITION_ACTIVATE)
     case.rig.wait_until_heard()
     hung = len(case.rig.images["left"])
     case.order("fine")
     assert case.is_clean(case.rig.send())
-    assert len(case.rig.images["left"]) == hung + 1  # what hung was not published when it came back
+    assert len(case.rig.images["left"]) == hung + 1  # the result of the hung inference is discarded

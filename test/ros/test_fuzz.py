@@ -1,4 +1,4 @@
-"""Messages that no camera should send, and good pairs between them: thousands in process, some at the node's."""
+"""Tests with broken messages between valid pairs: thousands in this process, hundreds sent to a node."""
 
 import collections
 import itertools
@@ -17,13 +17,13 @@ from apanet_ros.stereo_sync import SimpleFilter, StereoSynchronizer
 
 MESSAGES = {"raw": 16000, "compressed": 4000}  # in process
 THROUGH_DDS = {"raw": 200, "compressed": 100}
-BURST = 9  # fewer than the node's subscriptions hold, so that it takes every one
+BURST = 9  # fewer than the depth of the node's subscriptions, so that none is lost
 GOOD_SIZES = ((48, 64), (16, 16), (33, 47))
 GOOD_ENCODINGS = ("rgb8", "bgr8", "mono8", "rgba8")
 
 
 def send_burst(rig, fuzzer, image_pub, sent):
-    """Publish `BURST` messages or one more; what was sent is counted by kind."""
+    """Publish `BURST` messages or one more, and count them by kind in `sent`."""
     count = 0
     while count < BURST:
         kind = str(fuzzer.rng.choice(["broken pair", "stray", "garbled", "info"], p=[0.5, 0.15, 0.1, 0.25]))
@@ -41,7 +41,7 @@ def send_burst(rig, fuzzer, image_pub, sent):
 
 
 @pytest.mark.parametrize("transport", MESSAGES)
-def test_garbage_is_refused_with_a_value_error_and_every_good_pair_is_answered(transport):
+def test_broken_messages_raise_value_error_and_valid_pairs_are_processed(transport):
     compressed = transport == "compressed"
     fuzzer, answered, counts = Fuzzer(seed=8, compressed=compressed), [], collections.Counter()
     filters = {side: SimpleFilter() for side in SIDES}
@@ -50,7 +50,7 @@ def test_garbage_is_refused_with_a_value_error_and_every_good_pair_is_answered(t
     def on_pair(left, right):
         try:
             answered.append((left.header.stamp.sec, process(left, right, parameters)))
-        except ValueError:  # data that only decoding finds to be broken, views of two sizes
+        except ValueError:  # unequal sizes, or damage that only decoding detects
             counts["refused"] += 1
 
     def send(side, message):
@@ -64,7 +64,7 @@ def test_garbage_is_refused_with_a_value_error_and_every_good_pair_is_answered(t
 
     synchronizer = StereoSynchronizer(filters["left"], filters["right"])
     synchronizer.registerCallback(on_pair)
-    stamps = itertools.count(10**18, 10**9)  # later than all of the fuzzer's
+    stamps = itertools.count(10**18, 10**9)  # later than all stamps of the fuzzer
     while counts["sent"] < MESSAGES[transport]:
         for side, message in zip(SIDES, fuzzer.broken_pair(next(stamps))):
             send(side, message)
@@ -82,12 +82,12 @@ def test_garbage_is_refused_with_a_value_error_and_every_good_pair_is_answered(t
 
 
 def serialized(message):
-    """As a raw subscription gets it; the fuzzer's garbled messages are bytes already."""
+    """Return the bytes of a message; garbled messages are bytes already."""
     return message if isinstance(message, bytes) else serialize_message(message)
 
 
 @pytest.mark.parametrize("transport", THROUGH_DDS)
-def test_every_good_pair_is_answered_and_nothing_else_is_published(start, transport):
+def test_broken_messages_to_node_publish_only_valid_pairs(start, transport):
     node = start("-p", f"image_transport:={transport}")
     rig, fuzzer, sent = Rig(), Fuzzer(seed=7, compressed=transport == "compressed"), collections.Counter()
     image_pub = rig.image_pub
@@ -108,7 +108,7 @@ def test_every_good_pair_is_answered_and_nothing_else_is_published(start, transp
         for image in rig.wait_for_pair(stamp, poll_s=0.002):
             assert (image.height, image.width) == size
         got = {stamp_of(message) for messages in (*rig.images.values(), *rig.infos.values()) for message in messages}
-        assert got <= {stamp, before}  # CameraInfo of the pair before may have come after its images
+        assert got <= {stamp, before}  # CameraInfo of the previous pair may arrive after its images
         good, before = good + 1, stamp
         last = rig.diagnostics[-1] if rig.diagnostics else None
         rig.forget()

@@ -1,4 +1,4 @@
-"""Images read and written as CDR bytes, against rclpy's own serialization."""
+"""Tests of images read and written as CDR bytes, compared with rclpy's serialization."""
 
 import numpy as np
 import pytest
@@ -21,14 +21,14 @@ def serialized_image(frame_id, encoding, big_endian=False, size=5):
     del message.data[size:]
     if not big_endian:
         return message, serialize_message(message)
-    types = get_typestore(Stores.ROS2_JAZZY)  # rclpy writes this machine's byte order only
+    types = get_typestore(Stores.ROS2_JAZZY)  # rclpy writes only this machine's byte order
     native = types.deserialize_cdr(serialize_message(message), "sensor_msgs/msg/Image")
     return message, bytes(types.serialize_cdr(native, "sensor_msgs/msg/Image", little_endian=False))
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=9), st.text("abc8", max_size=9), st.booleans(), st.integers(0, 9))
-def test_reads_what_rclpy_writes(frame_id, encoding, big_endian, size):
+def test_read_image_reads_rclpy_serialization(frame_id, encoding, big_endian, size):
     frame_id = frame_id.replace("\0", "")
     message, data = serialized_image(frame_id, encoding, big_endian, size)
     image = read_image(data)
@@ -40,7 +40,7 @@ def test_reads_what_rclpy_writes(frame_id, encoding, big_endian, size):
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=9), st.sampled_from(["rgb8", "mono8", "bgra8"]), st.integers(1, 5), st.integers(1, 5))
-def test_rclpy_reads_what_it_writes(frame_id, encoding, height, width):
+def test_write_image_is_read_by_rclpy(frame_id, encoding, height, width):
     source = image_message(10**9 + 7, encoding=encoding, size=(height, width), padding=3)
     source.header.frame_id = frame_id.replace("\0", "")
     written = write_image(encode(decode(source), source), source.header)

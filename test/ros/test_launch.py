@@ -1,4 +1,4 @@
-"""derain.launch.py under launch_testing: pairs go through what it starts, and it ends cleanly."""
+"""Tests of derain.launch.py under launch_testing: the node derains pairs and ends cleanly."""
 
 import unittest
 

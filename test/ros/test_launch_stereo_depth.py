@@ -1,4 +1,4 @@
-"""stereo_depth.launch.py under launch_testing: rainy pairs in, disparity and point cloud out."""
+"""Tests of stereo_depth.launch.py under launch_testing: disparity and point cloud from rainy pairs."""
 
 import unittest
 

@@ -1,11 +1,11 @@
-"""What the node logs when it is asked for more."""
+"""Tests of the node's debug log."""
 
 import re
 
 from node_rig import QUICK, Rig, wait_for
 
 
-def test_debug_says_what_became_of_every_pair_and_nothing_of_rcl(start):
+def test_debug_log_has_decision_per_pair_and_no_rcl_messages(start):
     node = start("--log-level", "DEBUG", program=QUICK)
     rig = Rig()
     try:

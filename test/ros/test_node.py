@@ -1,4 +1,4 @@
-"""The node as its own process, with default parameters, over DDS."""
+"""Tests of the node in a separate process, with default parameters, over DDS."""
 
 import time
 
@@ -19,7 +19,7 @@ def derainer():
 
 
 @pytest.mark.parametrize("encoding", SYMMETRIC)
-def test_a_pair_comes_back_clean_with_its_header_and_encoding(rig, derainer, encoding):
+def test_pair_is_derained_with_same_header_and_encoding(rig, derainer, encoding):
     stamp = rig.send(encoding=encoding, padding=7)
     sources = [image_message(stamp, side, encoding=encoding, padding=7) for side in SIDES]
     expected = derainer(*(decode(source) for source in sources))
@@ -32,7 +32,7 @@ def test_a_pair_comes_back_clean_with_its_header_and_encoding(rig, derainer, enc
         assert np.abs(decode(got).astype(int) - want).max() <= tolerance
 
 
-def test_camera_info_of_the_same_stamp_comes_unchanged(rig):
+def test_camera_info_of_same_stamp_is_unchanged(rig):
     stamp = rig.send()
     rig.wait_for_pair(stamp)
     for side in SIDES:
@@ -40,7 +40,7 @@ def test_camera_info_of_the_same_stamp_comes_unchanged(rig):
         assert info == info_message(stamp, side)
 
 
-def test_camera_info_that_comes_seldom_is_restamped_to_the_image(rig):
+def test_camera_info_missing_for_stamp_is_copied_and_restamped(rig):
     rig.wait_for_pair(rig.send())
     stamp = rig.send(info=False)
     rig.wait_for_pair(stamp)
@@ -77,7 +77,7 @@ def _value(array, key):
     return {v.key: v.value for v in array.status[0].values}[key]
 
 
-def test_the_image_size_may_change_at_any_time(rig):
+def test_image_size_change_is_accepted(rig):
     for size in ((16, 16), (90, 131), (48, 64)):
         left, right = rig.wait_for_pair(rig.send(size=size))
         assert (left.height, left.width) == (right.height, right.width) == size
@@ -89,16 +89,16 @@ def test_unequal_stamps_do_not_pair_by_default(rig):
     assert rig.received(apart) is None
 
 
-def test_only_the_newest_waits_under_load_and_the_last_always_comes(rig):
+def test_overload_drops_older_pairs_and_keeps_last(rig):
     stamps = [rig.send(size=(376, 1240)) for _ in range(12)]
     rig.wait_for_pair(stamps[-1], 60)
     got = [stamp_of(m) for m in rig.images["left"]]
     assert got == sorted(got)
     assert set(got) <= set(stamps)
-    assert len(got) < len(stamps)  # far faster than any CPU derains
+    assert len(got) < len(stamps)  # much faster than any CPU derains
 
 
-def test_disabling_passes_pairs_through_untouched(rig):
+def test_disabling_passes_pairs_unchanged(rig):
     assert rig.enable(False).success
     try:
         stamp = rig.send(encoding="bgr8", padding=3)
@@ -110,7 +110,7 @@ def test_disabling_passes_pairs_through_untouched(rig):
 
 
 @pytest.mark.parametrize("encoding", ["bayer_rggb8", "yuv422_yuy2"])
-def test_disabling_does_not_change_the_encoding_that_comes_out(rig, encoding):
+def test_disabling_keeps_output_encoding(rig, encoding):
     assert rig.enable(False).success
     try:
         stamp = rig.send(encoding=encoding)
@@ -132,7 +132,7 @@ def test_diagnostics_count_pairs_and_name_the_engine(rig):
     assert float(_value(array, "memory MiB")) > 50
 
 
-def test_diagnostics_tell_the_rates_on_the_nodes_clock(rig):
+def test_diagnostics_have_rates_on_node_clock(rig):
     def busy():
         rig.wait_for_pair(rig.send())
         time.sleep(0.05)
@@ -141,10 +141,10 @@ def test_diagnostics_tell_the_rates_on_the_nodes_clock(rig):
         return newest if rate and float(rate) > 1 else None
 
     array = wait_for(busy, 30)
-    assert 1 < float(_value(array, "left images per s")) < 25  # 20 a second at most, as the pauses have it
+    assert 1 < float(_value(array, "left images per s")) < 25  # at most 20 per second, because of the pauses
 
 
-def test_asleep_while_nobody_listens(rig, node):
+def test_node_without_subscribers_sleeps(rig, node):
     before = len(node.text())
     rig.stop_listening()
     wait_for(lambda: not any(p.get_subscription_count() for p in rig.image_pub.values()))
@@ -154,7 +154,7 @@ def test_asleep_while_nobody_listens(rig, node):
     rig.wait_for_pair(rig.send())
 
 
-def test_best_effort_camera_info_leaves_the_images_reliable(rig, node):
+def test_best_effort_camera_info_keeps_images_reliable(rig, node):
     def asked(topic):
         return {s.qos_profile.reliability for s in rig.node.get_subscriptions_info_by_topic(topic)}
 
@@ -168,7 +168,7 @@ def test_best_effort_camera_info_leaves_the_images_reliable(rig, node):
     rig.wait_until_heard()
 
 
-def test_best_effort_cameras_are_heard_too(rig, node):
+def test_best_effort_cameras_are_received(rig, node):
     before = len(node.text())
     other = Rig(reliability=ReliabilityPolicy.BEST_EFFORT)
     try:

@@ -1,4 +1,4 @@
-"""Start, states, parameters and end of the node's process."""
+"""Tests of start, lifecycle states, parameters and exit of the node's process."""
 
 import time
 from types import SimpleNamespace
@@ -28,7 +28,7 @@ def set_parameter(rig, name, value):
     return call(rig, SetParameters, "/derain/set_parameters", SetParameters.Request(parameters=[parameter])).results[0]
 
 
-def test_a_manager_can_take_it_through_every_state_twice(start):
+def test_lifecycle_manager_cycles_all_states_twice(start):
     node = start("-p", "autostart:=false", program=QUICK)
     rig = Rig()
     assert state_of(rig) == State.PRIMARY_STATE_UNCONFIGURED
@@ -46,7 +46,7 @@ def test_a_manager_can_take_it_through_every_state_twice(start):
     assert code == 0, node.text()
 
 
-def test_a_transition_out_of_order_is_refused_and_harms_nothing(start):
+def test_invalid_transition_is_refused_and_node_continues(start):
     node = start(program=QUICK)
     rig = Rig()
     rig.wait_until_heard()
@@ -58,7 +58,7 @@ def test_a_transition_out_of_order_is_refused_and_harms_nothing(start):
     assert code == 0, node.text()
 
 
-def test_an_rclpy_that_raises_for_a_transition_is_answered_for():
+def test_rclpy_exception_in_transition_returns_failure():
     def change_state(request, response):
         raise RuntimeError("Transition is not registered")
 
@@ -72,7 +72,7 @@ def test_an_rclpy_that_raises_for_a_transition_is_answered_for():
     assert said == ["transition refused: Transition is not registered"]
 
 
-def test_parameters_are_described_checked_and_changed_while_running(start):
+def test_parameters_are_described_validated_and_changed_at_runtime(start):
     start(program=QUICK)
     rig = Rig()
     rig.wait_until_heard()
@@ -90,11 +90,11 @@ def test_parameters_are_described_checked_and_changed_while_running(start):
     assert not set_parameter(rig, "tolerance_s", -1.0).successful
 
     rig.wait_for_pair(rig.send())
-    rig.wait_for_pair(rig.send())  # a period has been seen
+    rig.wait_for_pair(rig.send())  # after that, a period is known
     assert set_parameter(rig, "approximate_sync", True).successful
     sent = []
 
-    def came_back():  # the change takes effect within a housekeeping period
+    def came_back():  # the change takes effect within an update period
         sent.append(rig.send(right_offset_ns=2_000_000))
         time.sleep(0.1)
         return [s for s in sent if rig.received(s, "left") and rig.received(s + 2_000_000, "right")]
@@ -103,7 +103,7 @@ def test_parameters_are_described_checked_and_changed_while_running(start):
     rig.close()
 
 
-def test_camera_info_that_was_latched_long_ago_still_comes(start):
+def test_latched_camera_info_is_received(start):
     rig = Rig(latched=DurabilityPolicy.TRANSIENT_LOCAL)
     for side, publisher in rig.info_pub.items():
         publisher.publish(info_message(5, side))
@@ -116,8 +116,8 @@ def test_camera_info_that_was_latched_long_ago_still_comes(start):
     rig.close()
 
 
-def test_camera_info_of_before_is_not_used_again_after_a_pause(start):
-    """The cameras may have been calibrated anew meanwhile."""
+def test_camera_info_from_before_pause_is_not_reused(start):
+    """The cameras may have been recalibrated during the pause."""
     start(program=QUICK)
     rig = Rig()
     rig.wait_until_heard()
@@ -134,11 +134,11 @@ def test_camera_info_of_before_is_not_used_again_after_a_pause(start):
     rig.close()
 
 
-def test_a_request_that_nobody_can_read_does_not_end_the_node(start):
+def test_unreadable_request_does_not_end_node(start):
     node = start(program=QUICK)
     rig = Rig()
     rig.wait_until_heard()
-    unreadable = Parameter(name="tolerance_s", value=ParameterValue(type=99))  # rclpy raises in its own callback
+    unreadable = Parameter(name="tolerance_s", value=ParameterValue(type=99))  # rclpy raises in its callback
     client = rig.node.create_client(SetParameters, "/derain/set_parameters")
     assert client.wait_for_service(60)
     client.call_async(SetParameters.Request(parameters=[unreadable]))
@@ -150,7 +150,7 @@ def test_a_request_that_nobody_can_read_does_not_end_the_node(start):
     assert code == 0, node.text()
 
 
-def test_an_output_that_is_remapped_takes_its_compressed_topic_along(start):
+def test_remapped_output_remaps_its_compressed_topic(start):
     start("-r", "derained/left/image_rect:=/out/left", program=QUICK)
     rig = Rig()
     wait_for(lambda: rig.node.count_publishers("/out/left/compressed"), 60)
@@ -159,17 +159,17 @@ def test_an_output_that_is_remapped_takes_its_compressed_topic_along(start):
     rig.close()
 
 
-def test_a_subscription_that_cannot_be_made_is_said_and_leaves_none_behind(start):
+def test_failed_subscription_is_reported_and_leaves_no_others(start):
     node = start("-p", "qos_overrides./right/image_rect.subscription.depth:=-3", program=QUICK)
     rig = Rig()
     wait_for(lambda: any("update: " in d.status[0].message for d in list(rig.diagnostics)), 60)
-    time.sleep(2)  # some twenty tries
+    time.sleep(2)  # about twenty tries
     assert rig.image_pub["left"].get_subscription_count() <= 1
     assert "update failed" in node.text()
     rig.close()
 
 
-def test_an_output_that_cannot_be_made_leaves_none_behind(start):
+def test_failed_publisher_leaves_no_others(start):
     override = "qos_overrides./derained/right/image_rect.publisher.depth:=-3"
     node = start("-p", "autostart:=false", "-p", override, program=QUICK)
     rig = Rig()
@@ -203,14 +203,14 @@ def test_topics_can_be_remapped_and_put_into_a_namespace(start):
         (["-p", "model:=/nowhere.safetensors"], "no checkpoint at /nowhere.safetensors"),
     ],
 )
-def test_a_wrong_parameter_is_said_and_ends_the_process(start, arguments, message):
+def test_invalid_parameter_is_reported_and_ends_process(start, arguments, message):
     node = start(*arguments)
     assert node.process.wait(60) == 1
     assert message in node.text()
     assert "Traceback" not in node.text()
 
 
-def test_simulated_time_that_stands_still_stops_nothing(start):
+def test_stopped_simulated_time_does_not_block_pairs(start):
     start("-p", "use_sim_time:=true", program=QUICK)
     rig = Rig()
     rig.wait_until_heard()
@@ -220,7 +220,7 @@ def test_simulated_time_that_stands_still_stops_nothing(start):
     rig.close()
 
 
-def test_nothing_pairs_is_explained(start):
+def test_unequal_stamps_are_reported_with_remedy(start):
     node = start(program=QUICK)
     rig = Rig()
     rig.wait_until_heard()
@@ -229,7 +229,7 @@ def test_nothing_pairs_is_explained(start):
     rig.close()
 
 
-def test_wiring_that_cannot_be_meant_is_warned_of(start, tmp_path):
+def test_wrong_remap_file_or_duplicate_name_is_warned_of(start, tmp_path):
     (tmp_path / "other.yaml").write_text("/other:\n  ros__parameters: {lazy: false}\n")
     remap, file = "right/image_rect:=left/image_rect", str(tmp_path / "other.yaml")
     first = start("-p", "lazy:=false", "-r", remap, "--params-file", file, program=QUICK)

@@ -1,4 +1,4 @@
-"""The node's class in this process, with networks that do as told: bypass, failures, rain level; and compression."""
+"""Tests of the node's class with fake networks: bypass, failures, rain level and compressed images."""
 
 import gc
 import threading
@@ -47,7 +47,7 @@ class FakeNode(DerainNode):
 
 @pytest.fixture
 def start(ros):
-    """Start nodes of a class with parameters, in threads of their own."""
+    """Return a function that starts a node with parameters, each in a separate thread."""
     running = []
 
     def start(node_class=FakeNode, **values):
@@ -69,7 +69,7 @@ def start(ros):
         node.destroy_node()
     running.clear()
     del node, executor, thread
-    gc.collect()  # rclpy keeps a lifecycle node in the graph until its object is gone
+    gc.collect()  # rclpy keeps a lifecycle node in the graph until it is collected
 
 
 @pytest.fixture
@@ -85,20 +85,20 @@ def untouched(rig, stamp):
     return all(got == image_message(stamp, side) for side, got in zip(SIDES, rig.wait_for_pair(stamp)))
 
 
-def test_the_rain_level_of_every_pair_is_published(start, rig):
+def test_rain_level_of_pair_is_published(start, rig):
     node = start()
     rig.wait_until_heard()
     rig.wait_for_pair(rig.send())
     level = wait_for(lambda: rig.levels)[0]
     view = decode(image_message(0))
-    expected = np.minimum(view[::4].astype(int), 20).mean()  # values below 20 can only fall to 0
+    expected = np.minimum(view[::4].astype(int), 20).mean()  # values below 20 are clipped to 0
     assert level == pytest.approx(expected, rel=1e-5)
     status = wait_for(lambda: next((d.status[0] for d in rig.diagnostics if _values(d)["rain level"]), None))
     assert status.level == DiagnosticStatus.OK
     assert node.network.calls == 1
 
 
-def test_dry_pairs_pass_byte_by_byte_and_rain_is_noticed_again(start, rig):
+def test_dry_pairs_are_unchanged_bytes_until_rain_is_detected(start, rig):
     node = start(bypass_when_dry=True, dry_pairs=2, recheck_s=1000.0)
     rig.wait_until_heard()
     assert not untouched(rig, rig.send())
@@ -115,7 +115,7 @@ def test_dry_pairs_pass_byte_by_byte_and_rain_is_noticed_again(start, rig):
 
 
 @pytest.mark.parametrize("on_failure", ["passthrough", "drop"])
-def test_a_network_that_fails_is_an_error_and_is_tried_again(start, rig, on_failure):
+def test_network_failure_is_error_and_next_pair_is_derained(start, rig, on_failure):
     node = start(on_failure=on_failure)
     rig.wait_until_heard()
     node.network.broken = True
@@ -196,7 +196,7 @@ def test_compressed_images_in_and_out(start, rig, suffix):
         assert error.max() == 0 if suffix == ".png" else error.mean() < 2
 
 
-def test_raw_images_are_compressed_for_who_asks(start, rig):
+def test_raw_images_are_compressed_for_compressed_subscribers(start, rig):
     start()
     got = []
     rig.node.create_subscription(CompressedImage, "derained/left/image_rect/compressed", got.append, 10)
@@ -221,8 +221,8 @@ def test_sixteen_bit_images_keep_their_range(start, rig):
     assert right.data == source.data
 
 
-def test_misspelt_parameters_are_named(start, capfd):
-    start(bypas_when_dry=True, camera_height=1.2)  # the second may be another node's
+def test_misspelt_parameter_is_warned_of(start, capfd):
+    start(bypas_when_dry=True, camera_height=1.2)  # the second may belong to another node
     logged = capfd.readouterr().err
     assert "no parameter 'bypas_when_dry': did you mean 'bypass_when_dry'?" in logged
     assert "camera_height" not in logged

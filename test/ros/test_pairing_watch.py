@@ -1,4 +1,4 @@
-"""Why no pairs come, without a node."""
+"""Tests of explanations for missing pairs, without a node."""
 
 import re
 
@@ -12,13 +12,13 @@ NOW = 1_750_000_000 * 10**9
 
 
 def watch_of(matcher, publishers=(0, 0)):
-    """A watch whose time is up."""
+    """Return a watch whose waiting time has passed."""
     times = iter([0.0])
     return PairingWatch(matcher, lambda: "/left, /right", lambda: publishers, 5.0, clock=lambda: next(times, 100.0))
 
 
 def feed(matcher, *stamps):
-    """Both views, `stamps` of each as (left, right); None for an image that did not come."""
+    """Add images of both views with `stamps` (left, right); None skips an image."""
     for left, right in stamps:
         for side, stamp in ((LEFT, left), (RIGHT, right)):
             if stamp is not None:
@@ -34,7 +34,7 @@ def feed(matcher, *stamps):
         ([(NOW, NOW + 5 * 10**9)], "the stamps differ by 5.0 s: synchronise the clocks of the cameras"),
     ],
 )
-def test_what_was_received_says_why(stamps, reason):
+def test_missing_pairs_are_explained_by_received_images(stamps, reason):
     matcher = PairMatcher()
     watch = watch_of(matcher)
     feed(matcher, *stamps)
@@ -53,7 +53,7 @@ def test_what_was_received_says_why(stamps, reason):
         (NOW, 7 * 10**9, "the right images all have the stamp 7 s: the driver does not stamp them"),
     ],
 )
-def test_stamps_that_stand_still_are_named_though_pairs_come(left, right, reason):
+def test_constant_stamps_are_reported_even_if_pairs_form(left, right, reason):
     matcher = PairMatcher()
     watch = PairingWatch(matcher, lambda: "", lambda: [1, 1], 5.0)
     moving = {NOW: 100 * MS}
@@ -73,20 +73,20 @@ def test_stamps_that_stand_still_are_named_though_pairs_come(left, right, reason
         ((1, 0), [(NOW, None)], "one camera is silent"),
     ],
 )
-def test_images_that_are_published_and_lost_are_not_called_silence(publishers, stamps, reason):
+def test_lost_images_are_not_reported_as_silence(publishers, stamps, reason):
     matcher = PairMatcher()
     watch = watch_of(matcher, publishers)
     feed(matcher, *stamps)
     assert re.search(reason, watch.problem())
 
 
-def test_a_duplicate_is_no_clock_that_stands_still():
+def test_duplicate_stamps_are_not_reported_as_constant():
     matcher = PairMatcher()
     feed(matcher, *[(NOW + n // 2 * 100 * MS, NOW + n * 100 * MS) for n in range(20)])
     assert "stamp them" not in watch_of(matcher).problem()
 
 
-def test_refused_images_are_the_reason():
+def test_refused_images_are_reported_as_reason():
     watch = watch_of(PairMatcher())
     watch.refused("left")
     assert "1 left and 0 right images were refused" in watch.problem()

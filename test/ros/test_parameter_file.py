@@ -22,6 +22,6 @@ FILES = {
 
 
 @pytest.mark.parametrize("text", FILES)
-def test_sections_that_fit_the_node_count(tmp_path, text):
+def test_matching_sections_are_merged(tmp_path, text):
     (tmp_path / "params.yaml").write_text(text)
     assert parameters_of("/stereo/derain", tmp_path / "params.yaml") == FILES[text]

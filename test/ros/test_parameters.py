@@ -1,4 +1,4 @@
-"""Parameters and launch arguments, without a node."""
+"""Tests of parameters and launch arguments, without a node."""
 
 from types import SimpleNamespace
 
@@ -27,30 +27,30 @@ DEFAULTS = vars(NodeParameters())
         ({"dry_threshold": 2.0, "wet_threshold": 1.0}, "dry_threshold must not be above wet_threshold"),
     ],
 )
-def test_wrong_values_are_refused(change, reason):
+def test_invalid_values_are_refused(change, reason):
     check(DEFAULTS)
     with pytest.raises(ValueError, match=reason):
         check({**DEFAULTS, **change})
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:0", "cuda:11"])
-def test_devices_that_exist_somewhere_are_accepted(device):
+def test_valid_devices_are_accepted(device):
     check({**DEFAULTS, "device": device})
 
 
 def change(name, value, configured):
-    """What a node with default values answers."""
+    """Return the result of a parameter change on a node with default values."""
     node = SimpleNamespace(get_parameter=lambda name: SimpleNamespace(value=DEFAULTS[name]))
     return check_change(node, [Parameter(name, value=value)], configured)
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
-def test_a_set_to_the_value_in_force_is_accepted(name):
+def test_set_to_current_value_is_accepted(name):
     assert change(name, DEFAULTS[name], configured=True).successful
 
 
 @pytest.mark.parametrize("name", [name for name, d in definitions().items() if d.metadata["fixed"]])
-def test_what_is_read_on_configure_changes_only_before(name):
+def test_fixed_parameter_is_refused_once_configured(name):
     choices = definitions()[name].metadata["choices"]
     other = {str: "cpu", bool: not DEFAULTS[name], int: 1, float: 1.0}[type(DEFAULTS[name])]
     other = choices[-1] if choices else other
@@ -61,7 +61,7 @@ def test_what_is_read_on_configure_changes_only_before(name):
 
 
 @given(st.fixed_dictionaries({}, optional={name: st.just(value) for name, value in DEFAULTS.items()}))
-def test_launch_arguments_become_parameters_of_their_types(values):
+def test_launch_arguments_are_parsed_to_parameter_types(values):
     text = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
     found = parameters_of_arguments({**dict.fromkeys(arguments(), ""), **text, "log_level": "info"})
     assert found == values
@@ -76,7 +76,7 @@ def test_a_launch_argument_of_another_type_is_refused(name, text):
         parameters_of_arguments({name: text})
 
 
-def test_whole_seconds_may_be_written_without_a_point():
+def test_integer_text_is_accepted_for_double():
     assert parameters_of_arguments({"recheck_s": "3"}) == {"recheck_s": 3.0}
 
 
@@ -90,5 +90,5 @@ def test_whole_seconds_may_be_written_without_a_point():
         ("robot", "", "/robot"),
     ],
 )
-def test_a_pushed_namespace_comes_before_a_relative_one(pushed, namespace, expected):
+def test_pushed_namespace_prefixes_relative_namespace(pushed, namespace, expected):
     assert absolute_namespace(pushed, namespace) == expected

@@ -1,4 +1,4 @@
-"""Publishers and subscribers that cannot talk to the node: the log and the diagnostics say which and why."""
+"""Tests of endpoints that do not match the node's QoS or type: log and diagnostics name them and the reason."""
 
 import time
 
@@ -18,7 +18,7 @@ PROGRAM = QUICK
 
 
 def wait_until_said(rig, node, text):
-    """In the log, and in a report from now on."""
+    """Wait for `text` in the diagnostics, as a warning; check that the log has it too."""
     rig.diagnostics.clear()
     found = wait_for(lambda: next((a for a in list(rig.diagnostics) if text in a.status[0].message), None), 30)
     assert found.status[0].level == DiagnosticStatus.WARN
@@ -26,7 +26,7 @@ def wait_until_said(rig, node, text):
 
 
 def wait_until_well(rig):
-    """Cameras that send meanwhile: silent ones are a warning of their own after some seconds."""
+    """Wait for the status OK; send pairs, since silent cameras cause a warning after some seconds."""
     rig.diagnostics.clear()
 
     def is_well():
@@ -36,7 +36,7 @@ def wait_until_well(rig):
     wait_for(is_well, 30, poll_s=0.2)
 
 
-def test_a_best_effort_camera_before_a_reliable_subscription(start):
+def test_best_effort_camera_with_reliable_subscription_is_reported(start):
     node = start("-p", "input_reliability:=reliable", program=QUICK)
     rig = Rig()
     rig.wait_until_heard()
@@ -66,17 +66,17 @@ def test_a_best_effort_camera_before_a_reliable_subscription(start):
         (QoSProfile(depth=1, deadline=Duration(seconds=0.25)), "Subscription deadline is less than publisher deadline"),
     ],
 )
-def test_a_subscriber_that_asks_for_more_than_is_offered(rig, node, profile, difference):
-    rig.stop_listening()  # so that the node is asleep for all it knows
+def test_subscriber_with_incompatible_qos_is_reported(rig, node, profile, difference):
+    rig.stop_listening()  # the mismatched subscriber does not wake the node
     subscription = rig.node.create_subscription(Image, "derained/left/image_rect", lambda message: None, profile)
     wait_until_said(rig, node, f"/rig receives no messages on /derained/left/image_rect: {difference}")
     rig.node.destroy_subscription(subscription)
     wait_until_well(rig)
 
 
-def test_a_publisher_of_another_type(rig, node):
+def test_publisher_of_other_type_is_reported(rig, node):
     wait_until_well(rig)
-    context = rclpy.Context()  # in one process, rclpy itself refuses a second type
+    context = rclpy.Context()  # rclpy refuses a second type in the same context
     rclpy.init(args=[], context=context)
     other = rclpy.create_node("other", context=context)
     other.create_publisher(String, "left/image_rect", 10)
@@ -86,18 +86,18 @@ def test_a_publisher_of_another_type(rig, node):
     wait_until_well(rig)
 
 
-def test_cameras_that_come_and_go_with_another_reliability(rig, node):
+def test_cameras_with_changing_reliability_do_not_break_pairing(rig, node):
     for number in range(20):
         reliability = (ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE)[number % 2]
         others = Rig(reliability=reliability, listen=False)
-        time.sleep(0.03 * (number % 5))  # so that the node is anywhere between seeing them and subscribing again
+        time.sleep(0.03 * (number % 5))  # at varying moments between discovery and resubscription
         others.close()
     wait_until_well(rig)
     rig.exchange()
 
 
-def test_endpoints_that_the_node_drops_while_it_runs_have_no_event_handlers(ros):
-    """With them, rclpy's events executor ends the process now and then (ros2/rclpy issue 1644)."""
+def test_endpoints_destroyed_at_runtime_have_no_event_handlers(ros):
+    """With event handlers, rclpy's events executor sometimes ends the process (ros2/rclpy issue 1644)."""
     node = DerainNode(parameter_overrides=[Parameter("lazy", value=False), Parameter("engine", value="torch")])
     of_the_node_itself = set(node.waitables)
     assert node.autostart()

@@ -1,4 +1,4 @@
-"""Recordings played through the real node: online equals offline, and time may run as it likes."""
+"""Tests of recordings played through the real node: online equals offline, and time may loop or stop."""
 
 import numpy as np
 import pytest
@@ -16,14 +16,14 @@ MS = 10**6
 
 @pytest.fixture(scope="module")
 def bag(tmp_path_factory):
-    """Twelve rainy pairs, 100 ms apart, of a smooth scene 20 px away."""
+    """A bag of twelve rainy pairs, 100 ms apart, of a smooth scene with a disparity of 20 px."""
     path = tmp_path_factory.mktemp("bag") / "rainy"
     write_rainy_bag(path, smooth_scene(), frames=12, rate_hz=10.0)
     return path
 
 
 def messages_of(path, topics):
-    """(topic, stamp) -> serialized message."""
+    """Return the serialized messages of a bag by (topic, stamp)."""
     found = {}
     with AnyReader([path], default_typestore=TYPES) as reader:
         connections = [c for c in reader.connections if c.topic in topics]
@@ -34,8 +34,8 @@ def messages_of(path, topics):
 
 @pytest.fixture(scope="module")
 def node(ros, tmp_path_factory):
-    """A node in the bag's namespace and on its clock."""
-    # prepared for the size, as derain-bag is: OpenVINO's model for any size can differ by a grey level
+    """A node in the bag's namespace that uses its clock."""
+    # warmed up for the size, as in derain-bag: OpenVINO's dynamic-shape model can differ by a grey level
     parameters = ("use_sim_time:=true", "warmup_width:=192", "warmup_height:=96")
     node = NodeProcess(
         tmp_path_factory.mktemp("node") / "node.log", "-r", "__ns:=/stereo", *(a for p in parameters for a in ("-p", p))
@@ -48,7 +48,7 @@ def node(ros, tmp_path_factory):
 
 @pytest.fixture
 def play(node):
-    """Cameras that publish the bag's messages one pair at a time."""
+    """A rig that publishes the bag's messages."""
     rig = Rig("/stereo")
     rig.clock = rig.node.create_publisher(Clock, "/clock", 10)
     rig.wait_until_heard()
@@ -58,7 +58,7 @@ def play(node):
 
 
 def play_once(rig, recorded, shift_ns=0):
-    """Publish every pair with its clock, each when the one before has come back; returns the stamps."""
+    """Publish each pair with its clock after the previous pair has returned; return the stamps."""
     stamps = sorted({stamp for _, stamp in recorded})
     for stamp in stamps:
         now = Clock()
@@ -95,7 +95,7 @@ def test_online_and_offline_outputs_are_equal(bag, play, tmp_path):
             assert stamp_of(info) == stamp
 
 
-def test_a_bag_that_loops_in_simulated_time_is_followed(bag, play):
+def test_looping_bag_in_simulated_time_keeps_pairing(bag, play):
     recorded = messages_of(bag, [*DEMO_TOPICS.values(), *(camera_info_beside(topic) for topic in DEMO_TOPICS.values())])
     loops = 4
     for _ in range(loops):
@@ -112,7 +112,7 @@ def test_a_bag_that_loops_in_simulated_time_is_followed(bag, play):
     assert stamps[0] <= stamp_of(report) <= stamps[-1]  # on the clock of the bag
 
 
-def test_a_clock_that_stands_still_stops_neither_pairs_nor_diagnostics(play):
+def test_stopped_clock_does_not_block_pairs_or_diagnostics(play):
     for _ in range(3):
         stamp = next(play.stamps)
         for side in SIDES:
@@ -120,4 +120,4 @@ def test_a_clock_that_stands_still_stops_neither_pairs_nor_diagnostics(play):
         play.wait_for_pair(stamp)
     count = len(play.diagnostics)
     wait_for(lambda: len(play.diagnostics) > count + 1)
-    assert stamp_of(play.diagnostics[-1]) == stamp_of(play.diagnostics[-2])  # nobody publishes /clock any longer
+    assert stamp_of(play.diagnostics[-1]) == stamp_of(play.diagnostics[-2])  # /clock has no publisher any longer

@@ -1,4 +1,4 @@
-"""The SROS 2 policy against the graph of the real node: nothing missing, nothing stale."""
+"""Tests that the SROS 2 policy allows exactly the endpoints of the real node."""
 
 import xml.etree.ElementTree as ElementTree
 from importlib.util import find_spec
@@ -9,8 +9,8 @@ import rclpy
 from node_rig import NodeProcess, wait_for
 
 POLICY = Path(__file__).parents[2] / "security" / "policy.xml"
-NODE = "watched"  # a name of its own: the graph may still hold a derain of an earlier test, without endpoints
-# rule: the question to the graph that it answers
+NODE = "watched"  # a unique name, since the graph may still hold derain of an earlier test, without endpoints
+# rule: method that lists the node's endpoints of that kind
 RULES = {
     ("topics", "publish"): "get_publisher_names_and_types_by_node",
     ("topics", "subscribe"): "get_subscriber_names_and_types_by_node",
@@ -20,7 +20,7 @@ RULES = {
 
 
 def expressions():
-    """(kind, rule, name as written) of everything that the policy allows."""
+    """Yield (kind, rule, name as written) of everything that the policy allows."""
     (profile,) = ElementTree.parse(POLICY).iter("profile")
     for group in profile:
         for rule, value in group.attrib.items():
@@ -36,7 +36,7 @@ def full_name(expression, namespace):
     return "/" + "/".join(part for part in parts if part)
 
 
-def test_the_profile_is_that_of_the_node_in_its_default_namespace():
+def test_policy_profile_names_node_in_default_namespace():
     (enclave,) = ElementTree.parse(POLICY).iter("enclave")
     (profile,) = enclave.iter("profile")
     assert (enclave.get("path"), profile.get("ns"), profile.get("node")) == ("/derain", "/", "derain")
@@ -45,7 +45,7 @@ def test_the_profile_is_that_of_the_node_in_its_default_namespace():
 
 
 def endpoints(node, namespace, ready):
-    """Everything that the node in `namespace` has, as (kind, rule, full name), once it subscribes to `ready`."""
+    """Return the endpoints of the node in `namespace`, as (kind, rule, full name), once it subscribes to `ready`."""
     looker = rclpy.create_node("looker")
     try:
         wait_for(lambda: "listening to" in node.text(), 60)
@@ -71,7 +71,7 @@ def endpoints(node, namespace, ready):
 
 @pytest.fixture(scope="module")
 def graph(ros, tmp_path_factory):
-    """What the real node has, in its namespace: raw in the root one, compressed and on simulated time in another."""
+    """Endpoints of the real node by namespace: raw in the root one, compressed with simulated time in /stereo."""
     compressed = ["-r", "__ns:=/stereo", "-p", "image_transport:=compressed", "-p", "use_sim_time:=true"]
     found = {}
     for namespace, ready, arguments in (
@@ -87,13 +87,13 @@ def graph(ros, tmp_path_factory):
     return found
 
 
-def test_the_policy_allows_all_that_the_node_has(graph):
+def test_policy_allows_all_endpoints_of_node(graph):
     for namespace, used in graph.items():
         allowed = {(kind, rule, full_name(name, namespace)) for kind, rule, name in expressions()}
         assert used <= allowed
 
 
-def test_the_policy_allows_nothing_that_the_node_does_not_have(graph):
+def test_policy_allows_no_other_endpoints(graph):
     used = {
         expression
         for namespace, names in graph.items()

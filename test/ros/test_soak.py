@@ -1,7 +1,7 @@
-"""The node's process under everything at once: its memory must not grow.
+"""Test that the memory of the node's process does not grow under varying load and broken messages.
 
-Forty seconds with a network that is quick; APANET_SOAK_S sets for how many seconds with the real one.
-docs/reliability.md has the numbers of half an hour.
+By default it runs for 40 s with a fast network; APANET_SOAK_S sets the seconds with the real network.
+docs/reliability.md has the results of half an hour.
 """
 
 import os
@@ -16,15 +16,13 @@ from sensor_msgs.msg import Image
 
 LONG = "APANET_SOAK_S" in os.environ
 SOAK_S = float(os.environ.get("APANET_SOAK_S", "40"))
-GROWTH_MB = (
-    16  # that much between the first third and the end would be a leak; a single 320x240 pair has half a megabyte
-)
+GROWTH_MB = 16  # growth after the first third that indicates a leak; a single 320x240 pair has half a megabyte
 RATE_HZ = 20
 SIZES = ((240, 320), (120, 160), (240, 424))
 
 
 class Visitor:
-    """A subscriber with a DDS participant of its own, as one that runs in another process has."""
+    """A subscriber with a separate DDS participant, like one in another process."""
 
     def __init__(self):
         self._context = rclpy.Context()
@@ -43,7 +41,7 @@ def rss_mb(process_id):
 
 
 def growth_mb(samples):
-    """Theil and Sen's slope, the median of those between any two samples, times the duration."""
+    """Return the Theil-Sen slope, the median over all pairs of samples, times the duration."""
     times, values = np.array(samples).T
     i, j = np.triu_indices(len(times), 1)
     return float(np.median((values[j] - values[i]) / (times[j] - times[i])) * (times[-1] - times[0]))
@@ -81,7 +79,7 @@ def test_memory_does_not_grow(start, tmp_path):
                 visitor = None
             if second % 20 == 13:
                 rig.stop_listening()
-            if second % 20 == 17:  # the node was asleep meanwhile
+            if second % 20 == 17:  # after the node has slept
                 rig.listen()
         time.sleep(max(0.0, began + sent / RATE_HZ - time.monotonic()))
     if visitor:

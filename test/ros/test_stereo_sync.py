@@ -11,12 +11,12 @@ PERIOD = 33 * MS
 
 
 def feed(matcher, events):
-    """events: (side, stamp, item); returns the pairs that came out."""
+    """Add `events` (side, stamp, item); return the resulting pairs."""
     return [pair for event in events if (pair := matcher.add(*event)) is not None]
 
 
 def stream(side, frames, offset=0, jitter=()):
-    """(side, stamp, frame number) of every frame; `jitter` in ns per frame."""
+    """Return (side, stamp, frame number) of every frame; `jitter` is in ns per frame."""
     return [(side, n * PERIOD + offset + (jitter[n] if n < len(jitter) else 0), n) for n in frames]
 
 
@@ -29,8 +29,8 @@ frames = st.sets(st.integers(0, 30)).map(sorted)
 
 @settings(max_examples=200, deadline=None)
 @given(left=frames, right=frames, data=st.data())
-def test_exact_pairing_makes_every_pair_and_no_wrong_one(left, right, data):
-    """Whatever is dropped, however late one side runs: equal stamps pair, each once, in order."""
+def test_exact_pairing_makes_every_pair_and_no_other(left, right, data):
+    """Equal stamps pair once and in order, with any dropped frames and any delay of one side."""
     events = stream(LEFT, left) + stream(RIGHT, right)
     lag = data.draw(st.integers(-5 * PERIOD, 5 * PERIOD), "how late the right side is")
     pairs = feed(PairMatcher(), in_order_of_arrival(events, [lag if e[0] == RIGHT else 0 for e in events]))
@@ -45,8 +45,8 @@ def test_exact_pairing_makes_every_pair_and_no_wrong_one(left, right, data):
     jitter=st.lists(st.integers(-2 * MS, 2 * MS), min_size=31, max_size=31),
     tolerance=st.integers(0, 13 * MS),
 )
-def test_nearest_pairing_never_pairs_two_moments(left, right, offset, jitter, tolerance):
-    """Cameras triggered together, with a constant offset and jitter, and drops on either side."""
+def test_nearest_pairing_never_pairs_different_frames(left, right, offset, jitter, tolerance):
+    """The cameras have a common trigger, a constant offset, jitter and dropped frames."""
     events = sorted(stream(LEFT, left) + stream(RIGHT, right, offset, jitter), key=lambda e: e[1])
     pairs = feed(PairMatcher(tolerance), events)
     assert all(left_frame == right_frame for left_frame, right_frame in pairs)
@@ -58,8 +58,8 @@ def test_nearest_pairing_never_pairs_two_moments(left, right, offset, jitter, to
     events=st.lists(st.tuples(st.sampled_from([LEFT, RIGHT]), st.integers(0, 3 * 10**9), st.integers()), max_size=80),
     tolerance=st.sampled_from([0, 5 * MS, 10**9]),
 )
-def test_any_garbage_keeps_the_rules(events, tolerance):
-    """Duplicates, reordering, jumps: within tolerance always, nothing used twice, memory bounded, counts add up."""
+def test_arbitrary_stamps_keep_matcher_invariants(events, tolerance):
+    """Pairs are within tolerance, no item is used twice, memory is bounded and counts add up."""
     matcher = PairMatcher(tolerance, depth=5)
     tagged = [(side, stamp, (index, stamp)) for index, (side, stamp, _) in enumerate(events)]
     pairs = feed(matcher, tagged)
@@ -76,18 +76,18 @@ def test_any_garbage_keeps_the_rules(events, tolerance):
     assert len(events) == 2 * counts.paired + counts.unpaired + counts.late + waiting
 
 
-def test_a_drop_does_not_shift_the_pairs_that_follow():
-    """The stock approximate synchroniser pairs left 2 with right 1 here."""
+def test_dropped_frame_does_not_shift_next_pairs():
+    """The ApproximateTimeSynchronizer pairs left 2 with right 1 here."""
     left, right = stream(LEFT, range(10)), stream(RIGHT, [0, 1, 2, 3, 4, 6, 7, 8, 9], offset=3 * MS)
     pairs = feed(PairMatcher(30 * MS), sorted(left + right, key=lambda e: e[1]))
-    assert pairs == [(n, n) for n in (3, 4, 6, 7, 8, 9)]  # the first cannot be judged before periods were seen
+    assert pairs == [(n, n) for n in (3, 4, 6, 7, 8, 9)]  # the first frames come before a period is known
 
 
-def test_equal_stamps_pair_at_once_even_with_tolerance():
+def test_equal_stamps_with_tolerance_pair_at_once():
     assert feed(PairMatcher(5 * MS), [(LEFT, 0, "l"), (RIGHT, 0, "r")]) == [("l", "r")]
 
 
-def test_a_looped_bag_pairs_again_from_its_first_frame():
+def test_looped_bag_pairs_from_first_frame():
     once = [e for n in range(40) for e in stream(LEFT, [n]) + stream(RIGHT, [n])]
     matcher = PairMatcher()
     assert feed(matcher, once * 3) == [(n, n) for n in range(40)] * 3
@@ -101,27 +101,27 @@ def test_a_looped_bag_shorter_than_the_jump_threshold_recovers():
 
 
 @pytest.mark.parametrize("length", [1, 2, 3])
-def test_a_bag_of_a_few_frames_and_a_clock_that_stands_still_never_silence_it(length):
+def test_short_looped_bag_keeps_pairing(length):
     once = [e for n in range(length) for e in stream(LEFT, [n]) + stream(RIGHT, [n])]
     pairs = feed(PairMatcher(), once * 9)
     assert len(pairs) >= 2 * length
     assert all(left == right for left, right in pairs)
 
 
-def test_one_stamp_from_the_future_does_not_block():
+def test_future_stamp_does_not_block_pairing():
     events = [e for n in range(6) for e in stream(LEFT, [n]) + stream(RIGHT, [n])]
     events.insert(4, (LEFT, 10**12, "future"))
     assert len(feed(PairMatcher(), events)) == 6
 
 
-def test_a_stamp_a_little_ahead_does_not_make_the_period_look_short():
+def test_early_stamp_does_not_shorten_period():
     events = [e for n in range(60) for e in stream(LEFT, [n]) + stream(RIGHT, [n], 4 * MS)]
     events[40] = (LEFT, events[40][1] + 195 * MS, "ahead")
     assert len(feed(PairMatcher(10 * MS), events)) == 60 - PERIODS_TO_TRUST - 1  # the first ones, and that one
 
 
-def test_a_frame_stamped_late_costs_few_pairs():
-    """It stands 3 ms before the next one; half of that would keep all from pairing for as long as it is remembered."""
+def test_late_stamp_costs_one_pair():
+    """Its 3 ms before the next frame must not count as the period, which would block the next pairs."""
     events = [e for n in range(200) for e in stream(LEFT, [n]) + stream(RIGHT, [n], 4 * MS)]
     events[2 * 60] = (LEFT, 61 * PERIOD - 3 * MS, "late")
     events.sort(key=lambda event: event[1])
@@ -129,13 +129,13 @@ def test_a_frame_stamped_late_costs_few_pairs():
     assert pairs == [(n, n) for n in range(PERIODS_TO_TRUST, 200) if n != 60]
 
 
-def test_a_silent_side_is_bounded_and_counted():
+def test_silent_side_bounds_and_counts_waiting_items():
     matcher = PairMatcher(depth=5)
     assert feed(matcher, stream(LEFT, range(100))) == []
     assert matcher.counts.unpaired == 95
 
 
-def test_the_nearest_difference_is_told():
+def test_unpaired_item_sets_nearest_difference():
     matcher = PairMatcher()
     feed(matcher, [(LEFT, 0, "l"), (RIGHT, 4 * MS, "r")])
     assert matcher.counts.nearest_partner_ns == 4 * MS
@@ -181,15 +181,15 @@ def test_camera_info_is_found_by_stamp_else_the_newest():
     assert (restamped.header, restamped.p.tolist()) == (images[1].header, second.p.tolist())
     assert cache.with_stamp_of(images[0]) is first
     assert cache.with_stamp_of(images[1]) is None
-    assert second == info_message(2)  # the cached one is as it was
-    assert cache.for_image(images[1], (96, 128)) is None  # the camera changed its size, and this is of the old one
+    assert second == info_message(2)  # the cached one is unchanged
+    assert cache.for_image(images[1], (96, 128)) is None  # both cached messages are of the old size
     binned = info_message(3, size=(192, 256))
     binned.binning_x = binned.binning_y = 2
     cache.add(binned)
     assert cache.for_image(images[1], (96, 128)).width == 256
 
 
-def test_what_is_wrong_with_the_camera_info_is_told():
+def test_camera_info_mismatch_is_described():
     fits, large = info_message(1), info_message(1, size=(480, 640))
     assert describe_mismatch({"left": fits, "right": fits}, (48, 64)) == ""
     assert describe_mismatch({"left": None, "right": fits}, (48, 64)) == "no CameraInfo for the left view yet"
@@ -199,7 +199,7 @@ def test_what_is_wrong_with_the_camera_info_is_told():
     assert describe_mismatch({"left": fits, "right": large}, (48, 64)) == wrong
 
 
-def test_a_camera_info_that_does_not_fit_is_passed_on_whatever_its_stamp():
+def test_camera_info_of_other_size_is_restamped_and_described():
     cache, image = CameraInfoCache(), image_message(9)
     cropped = info_message(0)
     cropped.roi.height, cropped.roi.width = 47, 63
@@ -210,7 +210,7 @@ def test_a_camera_info_that_does_not_fit_is_passed_on_whatever_its_stamp():
     assert "is for 63x47 (size 64x48, roi 63x47, binning 0x0), its images are 64x48" in said
 
 
-def test_camera_info_of_the_old_size_is_forgotten_though_all_had_the_stamps_of_their_images():
+def test_camera_info_of_old_size_is_removed_on_size_change():
     cache, first = CameraInfoCache(), info_message(1)
     cache.add(first)
     assert cache.for_image(image_message(1), (48, 64)) is first

@@ -1,4 +1,4 @@
-"""Names of topics after remapping, without a graph."""
+"""Tests of remapped topic names, without a ROS graph."""
 
 from types import SimpleNamespace
 
@@ -16,7 +16,7 @@ from apanet_ros.subscriptions import StereoSubscriptions
         ("compressed", "/cam/{}/compressed", "/cam/{}/compressed"),
     ],
 )
-def test_an_input_that_is_remapped_to_a_compressed_topic_is_taken_as_it_is(transport, remapped, expected):
+def test_input_remapped_to_compressed_topic_is_not_suffixed(transport, remapped, expected):
     def resolve(name):
         return name if name.startswith("/") else remapped.format(name.partition("/")[0])
 

@@ -16,23 +16,23 @@ def patient():
     assert thread.close(lambda: None, 5)
 
 
-def test_results_and_exceptions_come_through_time_out_errors_too(patient):
+def test_call_returns_results_and_raises_exceptions_of_function(patient):
     def late():
-        raise TimeoutError("of its own")
+        raise TimeoutError("inner")
 
     assert patient.call(lambda: 7, FOREVER) == 7
-    with pytest.raises(TimeoutError, match="of its own"):
+    with pytest.raises(TimeoutError, match="inner"):
         patient.call(late, FOREVER)
     with pytest.raises(RuntimeError, match=r"SystemExit\(3\)"):
         patient.call(lambda: exec("raise SystemExit(3)"), FOREVER)
     assert patient.call(lambda: 8, FOREVER) == 8
 
 
-def test_all_calls_are_made_in_one_thread(patient):
+def test_all_calls_run_in_one_thread(patient):
     assert patient.call(threading.current_thread, 5) is patient.call(threading.current_thread, 5)
 
 
-def test_a_call_past_its_limit_is_left_alone_and_who_comes_is_turned_away_until_it_is_back(patient):
+def test_overdue_call_raises_timeout_for_new_calls_until_it_returns(patient):
     release = threading.Event()
     with pytest.raises(TimeoutError, match="inference has taken 0 s"):
         patient.call(release.wait, 0.01)
@@ -47,14 +47,14 @@ def test_a_call_past_its_limit_is_left_alone_and_who_comes_is_turned_away_until_
     assert not never
 
 
-def test_who_comes_when_it_has_ended_is_told():
+def test_closed_derainer_raises_runtime_error():
     derainer = TimedDerainer(Built, lambda: (FOREVER, FOREVER), lambda: False)
     assert derainer.close()
     with pytest.raises(RuntimeError, match="the network is closed"):
         derainer(VIEW, VIEW)
 
 
-def test_who_gives_up_before_its_turn_is_not_called(patient):
+def test_given_up_waiting_call_is_never_run(patient):
     release, running, called = threading.Event(), threading.Event(), []
     first = threading.Thread(target=patient.call, args=(lambda: (running.set(), release.wait()), FOREVER))
     first.start()
@@ -67,7 +67,7 @@ def test_who_gives_up_before_its_turn_is_not_called(patient):
 
 
 class Built:
-    """A derainer whose engine builds for every size."""
+    """A derainer whose engine compiles for each image size."""
 
     class engine:  # noqa: N801 (an attribute of the real one)
         name = "tensorrt"
@@ -83,7 +83,7 @@ class Built:
         self.closed = True
 
 
-def test_an_engine_that_builds_has_its_time_for_the_first_pair_of_a_size_only():
+def test_first_pair_limit_applies_once_per_size():
     built = Built()
     derainer = TimedDerainer(lambda: built, lambda: (0.01, FOREVER), lambda: False)
     threading.Timer(0.3, built.release.set).start()
@@ -96,7 +96,7 @@ def test_an_engine_that_builds_has_its_time_for_the_first_pair_of_a_size_only():
     assert built.closed
 
 
-def test_loading_that_is_given_up_frees_what_it_loaded():
+def test_given_up_loading_frees_derainer():
     release, built = threading.Event(), Built()
     with pytest.raises(TimeoutError):
         TimedDerainer(lambda: (release.wait(), built)[1], lambda: (1.0, 1.0), lambda: True)
@@ -106,7 +106,7 @@ def test_loading_that_is_given_up_frees_what_it_loaded():
     assert closed.wait(5)
 
 
-def test_the_newest_waits_and_the_rest_is_dropped():
+def test_put_replaces_waiting_item():
     started, release, done = threading.Event(), threading.Event(), []
 
     def work(item):
@@ -126,7 +126,7 @@ def test_the_newest_waits_and_the_rest_is_dropped():
     assert done == [0, 3]
 
 
-def test_errors_are_reported_and_the_thread_goes_on():
+def test_work_error_is_reported_and_thread_continues():
     errors, done = [], threading.Event()
 
     def work(item):
@@ -144,7 +144,7 @@ def test_errors_are_reported_and_the_thread_goes_on():
     assert worker.stop()
 
 
-def test_stop_tells_when_the_work_hangs():
+def test_stop_with_hung_work_returns_false():
     hang, started = threading.Event(), threading.Event()
 
     def work(_):

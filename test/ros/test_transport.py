@@ -14,7 +14,7 @@ def environment(monkeypatch):
 
 
 @pytest.mark.parametrize("old", ["humble", "jazzy"])
-def test_the_profile_is_named_in_the_variable_of_the_distribution(environment, old):
+def test_profile_is_set_in_variable_of_distribution(environment, old):
     prefer_large_shared_memory()
     assert os.environ["FASTDDS_DEFAULT_PROFILES_FILE"] == str(PROFILE)
     environment.delenv("FASTDDS_DEFAULT_PROFILES_FILE")
@@ -27,7 +27,7 @@ def test_the_profile_is_named_in_the_variable_of_the_distribution(environment, o
 @pytest.mark.parametrize(
     ("name", "value"), [("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA"), ("RMW_IMPLEMENTATION", "rmw_cyclonedds_cpp")]
 )
-def test_what_the_user_chose_stays(environment, name, value):
+def test_user_profile_is_kept(environment, name, value):
     environment.setenv(name, value)
     prefer_large_shared_memory()
     assert "FASTDDS_DEFAULT_PROFILES_FILE" not in os.environ
