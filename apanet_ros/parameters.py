@@ -55,21 +55,22 @@ class NodeParameters:
     model: str = parameter("tiny", "Bundled preset, or path of a .safetensors checkpoint.", fixed=True)
     engine: str = parameter(
         "auto",
-        "Inference engine. auto takes torch on CUDA, for half precision, with compiled and for the preset paper; "
-        "otherwise openvino if installed, else torch. tensorrt needs ONNX Runtime's GPU build.",
-        choices=("auto", "torch", "openvino", "onnxruntime", "tensorrt"),
+        "Inference engine. auto takes torch on CUDA, for float16, with compiled, for the preset paper, and if openvino "
+        "or onnx is not installed; otherwise openvino.",
+        choices=("auto", "torch", "openvino", "onnxruntime"),
         fixed=True,
     )
     device: str = parameter(
         "auto",
-        "auto, cpu, cuda or cuda:N. auto takes CUDA for torch and tensorrt if there is a GPU. onnxruntime uses CUDA "
+        "auto, cpu, cuda or cuda:N. auto takes CUDA for torch if there is a GPU. onnxruntime uses CUDA "
         "only with cuda or cuda:N; openvino runs on the CPU only.",
         pattern=r"auto|cpu|cuda(:\d+)?",
         fixed=True,
     )
     precision: str = parameter(
         "auto",
-        "Precision of inference. auto takes float16 for torch on CUDA, else float32.",
+        "Precision of inference. auto takes float16 for torch on CUDA; bfloat16 for openvino if the CPU has it, except "
+        "for networks that match their views; else float32.",
         choices=("auto", "float32", "float16", "bfloat16"),
         fixed=True,
     )
@@ -179,7 +180,7 @@ class NodeParameters:
     )
     first_pair_timeout_s: float = parameter(
         600.0,
-        "Time limit for the first pair of each image size with compiled or tensorrt, which compile for each size.",
+        "Time limit for the first pair of each image size with compiled, which compiles for each size.",
         limits=(0.1, 86400.0),
         unit="s",
     )

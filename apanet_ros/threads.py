@@ -195,7 +195,7 @@ class TimedDerainer:
         derainer = self._derainer
         if derainer is None:
             raise RuntimeError("the network is closed: the node was cleaned up")
-        builds = bool(getattr(self.engine, "compiled", False)) or self.engine.name == "tensorrt"
+        builds = bool(getattr(self.engine, "compiled", False))
         first = builds and left.shape not in self._answered
         clean = self._thread.call(partial(derainer, left, right), self._limits()[first])
         if builds:

@@ -195,7 +195,7 @@ def test_topics_can_be_remapped_and_put_into_a_namespace(start):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-p", "engine:=magic"], "engine must be one of auto, torch, openvino, onnxruntime, tensorrt: got 'magic'"),
+        (["-p", "engine:=magic"], "engine must be one of auto, torch, openvino, onnxruntime: got 'magic'"),
         (["-p", "tolerance_s:=99.0"], "tolerance_s"),
         (["-p", "warmup_width:=640"], "warmup_width and warmup_height belong together"),
         (["-p", "input_reliability:=foo"], "input_reliability must be one of auto, reliable, best_effort: got 'foo'"),

@@ -70,7 +70,7 @@ class Built:
     """A derainer whose engine compiles for each image size."""
 
     class engine:  # noqa: N801 (an attribute of the real one)
-        name = "tensorrt"
+        compiled = True
 
     def __init__(self):
         self.release = threading.Event()
