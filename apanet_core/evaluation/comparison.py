@@ -13,9 +13,10 @@ from apanet_core.evaluation.consistency import photometric_error
 from apanet_core.evaluation.depth import bad_pixel_rate, end_point_error, error_shares
 from apanet_core.evaluation.inputs import SIDES, Sample, Views, read_views
 from apanet_core.evaluation.lpips import LPIPS
+from apanet_core.evaluation.match_picture import draw_matches
 from apanet_core.evaluation.report import draw_picture
 from apanet_core.evaluation.settings import CLEAN, RAINY, TRUTH, EvaluationSettings
-from apanet_core.evaluation.stereo_gain import stereo_gain
+from apanet_core.evaluation.stereo_gain import has_attention, stereo_gain
 from apanet_core.evaluation.tables import Row
 from apanet_core.images.metrics import brightness_shift, luma, psnr, ssim
 from apanet_core.stereo.disparity import read_disparity
@@ -78,8 +79,16 @@ class Comparison:
         return rows
 
     def picture(self, sample: Sample, count: int) -> dict[str, Any]:
-        """Return the pictures of a pair for the report, whose size limit is shared by `count` pairs."""
-        return draw_picture(sample.name, *self._look(sample), count)
+        """Return what the report shows of a pair; `count` pairs share the size of the file."""
+        views, disparities = self._look(sample)
+        matches = {}
+        if self._settings.stereo_gain and disparities:
+            reference = disparities.get(TRUTH, disparities[CLEAN])
+            for name, derainer in self._derainers.items():
+                if has_attention(derainer):
+                    found = derainer.with_disparity(*views[RAINY])
+                    matches[name] = draw_matches(*views[RAINY], found.disparity_px, found.confidence, reference)
+        return draw_picture(sample.name, views, disparities, count, matches)
 
     def _look(self, sample: Sample) -> tuple[dict[str, Views], dict[str, np.ndarray]]:
         """Return the views and the disparities of every method, with "truth" among the disparities if known."""

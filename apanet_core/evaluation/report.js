@@ -161,6 +161,13 @@ function showPicture() {
     const caption = make("figcaption", {}, make("strong", {textContent: method}), text);
     return make("figure", {}, caption, make("img", {src: p.errors[method], alt: `errors of ${p.name}, ${method}`}));
   }));
+  const matched = methods.filter((m) => Object.hasOwn(p.matches, m));
+  $("matches").hidden = !matched.length;
+  $("match-gallery").replaceChildren(...matched.map((method) => {
+    const wrong = rowOf(p.name, method)?.attention_wrong_percent;
+    const caption = make("figcaption", {}, make("strong", {textContent: method}), `: ${show(wrong, 1)} % of all pixels wrong`);
+    return make("figure", {}, caption, make("img", {src: p.matches[method], alt: `matches of ${p.name}, ${method}`}));
+  }));
   $("gallery").replaceChildren(...order.map((method) => {
     const wrong = valueOf(rowOf(p.name, method) || {}, column("wrong_percent"));
     const isReference = method === (data.depth_reference === "ground truth" ? "truth" : "clean");

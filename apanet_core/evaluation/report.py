@@ -19,7 +19,13 @@ WIDEST_PX = 1280
 NARROWEST_PX = 240
 
 
-def draw_picture(name: str, views: dict[str, Views], disparities: dict[str, np.ndarray], count: int) -> dict[str, Any]:
+def draw_picture(
+    name: str,
+    views: dict[str, Views],
+    disparities: dict[str, np.ndarray],
+    count: int,
+    matches: dict[str, np.ndarray] | None = None,
+) -> dict[str, Any]:
     """Encode the images, disparities and errors of one pair for the report.
 
     Args:
@@ -27,10 +33,11 @@ def draw_picture(name: str, views: dict[str, Views], disparities: dict[str, np.n
         views: left and right view by method.
         disparities: (H, W) px by method, and "truth" if known; empty for single images.
         count: number of pairs that share the size limit; pictures are scaled down until they fit.
+        matches: (2 H, W, 3) uint8 RGB by method, from `draw_matches`.
 
     Returns:
         name, width in px of the original, top_px (disparity drawn in red), and data URIs: images by side and method,
-        disparities by method, errors of the disparities by method.
+        disparities by method, errors of the disparities by method, matches by method.
     """
     first = next(iter(views.values()))[0]
     clean = disparities.get(CLEAN, np.zeros(0))
@@ -53,7 +60,8 @@ def draw_picture(name: str, views: dict[str, Views], disparities: dict[str, np.n
             for method, disparity in disparities.items()
             if method not in (CLEAN, TRUTH)
         }
-        size = sum(len(uri) for group in (*images.values(), maps, errors) for uri in group.values())
+        drawn = {m: _jpeg(_narrowed(image, width, cv2.INTER_AREA)) for m, image in (matches or {}).items()}
+        size = sum(len(uri) for group in (*images.values(), maps, errors, drawn) for uri in group.values())
         if size <= PICTURES_BYTES / count or width <= NARROWEST_PX:
             break
         width = max(int(0.8 * width), NARROWEST_PX)
@@ -64,6 +72,7 @@ def draw_picture(name: str, views: dict[str, Views], disparities: dict[str, np.n
         "images": images,
         "disparities": maps,
         "errors": errors,
+        "matches": drawn,
     }
 
 

@@ -12,6 +12,13 @@ from apanet_core.images.metrics import psnr
 Views = tuple[np.ndarray, np.ndarray]
 
 
+def has_attention(derainer: StereoDerainer) -> bool:
+    """Whether `StereoDerainer.with_disparity` works: the engine is torch, and the network attends along rows."""
+    return derainer.engine.name == "torch" and bool(
+        derainer.config.matching_channels or derainer.config.parallax_levels
+    )
+
+
 def stereo_gain(
     derainer: StereoDerainer, rainy: Views, clean: Views, derained: np.ndarray, disparity: np.ndarray
 ) -> dict[str, float]:
@@ -32,8 +39,7 @@ def stereo_gain(
     """
     left, right = rainy
     wrong = float("nan")
-    config = derainer.config
-    if derainer.engine.name == "torch" and (config.matching_channels or config.parallax_levels):
+    if has_attention(derainer):
         wrong = 100 * bad_pixel_rate(derainer.with_disparity(left, right).disparity_px, disparity)
     views = np.stack([derained, derainer(left, left)[0], derainer(left, clean[1])[0]])
     images, truth = (torch.from_numpy(v).permute(0, 3, 1, 2).float() / 255 for v in (views, np.stack([clean[0]] * 3)))
