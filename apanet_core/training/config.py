@@ -53,11 +53,16 @@ class MatchingConfig:
         estimate: weight of the Charbonnier loss of the result that each view gives without the other.
         attention: weight of the cross-entropy between attention and true disparity, if the data set has disparities.
         disparity: weight of the disparity error, per px.
+        photometric: weight of the difference between a clean view and the other one read with the attention, if the
+            data set has no disparities.
+        cycle: weight of the difference between a disparity and that of the match, per px, if it has none.
     """
 
     estimate: float = 1.0
     attention: float = 0.1
     disparity: float = 0.004
+    photometric: float = 0.5
+    cycle: float = 0.002
 
 
 @dataclass
@@ -158,7 +163,7 @@ class TrainConfig:
         for name in ("learning_rate", "final_learning_rate", "warmup_steps", "weight_decay"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be below 0: got {getattr(self, name)}")
-        if min(self.matching.estimate, self.matching.attention, self.matching.disparity) < 0:
+        if min(vars(self.matching).values()) < 0:
             raise ValueError(f"the weights of matching must not be below 0: got {self.matching}")
         if not 0 <= self.data.single_image <= 1:
             raise ValueError(f"data.single_image must lie in [0, 1]: got {self.data.single_image}")

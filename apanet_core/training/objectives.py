@@ -15,7 +15,7 @@ from apanet_core.model.network import Derained
 from apanet_core.training.config import DistillationConfig, MatchingConfig, TrainConfig
 from apanet_core.training.features import EncoderFeatures, VGG19Features, contrast
 from apanet_core.training.losses import charbonnier, check_weights, dark_channel, total_variation, weighted_losses
-from apanet_core.training.match_losses import match_losses
+from apanet_core.training.match_losses import match_losses, photometric_losses
 
 Batch = dict[str, torch.Tensor]
 # (network, batch) -> the loss, and its terms without their weights
@@ -64,11 +64,13 @@ class Supervised:
         )
         loss, terms = weighted_losses(derained, clean, self.losses)
         more = {"estimate": charbonnier(estimate, clean)}
+        assert result.match is not None
         if "left_disparity" in batch:
             disparity = torch.cat([batch["left_disparity"], batch["right_disparity"]])
             padded = F.pad(disparity, (0, -width % stride, 0, -height % stride), value=nan)
-            assert result.match is not None
             more |= match_losses(result.match, padded)
+        elif network.config.parallax_mask:  # type: ignore[union-attr]
+            more |= photometric_losses(result.match, pad_to_multiple(clean, stride))
         for name, term in more.items():
             loss = loss + getattr(self.matching, name) * term
         return loss, terms | {name: term.detach() for name, term in more.items()}
@@ -111,7 +113,14 @@ class Distillation:
         """Add the loss on `real_left` and `real_right`, (B, 3, H, W) uint8, to that of `Supervised`."""
         loss, terms = self.supervised(network, batch)
         left, right = to_float32(batch["real_left"]), to_float32(batch["real_right"])
-        derained_views = network(left, right)
+        matches = getattr(network, "matching", None) is not None and network.config.parallax_mask  # type: ignore[union-attr]
+        if matches:
+            height, width = left.shape[2:]
+            padded = pad_to_multiple(torch.cat([left, right]), network.config.stride)  # type: ignore[union-attr,arg-type]
+            result: Derained = network.derain(padded)  # type: ignore[operator]
+            derained_views = result.derained[..., :height, :width].chunk(2)
+        else:
+            derained_views = network(left, right)
         real = {name: loss.new_zeros(()) for name in ("total_variation", "dark_channel", "contrastive")}
         for rainy, derained in zip((left, right), derained_views):
             with torch.no_grad():
@@ -120,6 +129,10 @@ class Distillation:
             real["total_variation"] = real["total_variation"] + total_variation(derained)
             real["dark_channel"] = real["dark_channel"] + dark_channel(derained)
             real["contrastive"] = real["contrastive"] + contrast(self.features(derained), *references)
+        if matches:
+            assert result.match is not None
+            for name, term in photometric_losses(result.match, result.derained.detach().float()).items():
+                loss = loss + getattr(self.supervised.matching, name) * term
         for name, term in real.items():
             loss = loss + getattr(self.config, name) * term
         return loss, terms | {name: term.detach() for name, term in real.items()}

@@ -7,7 +7,7 @@ from apanet_core.model.network import APANet
 from apanet_core.model.parallax_matching import Match
 from apanet_core.rain.batched.photo_atlas import PhotoAtlas
 from apanet_core.rain.batched.samples import render_samples
-from apanet_core.training.match_losses import FARTHEST_PX, match_losses
+from apanet_core.training.match_losses import FARTHEST_PX, match_losses, photometric_losses
 from apanet_core.training.objectives import Supervised
 
 
@@ -67,3 +67,58 @@ def test_a_blocked_view_asks_for_nothing_and_every_part_learns():
     batch["left_judged"].zero_()
     batch["right_judged"].zero_()
     assert objective(network, batch)[1]["charbonnier"].item() == pytest.approx(1e-3, rel=1e-3)
+
+
+def shifted_views(columns, width=12):
+    """Left and right view, in which every point has a disparity of so many cells."""
+    cells = torch.rand(1, 3, 2, width + columns, generator=torch.Generator().manual_seed(0))
+    wide = cells.repeat_interleave(4, 2).repeat_interleave(4, 3)
+    return torch.cat([wide[..., : 4 * width], wide[..., 4 * columns :]])
+
+
+def test_photometric_loss_is_least_at_the_true_disparity():
+    views = shifted_views(3)
+    losses = {columns: photometric_losses(a_match(columns), views)["photometric"].item() for columns in (0, 2, 3, 4)}
+    assert min(losses, key=losses.get) == 3
+    # three of twelve columns have their match outside the other view, which reads as black
+    inside = a_match(3)
+    assert losses[3] < 0.5 * losses[2]
+    assert photometric_losses(inside, views)["cycle"] == 0
+
+
+def test_cycle_loss_measures_how_much_the_disparities_of_both_views_differ():
+    match = a_match(3)
+    match.disparity[1] += 2.0
+    assert photometric_losses(match, shifted_views(3))["cycle"] == pytest.approx(2.0)
+    match.disparity[1] += 100.0
+    assert photometric_losses(match, shifted_views(3))["cycle"] == FARTHEST_PX
+
+
+def test_photometric_loss_teaches_the_attention_from_afar():
+    views = shifted_views(3, width=24)
+    logits = torch.zeros(2, 2, 24, 9, requires_grad=True)
+    disparity = torch.zeros(2, 1, 8, 96)
+    optimizer = torch.optim.Adam([logits], lr=0.2)
+    for _ in range(100):
+        optimizer.zero_grad()
+        photometric_losses(Match(logits, disparity, disparity), views)["photometric"].backward()
+        optimizer.step()
+    found = logits.argmax(dim=-1)
+    assert (found[0, :, 8:] == 3).float().mean() > 0.9
+    assert (found[1, :, :16] == 3).float().mean() > 0.9
+
+
+def test_pairs_without_disparities_train_with_the_photometric_terms():
+    torch.manual_seed(0)
+    model = ModelConfig(4, (8, 16), (1, 1), (1,), 4, (2,), (), max_disparity=32, matching_channels=8, fusion_channels=8)
+    network = APANet(model)
+    views = {
+        f"{kind}_{side}": torch.randint(0, 256, (2, 3, 24, 44), dtype=torch.uint8)
+        for kind in ("rainy", "clean")
+        for side in ("left", "right")
+    }
+    loss, terms = Supervised({"charbonnier": 1.0})(network, views)
+    assert {"photometric", "cycle"} <= set(terms)
+    assert not {"attention", "disparity"} & set(terms)
+    loss.backward()
+    assert network.matching.compare.weight.grad.abs().sum() > 0
