@@ -1,1 +1,1 @@
-"""Demo, benchmarks and measurements, run from the repository as `python -m tools.NAME`; not installed."""
+"""Demo, benchmarks and measurements. Run them from the repository as `python -m tools.NAME`; they are not installed."""

@@ -1,4 +1,4 @@
-"""Draws docs/failures.jpg: where the bundled weights fall short, on the street of make_picture.py.
+"""Draw docs/failures.jpg: failures of the bundled weights, on the street of make_picture.py.
 
 Run: .venv/bin/python -m tools.make_failures_picture
 """
@@ -29,7 +29,7 @@ WEATHERS = {
 
 
 def labelled(view: np.ndarray, words: str) -> np.ndarray:
-    """The crop of a view with a caption above it."""
+    """Return the crop of a view with a caption above it."""
     crop = np.ascontiguousarray(view[CROP])
     head = np.zeros((26, crop.shape[1], 3), np.uint8)
     cv2.putText(head, words, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
@@ -37,7 +37,7 @@ def labelled(view: np.ndarray, words: str) -> np.ndarray:
 
 
 def main() -> None:
-    """Trace, rain, derain with every bundled set of weights, draw."""
+    """Trace the street, render rain, derain with every bundled set of weights, draw."""
     (left, left_depth), (right, right_depth) = trace(0.0), trace(CAMERA.baseline_m)
     disparities = [CAMERA.disparity(depth).astype(np.float32) for depth in (left_depth, right_depth)]
     scene = Scene(left, right, *disparities, CAMERA)

@@ -1,6 +1,6 @@
-"""Draws docs/before_after.png: a street of our own making, so that the picture is ours too.
+"""Draw docs/before_after.png: a rendered street, so that the picture has no other owner.
 
-Every pixel of both views is traced to the nearest of a few textured planes, which gives an exact stereo pair and its
+Every pixel of both views is traced to the nearest of a few textured planes. That gives an exact stereo pair and its
 true disparity. Run: .venv/bin/python -m tools.make_picture
 """
 
@@ -31,7 +31,7 @@ SURFACES = [
 
 
 def texture(name: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Colour (..., 3) in [0, 1] of a surface at its two plane coordinates in m."""
+    """Return the colour (..., 3) in [0, 1] of a surface at its plane coordinates `a` and `b` in m."""
     grain = 0.06 * (_noise(23 * a, 23 * b) + _noise(5 * a, 5 * b) - 1)
     if name == "road":
         line = (np.abs(np.abs(a) - 0.08) < 0.07) & (b % 6 < 3) | (np.abs(np.abs(a) - 4) < 0.08)
@@ -54,12 +54,19 @@ def texture(name: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _noise(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """A smooth pattern in [0, 1] without a period that shows."""
+    """Return a smooth pattern in [0, 1] without a visible period."""
     return 0.5 + 0.25 * (np.sin(1.7 * a + 2.3 * np.sin(0.9 * b)) + np.sin(2.1 * b + 1.9 * np.sin(1.3 * a)))
 
 
 def trace(offset_m: float) -> tuple[np.ndarray, np.ndarray]:
-    """View from a camera `offset_m` to the right: (H, W, 3) uint8 and depth (H, W) in m; 2x2 samples a pixel."""
+    """Render the view of a camera, with 2x2 samples per pixel.
+
+    Args:
+        offset_m: distance of the camera to the right, in m.
+
+    Returns:
+        The view (H, W, 3) uint8, and the depth (H, W) in m.
+    """
     height, width = (2 * side for side in SIZE)
     v, u = (np.mgrid[:height, :width] + 0.5) / 2
     ray = [(u - CAMERA.cx) / CAMERA.focal_px, (v - CAMERA.cy) / CAMERA.focal_px, np.ones_like(u)]
@@ -78,7 +85,7 @@ def trace(offset_m: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main() -> None:
-    """Trace, rain, derain, draw."""
+    """Trace the street, render rain, derain, draw."""
     (left, left_depth), (right, right_depth) = trace(0.0), trace(CAMERA.baseline_m)
     disparities = [CAMERA.disparity(depth).astype(np.float32) for depth in (left_depth, right_depth)]
     rain = Rain(rate_mm_h=25, exposure_s=0.01, wind_mps=(1.5, 0.0), aperture_px=1.0)

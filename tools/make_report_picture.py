@@ -1,4 +1,4 @@
-"""Draws docs/report.png: the head of a report on the street of make_picture.py in twelve showers.
+"""Draw docs/report.png: the head of a report on the street of make_picture.py in twelve showers.
 
 Needs Chromium and its driver. Run: .venv/bin/python -m tools.make_report_picture
 """
@@ -21,7 +21,7 @@ SIZE_PX = 1240, 1330
 
 
 def write_data(root: Path) -> None:
-    """Rainy and clean pairs in data/, true disparities in truth/, median-filtered pairs in median/."""
+    """Write rainy and clean pairs to data/, true disparities to truth/, median-filtered pairs to median/."""
     (left, left_depth), (right, right_depth) = trace(0.0), trace(CAMERA.baseline_m)
     disparities = [CAMERA.disparity(depth).astype(np.float32) for depth in (left_depth, right_depth)]
     for folder in ("rain", "norain", "median"):

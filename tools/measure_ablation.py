@@ -1,8 +1,8 @@
-"""Trains the network's ablations for a few minutes each, at an equal budget, and prints what each part buys.
+"""Train the network's ablations for a few minutes each, at an equal budget, and print the gain of each.
 
 The ablations are switches of the config: external_attention_levels, parallax_levels, parallax_mask, max_disparity,
-channels, the kinds of rain and distillation. Everything is small here: it shows that the switches work and which way
-they point, no more.
+channels, the kinds of rain and distillation. The networks are small and training is short. The table shows that the
+switches work and in which direction, no more.
 Run: .venv/bin/python -m tools.measure_ablation PHOTOS [STEPS]
 """
 
@@ -39,7 +39,20 @@ ALL_KINDS = dict(weather.KINDS)
 
 
 def run(name: str, out: Path, photos: Path, steps: int, model: ModelConfig, kinds: dict[str, float], **changes) -> Path:
-    """Train one variant; returns the checkpoint of its averaged last weights."""
+    """Train one variant.
+
+    Args:
+        name: folder of the run in `out`.
+        out: folder of all runs.
+        photos: folder of photographs.
+        steps: training steps.
+        model: shape of the network.
+        kinds: share of each kind of rain.
+        **changes: fields of `TrainConfig` to change, and `single_image` of `DataConfig`.
+
+    Returns:
+        The checkpoint of the averaged last weights.
+    """
     weather.KINDS = kinds
     data = DataConfig([photos], size=SIZE, single_image=changes.pop("single_image", 0.1), workers=0)
     config = TrainConfig(
@@ -59,7 +72,13 @@ def run(name: str, out: Path, photos: Path, steps: int, model: ModelConfig, kind
 
 @torch.no_grad()
 def gain(checkpoint: Path, photos: Path, kind: str) -> float:
-    """Gain in dB of the error of all pairs together, on photographs and rain of one kind that were not trained on."""
+    """Return the gain of a checkpoint in dB, from the error of all pairs together, on held-out photographs and rain.
+
+    Args:
+        checkpoint: the weights.
+        photos: folder of photographs.
+        kind: the kind of rain.
+    """
     from apanet_core.model.checkpoint import load_model
 
     weather.KINDS = {kind: 1.0}
@@ -75,7 +94,7 @@ def gain(checkpoint: Path, photos: Path, kind: str) -> float:
 
 
 def write_unpaired(root: Path, photos: Path, kind: str) -> None:
-    """Rainy pairs of one kind without their clean partners, for distillation."""
+    """Write 200 rainy pairs of one kind without their clean partners, for distillation."""
     weather.KINDS = {kind: 1.0}
     samples = SyntheticRain([photos], SIZE, 200, 7, single_image=0.0)
     for index in range(len(samples)):
@@ -87,7 +106,7 @@ def write_unpaired(root: Path, photos: Path, kind: str) -> None:
 
 
 def main() -> None:
-    """Print two tables."""
+    """Train all variants and print three tables."""
     photos, steps = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1000
     torch.set_num_threads(os.cpu_count() or 1)
     variants = {

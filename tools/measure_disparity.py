@@ -1,4 +1,4 @@
-"""Measures the disparity of `StereoDerainer.with_disparity` against the truth, in rain and without, beside SGBM.
+"""Compare the disparity of `StereoDerainer.with_disparity` and that of SGBM with the truth, in rain and without.
 
 Run: .venv/bin/python -m tools.measure_disparity
 """
@@ -19,7 +19,7 @@ WEATHERS = {"dry": Rain(0.0), "rain of 50 mm/h": Rain(50.0)}
 
 
 def main() -> None:
-    """Print a row per method for scikit-image's Middlebury pair; occluded pixels count."""
+    """Print a row for each method on scikit-image's Middlebury pair; occluded pixels count."""
     truth = motorcycle()
     left_disparity = fill_unknown(truth.disparity)
     right_disparity = to_right_view(left_disparity)
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def row(name: str, disparity: np.ndarray, truth: np.ndarray) -> None:
-    """Median error and share of errors over 3 px, where both are known."""
+    """Print the median error and the share of errors over 3 px, where both disparities are known."""
     given = np.isfinite(truth) & np.isfinite(disparity)
     error = np.median(np.abs(disparity - truth)[given])
     wrong = bad_pixel_rate(disparity, np.where(given, truth, np.nan))

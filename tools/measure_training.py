@@ -1,4 +1,4 @@
-"""Times `apanet train` beside a plain loop over the same network, data and loss, in turns, in one process.
+"""Time `apanet train` and a plain loop over the same network, data and loss, in turn in one process.
 
 Run: .venv/bin/python -m tools.measure_training PHOTOS
 """
@@ -24,7 +24,7 @@ STEPS, BATCH, SIZE, ROUNDS = 30, 8, (96, 256), 3
 
 
 def plain(photos: Path) -> None:
-    """What one would write by hand."""
+    """Train with a plain loop, as written by hand."""
     network = APANet(preset("tiny"))
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.0)
     samples = SyntheticRain([photos], SIZE, STEPS * BATCH)
@@ -38,7 +38,7 @@ def plain(photos: Path) -> None:
 
 
 def ours(photos: Path) -> None:
-    """The same work in the training loop, its checkpoint, log and one pair of validation included."""
+    """Train with `apanet train`; the time includes a checkpoint, the log and the validation of one pair."""
     with tempfile.TemporaryDirectory() as out:
         data = DataConfig([photos], size=SIZE, workers=0)
         steps = {"steps": STEPS, "batch_size": BATCH, "validate_every": STEPS, "validation_pairs": 1}
@@ -46,7 +46,7 @@ def ours(photos: Path) -> None:
 
 
 def main() -> None:
-    """Print the median time of a run of each, and their ratio."""
+    """Print the median time of each loop, and the ratio."""
     photos = Path(sys.argv[1])
     times: dict[str, list[float]] = {"plain": [], "ours": []}
     for _ in range(ROUNDS):

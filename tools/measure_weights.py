@@ -1,7 +1,7 @@
-"""Prints the tables of the cards of the bundled weights: quality before and after, in rain that `apanet` renders.
+"""Measure the values of the cards of the bundled weights: quality before and after, in rain that `apanet` renders.
 
-STEREO is a folder of clean rectified pairs (left/NAME and right/NAME), rained on four times over; SINGLES is one of
-rainy photographs with clean partners (rain/ and clean/). Several of each make a list, as the models do.
+STEREO is a folder of clean rectified pairs (left/NAME and right/NAME), with four kinds of rain rendered over it.
+SINGLES is a folder of rainy photographs with clean partners (rain/ and clean/). Both are lists, as the models are.
 Run: .venv/bin/python -m tools.measure_weights --stereo '[STEREO]' --singles '[SINGLES]' --models '[tiny,small]'
 """
 
@@ -24,14 +24,22 @@ KINDS = {
 
 
 def quietly(*arguments: str) -> None:
-    """Run an `apanet` command and keep what it prints on stdout."""
+    """Run an `apanet` command without its output on stdout; exit if it fails."""
     with contextlib.redirect_stdout(io.StringIO()):
         if main(list(arguments)):
             raise SystemExit(f"apanet {' '.join(arguments)} failed")
 
 
 def row(words: str, data: Path, out: Path, models: str, depth: bool) -> str:
-    """A line of the table: PSNR / SSIM / disparities moved of the input and of every model."""
+    """Evaluate and return a line of the table: PSNR / SSIM / moved disparities of the input and of every model.
+
+    Args:
+        words: first cell of the line.
+        data: folder of rainy and clean pairs.
+        out: folder of the evaluation.
+        models: value of `apanet evaluate --models`.
+        depth: whether to add the moved disparities.
+    """
     quietly("evaluate", str(data), "--out", str(out), "--models", models, "--pictures", "1")
     results = json.loads((out / "results.json").read_text())
     cells = [f"{words} ({results['images']})"]
@@ -47,7 +55,7 @@ def measure(models: str = "[tiny]", stereo: list[Path] = [], singles: list[Path]
     """Print both tables.
 
     Args:
-        models: as `apanet evaluate` takes them.
+        models: value of `apanet evaluate --models`.
         stereo: folders of clean pairs.
         singles: folders of rainy photographs and their clean partners.
     """

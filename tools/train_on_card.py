@@ -1,5 +1,6 @@
-"""Train networks side by side for so many seconds on a graphics card: rain rendered there once for all of them, every
-step a CUDA graph.
+"""Train networks at the same time on a graphics card, for a number of seconds.
+
+Rain is rendered on the card once for all networks, and every step is a CUDA graph.
 
 Run: python -m tools.train_on_card '[{"shape": "small-stereo", "init": "small.safetensors"}]' --photos FOLDER
 --seconds 480 --out OUT
@@ -49,16 +50,16 @@ SHAPES = {
 
 
 class GraphedStep:
-    """One step of training, captured as a CUDA graph; on a CPU the same step, eager."""
+    """One training step, captured as a CUDA graph; eager on a CPU."""
 
     def __init__(self, network: APANet, objective: Supervised, batch: dict[str, torch.Tensor]) -> None:
         self.network, self.objective = network, objective
         device = next(network.parameters()).device
         cuda = device.type == "cuda"
         self.rate = torch.tensor(0.0, device=device)
-        self.bad = torch.tensor(0.0, device=device)  # 1 where a gradient is not finite: the optimiser skips the step
+        self.bad = torch.tensor(0.0, device=device)  # 1 if a gradient is not finite: the optimiser skips the step
         self.skipped = torch.tensor(0.0, device=device)
-        self.fast = torch.tensor(0.0, device=device)  # for the parts that start from nothing
+        self.fast = torch.tensor(0.0, device=device)  # rate of the parts that start untrained
         groups: list[list[torch.nn.Parameter]] = [[], []]
         for name, parameter in network.named_parameters():
             if not parameter.requires_grad:
@@ -109,7 +110,7 @@ class GraphedStep:
 
 
 def start_from(network: APANet, path: Path) -> int:
-    """Copy what fits by name and shape; returns how many tensors did."""
+    """Copy the tensors of a checkpoint that fit by name and shape; return their number."""
     stored, own = load_file(path), network.state_dict()
     fitting = {k: v.float() for k, v in stored.items() if k in own and own[k].shape == v.shape}
     network.load_state_dict(fitting, strict=False)
@@ -121,13 +122,13 @@ class Job:
 
     Args:
         shape: a key of `SHAPES`.
-        batch: a first batch.
-        label: names its file; the shape by default.
-        init: a checkpoint to start from, as far as it fits.
+        batch: the first batch.
+        label: name of its file; the shape by default.
+        init: checkpoint to start from; tensors that do not fit are skipped.
         rate: highest learning rate.
         change: fields of the model config to change.
         objective: weights of `MatchingConfig` to change.
-        only: names the parts that learn, by how they begin; all by default.
+        only: prefixes of the names of the parameters that learn; all by default.
     """
 
     def __init__(
@@ -154,19 +155,19 @@ class Job:
         print(f"{self.label}: {size:,} parameters, {taken} of {len(self.network.state_dict())} tensors from {init}")
 
     def __call__(self, batch: dict[str, torch.Tensor], done: float) -> None:
-        """One step, `done` (0 to 1) of the way."""
+        """Train one step; `done`, from 0 to 1, is the progress of the run."""
         warm = min(1.0, (self.steps + 1) / 200)
         self.step(batch, self.rate * warm * (0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * done))))
         self.steps += 1
         update_average(self.averaged, self.network, min(0.998, (1 + self.steps) / (10 + self.steps)))
 
     def save(self, folder: Path) -> None:
-        """Write the averaged weights in half precision."""
+        """Write the averaged weights into `folder` in half precision."""
         save_checkpoint(self.averaged, folder / f"{self.label}.safetensors", torch.float16)
 
 
 def mirrored(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The mirror image of stereo pairs, whose left view is the mirrored right one."""
+    """Return the mirror image of stereo pairs, whose left view is the mirrored right view."""
     result = {}
     for name, value in batch.items():
         other = name.replace("left", "right") if "left" in name else name.replace("right", "left")

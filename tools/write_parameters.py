@@ -15,7 +15,7 @@ TYPES = {"str": "string", "float": "double", "bool": "bool", "int": "integer"}
 
 
 def yaml_file() -> str:
-    """The parameter file that the launch file passes to the node."""
+    """Return the text of config/derain.yaml."""
     lines = [
         "# Parameters of derain_node with their defaults, written by tools/write_parameters.py.",
         "# Launch arguments that are given win over this file.",
@@ -29,7 +29,7 @@ def yaml_file() -> str:
 
 
 def table() -> str:
-    """The page of parameters."""
+    """Return the text of docs/parameters.md."""
     lines = [
         "# Parameters of derain_node",
         "",

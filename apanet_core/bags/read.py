@@ -66,6 +66,11 @@ class ImageBag:
         except (MemoryError, OSError):
             raise
         except Exception as error:  # errors of rosbags, its storages and its decompressors
+            if "not in timestamp order" in str(error):
+                raise ValueError(
+                    f"{self.path} has no index, and its messages are not in the order of time: write an index with "
+                    "`mcap recover`"
+                ) from error
             raise ValueError(f"{self.path} is damaged: {error or type(error).__name__}") from error
 
     def images(self, topics: list[str]) -> Iterator[tuple[str, int, Any]]:

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Trains the bundled weights of `tiny` or `small` stage by stage; started again, it goes on where it was.
+# Train the weights of `tiny` or `small` in stages; the same command continues an interrupted run.
 #   config/training/train_weights.sh NAME PHOTOS STEREO [START]
-# NAME: tiny or small. PHOTOS: folders of photographs, as in '[my/photos,my/textures]'. STEREO: a folder with left/ and right/,
-# clean rectified pairs: rain is rendered on them, and the student sees them without their clean partners. START: the folder of
-# the weights to start from, by default the bundled ones: every set grew out of the one before it.
-# Run with `apanet` on the PATH; everything is written below runs/.
+# NAME: tiny or small. PHOTOS: folders of photographs, as in '[my/photos,my/textures]'. STEREO: a folder of clean rectified
+# pairs in left/ and right/; the student sees them with rendered rain and without their clean partners. START: the folder of
+# the weights to start from, by default the bundled ones.
+# `apanet` must be on the PATH. All output is in runs/.
 set -euo pipefail
 if [[ $# -lt 3 || $# -gt 4 || ($1 != tiny && $1 != small) ]]; then
     sed -n '2,7p' "$0" >&2
@@ -12,10 +12,10 @@ if [[ $# -lt 3 || $# -gt 4 || ($1 != tiny && $1 != small) ]]; then
 fi
 root=$(cd "$(dirname "$0")" && pwd)
 name=$1 photos=$2 stereo=$3 start=${4:-$root/../../apanet_core/weights}
-# On the Intel Xeon of the last set single precision was faster than bfloat16, and compiling brought nothing.
+# on an Intel Xeon, single precision is faster than bfloat16, and compiling gains nothing
 speed=(--precision 32-true --compile false)
 
-# 1. supervised, on rendered rain of every family; small is the teacher's start as well
+# 1. supervised, on every kind of rendered rain; the teacher starts from small
 supervise() {
     local options=(--steps 3200 --learning_rate 8e-4 --seed 31)
     if [[ $1 == tiny ]]; then options=(--steps 3900 --learning_rate 5e-4 --seed 30); fi
@@ -29,7 +29,7 @@ if [[ $name == tiny ]]; then supervise tiny; fi
 apanet train "$root/teacher.yaml" --out runs/teacher --data.photos "$photos" --init runs/small/best.safetensors \
     --steps 300 --learning_rate 2e-4 --warmup_steps 50 "${speed[@]}"
 
-# 3. rainy pairs without clean partners: each in three showers, three moderate ones, three of streaks
+# 3. rainy pairs without clean partners: each three times in heavy rain, in moderate rain and in streaks
 apanet render-rain "$stereo" --out runs/rain/heavy --variants 3 --seed 11 --max_disparity 96 --rate 50 --camera_mps 8
 apanet render-rain "$stereo" --out runs/rain/moderate --variants 3 --seed 12 --max_disparity 96 --rate 15 --veil false \
     --exposure_s 0.015

@@ -1,1 +1,1 @@
-"""`make demo`: a stereo recording in the rain goes through the real node, and what came out is measured."""
+"""`make demo`: send a rainy stereo recording through the real node and measure the result."""

@@ -16,7 +16,7 @@ FRAMES, RATE_HZ = 50, 2.0
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Make or open a recording, play it through the node, measure and draw what came back."""
+    """Make or open a recording, play it through the node, measure and draw the result."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--bag", type=Path, help="your own recording (MCAP or sqlite3); none: one is made")
     parser.add_argument("--left", help="its left image topic", default=DEMO_TOPICS["left"])

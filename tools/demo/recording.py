@@ -1,4 +1,4 @@
-"""The demo's own recording, and reading anybody's: stereo bags without ROS."""
+"""Write the demo's recording, and open other stereo recordings, without ROS."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FIRST_STAMP_S = 1_700_000_000
 
 @dataclass(frozen=True)
 class Truth:
-    """What the demo knows of its own scene: clean views (H, W, 3) uint8, disparity (H, W) px, NaN where unknown."""
+    """The demo's scene: clean views (H, W, 3) uint8, and the disparity (H, W) in px, NaN where unknown."""
 
     left: np.ndarray
     right: np.ndarray
@@ -39,7 +39,15 @@ class Truth:
 
 @dataclass(frozen=True)
 class StereoBag:
-    """A bag with its image topics and, where there are any, the CameraInfo topics beside them."""
+    """A bag with its image topics and their CameraInfo topics, as far as it has them.
+
+    Attributes:
+        path: folder or file of the bag.
+        images: image topic by side, "left" and "right".
+        infos: CameraInfo topic by side.
+        pairs: messages on the image topic that has fewer.
+        size: height and width of the left images in px.
+    """
 
     path: Path
     images: dict[str, str]
@@ -49,7 +57,7 @@ class StereoBag:
 
 
 def motorcycle() -> Truth:
-    """A real colour pair with measured disparity, out of the scikit-image package."""
+    """Return a real colour pair with measured disparity, from the scikit-image package."""
     from skimage.data import stereo_motorcycle
 
     left, right, disparity = stereo_motorcycle()
@@ -57,7 +65,14 @@ def motorcycle() -> Truth:
 
 
 def write_rainy_bag(path: Path, truth: Truth, frames: int, rate_hz: float) -> None:
-    """Render rain over `truth`, different in every frame, into an MCAP bag at `path` (a new folder)."""
+    """Render rain over a scene, different in every frame, into an MCAP bag.
+
+    Args:
+        path: folder of the bag, which must not exist.
+        truth: the scene.
+        frames: number of pairs.
+        rate_hz: pairs per second.
+    """
     left_disparity = fill_unknown(truth.disparity)
     right_disparity = to_right_view(left_disparity)
     with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
@@ -79,7 +94,7 @@ def write_rainy_bag(path: Path, truth: Truth, frames: int, rate_hz: float) -> No
 
 
 def open_stereo_bag(path: Path, left: str, right: str) -> StereoBag:
-    """Look into a recording (MCAP or sqlite3).
+    """Open a recording (MCAP or sqlite3) and find its topics.
 
     Args:
         path: folder of the bag, or one of its files.
@@ -87,7 +102,7 @@ def open_stereo_bag(path: Path, left: str, right: str) -> StereoBag:
         right: topic of the right images.
 
     Returns:
-        What a replay needs to know of it.
+        The topics, the number of pairs and the image size.
 
     Raises:
         FileNotFoundError: no bag there.

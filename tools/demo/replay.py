@@ -1,4 +1,4 @@
-"""Plays a stereo bag to the real node over DDS at its recorded rate, and records what the node publishes."""
+"""Play a stereo bag to the real node over DDS at its recorded rate, and record the node's output."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ RELIABLE = QoSProfile(depth=100)
 
 
 class Replay:
-    """Publishes the bag's messages and writes the node's into a new one.
+    """Publishes the messages of a bag and writes those of the node into a new bag.
 
     Args:
-        bag: what to play.
+        bag: the bag to play.
         output: folder of the new bag.
 
     Attributes:
-        sent_at: stamp (ns) -> time.monotonic() when the pair's second image was published.
-        received_at: stamp -> when the second derained image arrived.
+        sent_at: stamp (ns) -> time.monotonic() when the second image of the pair was published.
+        received_at: stamp (ns) -> time.monotonic() when the second derained image arrived.
     """
 
     def __init__(self, bag: StereoBag, output: Path) -> None:
@@ -56,7 +56,7 @@ class Replay:
                 self._publishers[topic] = self._node.create_publisher(message_type, topic, RELIABLE)
 
     def run(self, process: subprocess.Popen[bytes]) -> None:
-        """Play from the first message to the last pair's return."""
+        """Play all messages and wait for the last pair."""
         executor = SingleThreadedExecutor()
         executor.add_node(self._node)
         with self._writer:
@@ -115,13 +115,13 @@ class Replay:
                             self.sent_at[stamp] = time.monotonic()
                             bar.update()
                             bar.set_postfix(returned=len(self.received_at))
-        # Under load the node drops pairs for newer ones; the last one sent is never dropped.
+        # under load the node drops pairs for newer ones, but never the last one
         if self.sent_at:
             wait_until(lambda: max(self.sent_at) in self.received_at, LAST_PAIR_TIMEOUT_S)
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
-    """Poll `condition` until it holds; False when it did not in time."""
+    """Poll `condition` until it holds; return False after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
@@ -132,7 +132,7 @@ def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
 
 @contextmanager
 def running_node(bag: StereoBag, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The real derain_node as its own process, remapped to the bag's topics; yields it, and ends it with SIGINT."""
+    """Run the real derain_node as a process, remapped to the topics of the bag; end it with SIGINT."""
     remaps = [f"{side}/image_rect:={bag.images[side]}" for side in SIDES]
     remaps += [f"{side}/camera_info:={topic}" for side, topic in bag.infos.items()]
     parameters = [f"warmup_height:={bag.size[0]}", f"warmup_width:={bag.size[1]}"]
@@ -153,19 +153,19 @@ def running_node(bag: StereoBag, log: Path) -> Iterator[subprocess.Popen[bytes]]
 
 
 def replay(bag: StereoBag, output: Path, log: Path) -> Replay:
-    """Run the whole thing: node, player, recorder.
+    """Run the node, play a bag to it and record its output.
 
     Args:
-        bag: what to play.
-        output: folder of the bag to record into; must not exist.
+        bag: the bag to play.
+        output: folder of the bag to record into, which must not exist.
         log: file for the node's log.
 
     Returns:
         The player, with the times at which pairs left and returned.
 
     Raises:
-        TimeoutError: the node did not come up; its log is in `log`.
-        ChildProcessError: the node ended before it began.
+        TimeoutError: the node did not subscribe; its log is in `log`.
+        ChildProcessError: the node ended before it subscribed.
     """
     prefer_large_shared_memory()
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")

@@ -1,4 +1,4 @@
-"""The demo's numbers and its picture."""
+"""Compute the demo's numbers and draw its picture."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LABEL_HEIGHT_PX = 30
 
 
 def read_pairs(path: Path, topics: dict[str, str]) -> Iterator[tuple[int, Views, tuple[str, ...]]]:
-    """Yield (stamp ns, (left, right) RGB, frame ids) of every complete pair of a bag, in its order."""
+    """Yield (stamp in ns, (left, right) RGB, frame ids) of every complete pair of a bag, in order of completion."""
     waiting: dict[int, dict[str, Any]] = {}
     sides = {topic: side for side, topic in topics.items()}
     with AnyReader([bag_root(path)], default_typestore=TYPES) as reader:
@@ -45,7 +45,18 @@ def read_pairs(path: Path, topics: dict[str, str]) -> Iterator[tuple[int, Views,
 
 
 def measure(bag: StereoBag, output: Path, played: Replay, truth: Truth | None, log: Path) -> dict[str, str]:
-    """Compare what came back with what was sent; returns the rows of the table."""
+    """Compare the derained pairs with the rainy ones.
+
+    Args:
+        bag: the rainy recording.
+        output: folder of the derained recording.
+        played: times of sending and arrival.
+        truth: the clean scene; None if it is unknown.
+        log: the node's log, which names model and engine.
+
+    Returns:
+        The rows of the table: value by name.
+    """
     derained_topics = {side: f"/derained/{side}/image_rect" for side in SIDES}
     sent = read_pairs(bag.path, bag.images)
     search = search_range(truth)
@@ -88,7 +99,7 @@ def measure(bag: StereoBag, output: Path, played: Replay, truth: Truth | None, l
 
 
 def draw(rainy: Views, derained: Views, truth: Truth | None, path: Path) -> None:
-    """Write the picture: left views above, SGBM disparities below."""
+    """Write the picture to `path`: left views above, SGBM disparities below."""
     columns = {"rainy": rainy, "derained": derained}
     if truth is not None:
         columns["true clean"] = (truth.left, truth.right)
@@ -102,12 +113,12 @@ def draw(rainy: Views, derained: Views, truth: Truth | None, path: Path) -> None
 
 
 def search_range(truth: Truth | None) -> int:
-    """How far to search for matches, px: a little beyond the true disparities, or 128."""
+    """Return the largest disparity to search, in px: 4 more than the largest true one, or 128 if `truth` is None."""
     return 128 if truth is None else int(np.nanmax(truth.disparity)) + 4
 
 
 def format_table(rows: dict[str, str]) -> str:
-    """Align names and values."""
+    """Return the rows as text, with names and values in columns."""
     width = max(map(len, rows))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items())
 

@@ -1,1 +1,1 @@
-"""What the node adds to the way of a pair over DDS, beside a bare relay."""
+"""Measure the latency that the node adds to a pair over DDS, compared with a bare relay."""

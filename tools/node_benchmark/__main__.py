@@ -1,7 +1,9 @@
-"""Latency of the node beside a bare relay: python -m tools.node_benchmark [--sizes 1280x720 1920x1080 --pairs 100].
+"""Compare the latency of the node with that of a bare relay.
 
-Pairs go over DDS, by turns, to a process that relays them and to the node whose engine does nothing. The time runs from
-just before the first image of a pair is published until both have come back.
+Run: python -m tools.node_benchmark [--sizes 1280x720 1920x1080 --pairs 100]
+
+Pairs go over DDS in turn to a process that relays them and to the node with an engine that returns its input. The time
+runs from the publication of the first image of a pair to the arrival of both derained images.
 """
 
 from __future__ import annotations
@@ -30,14 +32,14 @@ from apanet_ros.image_messages import read_image
 from apanet_ros.transport import prefer_large_shared_memory
 from tools.node_benchmark.relay import SIDES
 
-WAYS = {"relay": "relayed", "node": "derained"}  # name of a process and its namespace -> where its outputs are
+WAYS = {"relay": "relayed", "node": "derained"}  # name of a process, also its namespace -> prefix of its outputs
 MODULES = {"relay": "tools.node_benchmark.relay", "node": "tools.node_benchmark.identity"}
 START_TIMEOUT_S, PAIR_TIMEOUT_S = 60.0, 5.0
 WARM_UP_PAIRS = 10
 
 
 class Camera:
-    """Publishes pairs and times their return."""
+    """Publishes pairs and measures the time until they return."""
 
     def __init__(self) -> None:
         self._node = rclpy.create_node("latency_benchmark")
@@ -46,7 +48,7 @@ class Camera:
             for way in WAYS
             for side in SIDES
         }
-        self._back: set[tuple[str, str]] = set()  # ways and sides of the pair that is out
+        self._back: set[tuple[str, str]] = set()  # way and side of each image of the pair that has returned
         self._arrived = threading.Condition()
         self._stamp = 0
         for way, prefix in WAYS.items():
@@ -61,16 +63,16 @@ class Camera:
         self._spinner.start()
 
     def wait_for_others(self) -> None:
-        """Until relay and node take what is published, or raise TimeoutError."""
+        """Wait until relay and node have subscribed; raise TimeoutError after `START_TIMEOUT_S`."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while not all(publisher.get_subscription_count() for publisher in self._publishers.values()):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the relay and the node did not subscribe within {START_TIMEOUT_S:.0f} s")
             time.sleep(0.05)
-        time.sleep(1)  # their publishers have to find this process as well
+        time.sleep(1)  # their publishers must find this process as well
 
     def pair(self, width: int, height: int) -> list[Image]:
-        """Two noise images."""
+        """Return two images of noise, with the given size in px."""
         messages = []
         for seed in range(2):
             message = Image(height=height, width=width, encoding="rgb8", step=3 * width)
@@ -80,17 +82,17 @@ class Camera:
         return messages
 
     def time_pair(self, way: str, messages: list[Image]) -> float:
-        """Send a pair.
+        """Send a pair and measure the time until it returns.
 
         Args:
-            way: of `WAYS`.
-            messages: left and right.
+            way: a key of `WAYS`.
+            messages: left and right image.
 
         Returns:
-            Milliseconds until both images are back.
+            Time until both images have returned, in ms.
 
         Raises:
-            TimeoutError: they never came.
+            TimeoutError: they did not return within `PAIR_TIMEOUT_S`.
         """
         self._stamp += 1
         self._back.clear()
@@ -118,7 +120,7 @@ class Camera:
 
 @contextmanager
 def running(way: str) -> Iterator[None]:
-    """The relay or the node in a process of its own."""
+    """Run the relay or the node as a process."""
     arguments = ["--ros-args", "-r", f"__ns:=/{way}", "--log-level", "error"]
     process = subprocess.Popen([sys.executable, "-m", MODULES[way], *arguments])
     try:
@@ -129,7 +131,12 @@ def running(way: str) -> Iterator[None]:
 
 
 def measure(sizes: list[tuple[int, int]], pairs: int) -> list[dict[str, str]]:
-    """Rows of the table: one for every size and way."""
+    """Return the rows of the table, one for each size and way.
+
+    Args:
+        sizes: width and height in px.
+        pairs: pairs for each size and way.
+    """
     camera = Camera()
     rows = []
     try:
@@ -138,7 +145,7 @@ def measure(sizes: list[tuple[int, int]], pairs: int) -> list[dict[str, str]]:
             messages = camera.pair(width, height)
             times: dict[str, list[float]] = {way: [] for way in WAYS}
             for number in tqdm(range(WARM_UP_PAIRS + pairs), desc=f"{width}x{height}", unit="pair"):
-                for way in WAYS:  # by turns, so that whatever else the machine does strikes both
+                for way in WAYS:  # in turn, so that other work on the machine affects both
                     took = camera.time_pair(way, messages)
                     if number >= WARM_UP_PAIRS:
                         times[way].append(took)
@@ -180,7 +187,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def size(text: str) -> tuple[int, int]:
-    """WIDTHxHEIGHT -> two numbers."""
+    """Return width and height from text such as 1280x720."""
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
     if match is None:
         raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT, such as 1280x720: got {text!r}")

@@ -1,4 +1,4 @@
-"""The derain node with an engine that does nothing: all that is left is the node."""
+"""Run the derain node with an engine that returns its input, so that only the node takes time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from apanet_ros.process import run
 
 
 class Identity:
-    """Stands in for a StereoDerainer: hands the views back."""
+    """Replaces StereoDerainer and returns the views unchanged."""
 
     name, device, precision = "identity", "none", "none"
 
@@ -21,18 +21,18 @@ class Identity:
         self.engine = self
 
     def __call__(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The views themselves."""
+        """Return the views unchanged."""
         return left, right
 
     def close(self) -> None:
-        """Nothing to free."""
+        """Do nothing: there is no memory to free."""
 
 
 class IdentityNode(DerainNode):
-    """The real node around it."""
+    """The real node with `Identity`."""
 
     def make_derainer(self, p: NodeParameters) -> Any:
-        """Nothing to load."""
+        """Return `Identity`; no model is loaded."""
         return Identity()
 
 

@@ -1,4 +1,4 @@
-"""The reference: a bare rclpy node that publishes every image it receives, and nothing else."""
+"""Run the reference: a bare rclpy node that publishes every image that it receives."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIDES = ("left", "right")
 
 
 class Relay(Node):
-    """Publishes left/image_rect and right/image_rect again under relayed/."""
+    """Publishes left/image_rect and right/image_rect under relayed/."""
 
     def __init__(self) -> None:
         super().__init__("relay")

@@ -5,6 +5,7 @@ import yaml
 
 pytest.importorskip("rosbags.rosbag2", reason="needs rosbags")
 from make_bags import derain, pairs, read_bag, write_bag
+from raw_mcap import unchunked
 
 from apanet_core.bags.read import open_bag
 
@@ -95,3 +96,32 @@ def test_damaged_recording_error_names_cause_and_remedy(tmp_path, damage, messag
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         derain(bag, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def unchunked_copy(bag, order, extra=()):
+    """The messages of a recording as an MCAP file without chunks, in another order, with further channels."""
+    with open_bag(bag) as opened:
+        listed = list(opened.messages())
+        connections = list(opened.reader.connections)
+    channels = [(c.topic, c.msgtype, "ros2msg", c.msgdef.data, "cdr") for c in connections]
+    numbers = {c.id: number for number, c in enumerate(connections, 1)}
+    path = bag.parent / "unchunked.mcap"
+    messages = [(numbers[c.id], log, data) for c, log, data in order(listed)]
+    path.write_bytes(unchunked([*channels, *extra], messages))
+    return path
+
+
+def test_unchunked_mcap_in_order_is_read_and_out_of_order_is_explained(tmp_path):
+    bag = write_bag(tmp_path / "bag", pairs(4), "MCAP")
+    path = unchunked_copy(bag, lambda messages: messages)
+    assert derain(path, tmp_path / "out").derained == 4
+    path = unchunked_copy(bag, lambda messages: [messages[-1], *messages[:-1]])
+    with pytest.raises(ValueError, match="not in the order of time.*mcap recover"):
+        derain(path, tmp_path / "other")
+
+
+def test_channels_that_are_no_ros_messages_are_named(tmp_path):
+    bag = write_bag(tmp_path / "bag", pairs(2), "MCAP")
+    path = unchunked_copy(bag, lambda messages: messages, [("/status", "Status", "jsonschema", "{}", "json")])
+    with pytest.raises(ValueError, match="not ROS 2 messages.*mcap filter"):
+        derain(path, tmp_path / "out")
