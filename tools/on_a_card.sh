@@ -1,0 +1,21 @@
+#!/bin/sh
+# Runs on a machine with an NVIDIA card, Python 3.12 and torch with CUDA, without a network, from a folder that
+# tools/prepare_for_card.sh makes: the CUDA tests, tables of agreement and speed, then training for MINUTES. All results go to OUT.
+# Usage: cd FOLDER/project && sh tools/on_a_card.sh OUT MINUTES [JOBS]    (JOBS as tools/train_on_card.py takes them)
+set -u
+out=$1
+minutes=$2
+jobs=${3:-'[{"shape": "tiny-stereo", "init": "apanet_core/weights/tiny-stereo.safetensors"},
+ {"shape": "small-stereo", "init": "apanet_core/weights/small-stereo.safetensors"}]'}
+photos=${PHOTOS:-../photos}
+mkdir -p "$out"
+if [ -d ../wheels ]; then
+    python3 -m pip install --quiet --no-index --no-deps --target ../site ../wheels/*.whl && export PYTHONPATH="../site:."
+fi
+nvidia-smi > "$out/card.txt" 2>&1
+timeout 120 python3 -m pytest -q -p no:cacheprovider test/core/engines/test_cuda_graphs.py test/core/test_derainer.py \
+    test/core/model -k "cuda or captured or several_derainers" > "$out/tests.txt" 2>&1
+tail -3 "$out/tests.txt"
+timeout 150 python3 -m tools.card_check --photos "$photos" > "$out/tables.md" 2> "$out/tables.log"
+cat "$out/tables.md"
+python3 -m tools.train_on_card "$jobs" --photos "$photos" --seconds "$((60 * minutes))" --out "$out" 2>&1 | tee "$out/training.txt"
