@@ -57,9 +57,8 @@ def timed(call: Callable[[], object]) -> tuple[float, float]:
 
 def check_models() -> None:
     """Print agreement with float32 on the CPU, times of captured and eager calls, and peak memory."""
-    print(
-        "| model | size | precision | max, mean difference (grey levels) | first (ms) | captured (ms) | eager (ms) | MB |"
-    )
+    print("Differences in grey levels from float32 on the CPU; times of a whole call.\n")
+    print("| model | size | precision | max, mean difference | first (ms) | captured (ms) | eager (ms) | peak (MB) |")
     print("|---|---|---|---|---|---|---|---|")
     for model in MODELS:
         reference = StereoDerainer(model, "torch", "cpu", "float32")
