@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from apanet_core.engines.choose import make_engine
+from apanet_core.engines.choose import choose_model, make_engine
 from apanet_core.engines.memory import check_memory
 from apanet_core.engines.tiling import derain_tiled
 from apanet_core.images.sizes import SMALLEST_SIDE_PX, check_pair
@@ -32,7 +32,7 @@ class StereoDerainer:
         >>> clean_left, clean_right = derainer(left, right)
 
     Args:
-        model: a bundled preset or the path of a .safetensors checkpoint.
+        model: a bundled preset, the path of a .safetensors checkpoint, or "auto": `small` on CUDA, else `tiny`.
         engine: "auto", "torch", "openvino" or "onnxruntime".
         device: "auto", "cpu", "cuda", "cuda:N".
         precision: "auto", "float32", "float16" or "bfloat16".
@@ -41,6 +41,11 @@ class StereoDerainer:
         tile_overlap: rows that neighbouring bands share and blend.
         compiled: compile the torch engine, with CUDA graphs on CUDA.
 
+    Attributes:
+        model: preset or path of the loaded checkpoint.
+        config: shape of the network.
+        engine: what runs the network.
+
     Raises:
         ValueError: an unknown name; the message lists the valid ones.
         FileNotFoundError: no such checkpoint.
@@ -48,7 +53,7 @@ class StereoDerainer:
 
     def __init__(
         self,
-        model: str | Path = "tiny",
+        model: str | Path = "auto",
         engine: str = "auto",
         device: str = "auto",
         precision: str = "auto",
@@ -64,7 +69,8 @@ class StereoDerainer:
                 f"tile must be at least {SMALLEST_SIDE_PX} rows and tile_overlap at most half of it: "
                 f"got {tile} and {tile_overlap}"
             )
-        network = load_model(model, max_disparity)
+        self.model = choose_model(engine, device) if model == "auto" else str(model)
+        network = load_model(self.model, max_disparity)
         self.config = network.config
         self.engine = make_engine(network, engine, device, precision, compiled)
         self.tile, self.tile_overlap = tile, tile_overlap

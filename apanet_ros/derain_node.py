@@ -104,11 +104,16 @@ class DerainNode(LifecycleNode):
             self._configured.close()
             return TransitionCallbackReturn.FAILURE
         engine = self._derainer.engine
-        self.get_logger().info(f"model {p.model} on {engine.name}, {engine.device}, {engine.precision}")
+        self.get_logger().info(f"model {self._derainer.model} on {engine.name}, {engine.device}, {engine.precision}")
         self._processor = PairProcessor(self._derainer)
         self._outputs = StereoPublishers(self)
         self._configured.callback(self._outputs.close)
-        words = {"model": p.model, "engine": engine.name, "device": engine.device, "precision": engine.precision}
+        words = {
+            "model": self._derainer.model,
+            "engine": engine.name,
+            "device": engine.device,
+            "precision": engine.precision,
+        }
         self._reporter = DiagnosticsPublisher(self, self._counts, self._stats, words)
         self._configured.callback(self._reporter.close)
         self._configured.callback(self.destroy_service, self.create_service(SetBool, "~/enable", self._on_enable))

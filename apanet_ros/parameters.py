@@ -52,7 +52,11 @@ def parameter(
 class NodeParameters:
     """Values of the node's parameters."""
 
-    model: str = parameter("tiny", "Bundled preset, or path of a .safetensors checkpoint.", fixed=True)
+    model: str = parameter(
+        "auto",
+        "Bundled preset, or path of a .safetensors checkpoint. auto takes small on CUDA, else tiny.",
+        fixed=True,
+    )
     engine: str = parameter(
         "auto",
         "Inference engine. auto takes torch on CUDA, for float16, with compiled, for the preset paper, and if openvino "

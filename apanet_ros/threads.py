@@ -168,7 +168,8 @@ class TimedDerainer:
             return self._derainer
 
         try:
-            self.engine = self._thread.call(load, float("inf"), given_up).engine
+            loaded = self._thread.call(load, float("inf"), given_up)
+            self.engine, self.model = loaded.engine, loaded.model
         except BaseException:
             self.close()
             raise

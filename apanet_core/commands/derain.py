@@ -31,7 +31,7 @@ def run(*, left: Path, right: Path, output: Path, options: DerainerOptions) -> N
     from apanet_core.derainer import StereoDerainer
 
     derainer = StereoDerainer(**asdict(options))
-    print(f"model {options.model}, engine {derainer.engine.name}, device {derainer.engine.device}", file=sys.stderr)
+    print(f"model {derainer.model}, engine {derainer.engine.name}, device {derainer.engine.device}", file=sys.stderr)
     count = derain_files(pairs, output, derainer)
     print(f"{count} pairs written to {output}")
 

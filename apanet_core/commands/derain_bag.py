@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -25,9 +25,12 @@ def run(bags: list[Path], out: Path, settings: BagSettings, options: DerainerOpt
     """
     from apanet_core.bags.derain_bag import derain_bags
     from apanet_core.derainer import StereoDerainer
+    from apanet_core.engines.choose import choose_model
     from apanet_core.model.checkpoint import find_checkpoint
 
     outs = [out] if len(bags) == 1 else [out / (bag.stem if bag.is_file() else bag.resolve().name) for bag in bags]
+    if options.model == "auto":
+        options = replace(options, model=choose_model(options.engine, options.device))
     weights = find_checkpoint(options.model)
     recipe = {**asdict(options), "model": hashlib.sha256(weights.read_bytes()).hexdigest()}
     reports = derain_bags(bags, outs, settings, partial(StereoDerainer, **asdict(options)), recipe, workers)

@@ -23,6 +23,24 @@ PACKAGES = {"openvino": "openvino", "onnxruntime": "onnxruntime"}  # they read O
 SMALLEST_MAPPED_STRIDE = 4  # finest resolution of parallax attention at which a map of H x W x W weights is bearable
 
 
+def choose_model(engine: str, device: str) -> str:
+    """Return the preset for "auto": the best one that keeps up with a camera, `small` on CUDA and `tiny` on a CPU.
+
+    Args:
+        engine: see `make_engine`.
+        device: see `EngineOptions`.
+
+    Returns:
+        Name of a bundled preset.
+    """
+    on_cuda = device.startswith("cuda") or (device == "auto" and engine in ("auto", "torch") and _has_cuda())
+    return "small" if on_cuda else "tiny"
+
+
+def _has_cuda() -> bool:
+    return bool(torch.cuda.is_available())
+
+
 def make_engine(
     network: APANet,
     engine: str = "auto",
@@ -54,7 +72,7 @@ def make_engine(
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise ValueError(f"unknown device {device!r}: choose one of auto, cpu, cuda, cuda:N")
     if engine == "auto":
-        gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+        gpu = device.startswith("cuda") or (device == "auto" and _has_cuda())
         half = precision == "float16"
         openvino = find_spec("openvino") is not None and find_spec("onnx") is not None
         coarse = network.config.finest_parallax_stride >= SMALLEST_MAPPED_STRIDE

@@ -10,7 +10,7 @@ class DerainerOptions:
     """Arguments of `StereoDerainer`.
 
     Args:
-        model: a bundled preset or a .safetensors checkpoint.
+        model: a bundled preset, a .safetensors checkpoint, or auto (small on CUDA, else tiny).
         engine: auto, torch, openvino or onnxruntime.
         device: auto, cpu, cuda or cuda:N.
         precision: auto, float32, float16 or bfloat16.
@@ -19,7 +19,7 @@ class DerainerOptions:
         tile_overlap: rows that neighbouring tiles share and blend.
     """
 
-    model: str = "tiny"
+    model: str = "auto"
     engine: str = "auto"
     device: str = "auto"
     precision: str = "auto"

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from apanet_core import StereoDerainer
-from apanet_core.engines.choose import make_engine
+from apanet_core.engines.choose import choose_model, make_engine
 from apanet_core.model.checkpoint import load_model, save_checkpoint
 from apanet_core.model.config import PRESETS, ModelConfig
 from apanet_core.model.network import APANet
@@ -272,3 +272,23 @@ def test_a_closed_derainer_says_so(engine, smallest):
     derainer.close()
     with pytest.raises(ValueError, match="the derainer is closed"):
         derainer(*random_pair(32, 32))
+
+
+@pytest.mark.parametrize(
+    ("engine", "device", "cuda", "expected"),
+    [
+        ("auto", "auto", False, "tiny"),
+        ("auto", "auto", True, "small"),
+        ("torch", "auto", True, "small"),
+        ("openvino", "auto", True, "tiny"),
+        ("auto", "cpu", True, "tiny"),
+        ("onnxruntime", "cuda:1", True, "small"),
+    ],
+)
+def test_auto_model_depends_on_where_it_runs(monkeypatch, engine, device, cuda, expected):
+    monkeypatch.setattr("apanet_core.engines.choose._has_cuda", lambda: cuda)
+    assert choose_model(engine, device) == expected
+
+
+def test_auto_model_is_named_by_the_derainer():
+    assert StereoDerainer(engine="torch", device="cpu").model == "tiny"

@@ -17,6 +17,8 @@ from apanet_ros.process import run
 class StrangeNetwork:
     """A network that darkens images by 20 grey levels, unless ordered otherwise."""
 
+    model = "stand-in"
+
     class engine:  # noqa: N801 (an attribute of the real one)
         name, device, precision = "strange", "CPU", "float32"
 

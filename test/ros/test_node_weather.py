@@ -23,6 +23,8 @@ from apanet_ros.image_messages import decode_message
 class FakeNetwork:
     """Makes images darker by `rain` grey levels; raises while `broken`."""
 
+    model = "stand-in"
+
     class engine:  # noqa: N801 (an attribute of the real one)
         name, device, precision = "fake", "CPU", "float32"
 

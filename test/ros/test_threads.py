@@ -69,6 +69,8 @@ def test_given_up_waiting_call_is_never_run(patient):
 class Built:
     """A derainer whose engine compiles for each image size."""
 
+    model = "stand-in"
+
     class engine:  # noqa: N801 (an attribute of the real one)
         compiled = True
 

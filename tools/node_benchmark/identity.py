@@ -15,7 +15,7 @@ from apanet_ros.process import run
 class Identity:
     """Replaces StereoDerainer and returns the views unchanged."""
 
-    name, device, precision = "identity", "none", "none"
+    model, name, device, precision = "none", "identity", "none", "none"
 
     def __init__(self) -> None:
         self.engine = self
