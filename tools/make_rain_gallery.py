@@ -1,0 +1,81 @@
+"""Write a page of 6x6 training samples with their parameters, to look at before training on them.
+
+Run: .venv/bin/python -m tools.make_rain_gallery --photos FOLDER --out gallery.html
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from apanet_core.rain.batched.counter_random import CounterRandom
+from apanet_core.rain.batched.photo_atlas import PhotoAtlas
+from apanet_core.rain.batched.samples import render_samples
+from apanet_core.rain.batched.weather import DROPS, DRY, STREAKS
+from apanet_core.rain.photos import read_photos
+
+COUNT, SIZE = 36, (192, 384)
+PAGE = """<!DOCTYPE html><meta charset="utf-8"><title>Training samples</title>
+<style>body {{ font: 13px sans-serif; background: #222; color: #ddd }}
+main {{ display: grid; grid-template-columns: repeat(6, 1fr); gap: 8px }}
+figure {{ margin: 0 }} img {{ width: 100%; display: block }}</style>
+<p>Above: rainy left and right view. Below: clean left view, disparity (near is bright, occluded black). Seed {seed}.</p>
+<main>{figures}</main>
+"""
+
+
+def caption(random: CounterRandom, index: int) -> str:
+    """Return what `rain_on` draws for a sample."""
+    kind = float(random.uniform("kind")[index])
+    if kind < DRY:
+        return f"{index}: dry"
+    words = []
+    if kind < DRY + DROPS or kind >= DRY + DROPS + STREAKS:
+        rate = float(random.log_uniform("rate", low=2, high=120)[index])
+        exposure = float(random.log_uniform("exposure", low=0.001, high=0.04)[index])
+        chance = float(random.uniform("veil")[index])
+        visibility = float(random.log_uniform("visibility", low=50, high=1000)[index])
+        veil = "no veil" if chance < 0.3 else "veil of the rain" if chance < 0.7 else f"mist, {visibility:.0f} m"
+        words.append(f"drops {rate:.0f} mm/h, {1000 * exposure:.0f} ms, {veil}")
+    if kind >= DRY + DROPS:
+        words.append("streaks")
+    return f"{index}: {' and '.join(words)}"
+
+
+def figure(batch: dict[str, torch.Tensor], index: int, words: str) -> str:
+    """Return the HTML of one sample."""
+    left, right, clean = (
+        batch[name][index].permute(1, 2, 0).numpy() for name in ("rainy_left", "rainy_right", "clean_left")
+    )
+    disparity = batch["left_disparity"][index].numpy()
+    brightness = np.nan_to_num(255 * disparity / max(1.0, float(np.nanmax(np.append(disparity, 0))))).astype(np.uint8)
+    lower = np.concatenate([clean, cv2.cvtColor(brightness, cv2.COLOR_GRAY2RGB)], axis=1)
+    picture = np.concatenate([np.concatenate([left, right], axis=1), lower])
+    _, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+    data = base64.b64encode(encoded.tobytes()).decode()
+    return f'<figure><img src="data:image/jpeg;base64,{data}"><figcaption>{words}</figcaption></figure>'
+
+
+def main() -> None:
+    """Write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=Path, nargs="+", required=True)
+    parser.add_argument("--out", type=Path, default=Path("gallery.html"))
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    atlas = PhotoAtlas(read_photos(arguments.photos), torch.device("cpu"))
+    indices = torch.arange(COUNT)
+    batch = render_samples(atlas, SIZE, arguments.seed, indices)
+    random = CounterRandom(arguments.seed, indices)
+    figures = "".join(figure(batch, index, caption(random, index)) for index in range(COUNT))
+    arguments.out.write_text(PAGE.format(seed=arguments.seed, figures=figures))
+    print(f"{COUNT} samples in {arguments.out}")
+
+
+if __name__ == "__main__":
+    main()
