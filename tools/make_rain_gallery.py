@@ -24,7 +24,7 @@ PAGE = """<!DOCTYPE html><meta charset="utf-8"><title>Training samples</title>
 <style>body {{ font: 13px sans-serif; background: #222; color: #ddd }}
 main {{ display: grid; grid-template-columns: repeat(6, 1fr); gap: 8px }}
 figure {{ margin: 0 }} img {{ width: 100%; display: block }}</style>
-<p>Above: rainy left and right view. Below: clean left view, disparity (near is bright, occluded black). Seed {seed}.</p>
+<p>Above: rainy left and right view. Below: clean left view, disparity (near is bright). Seed {seed}.</p>
 <main>{figures}</main>
 """
 
