@@ -8,6 +8,7 @@ from pathlib import Path
 from apanet_core.model.config import ModelConfig, preset
 
 ENDLESS_STEPS = 10**9  # steps of a run that ends by the clock
+RENDERERS = ("auto", "workers", "device")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
@@ -21,6 +22,8 @@ class DataConfig:
         size: (height, width) of a training sample in px.
         workers: processes that prepare samples.
         single_image: share of samples whose left and right view are the same photograph; 1 for a single-image teacher.
+        renderer: workers renders rain in worker processes, device in batches where the network trains; auto takes
+            device on CUDA. The two draw different samples.
     """
 
     photos: list[Path] = field(default_factory=list)
@@ -28,6 +31,7 @@ class DataConfig:
     size: tuple[int, int] = (96, 256)
     workers: int = 1
     single_image: float = 0.1
+    renderer: str = "auto"
 
 
 @dataclass
@@ -165,6 +169,10 @@ class TrainConfig:
                 raise ValueError(f"{name} must not be below 0: got {getattr(self, name)}")
         if min(vars(self.matching).values()) < 0:
             raise ValueError(f"the weights of matching must not be below 0: got {self.matching}")
+        if self.data.renderer not in RENDERERS:
+            raise ValueError(f"data.renderer must be one of {', '.join(RENDERERS)}: got {self.data.renderer!r}")
+        if self.data.renderer == "device" and (self.distillation is not None or not self.data.photos):
+            raise ValueError("data.renderer device needs data.photos, and does not work with distillation")
         if not 0 <= self.data.single_image <= 1:
             raise ValueError(f"data.single_image must lie in [0, 1]: got {self.data.single_image}")
         if not 0 <= self.ema < 1 or self.clip_norm < 0:
@@ -182,6 +190,12 @@ class TrainConfig:
         """Return the phases, or a single one of `steps` steps if none are given."""
         steps = self.steps if self.minutes is None else ENDLESS_STEPS
         return self.phases or [Phase(steps, self.data.size, self.batch_size)]
+
+    def renders_on(self, device: str) -> bool:
+        """Whether samples are rendered on the training device, "cpu" or "cuda", and not in worker processes."""
+        if self.data.renderer != "auto":
+            return self.data.renderer == "device"
+        return device == "cuda" and bool(self.data.photos) and self.distillation is None
 
     @property
     def total_steps(self) -> int:

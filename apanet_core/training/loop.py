@@ -22,12 +22,15 @@ from apanet_core.model.checkpoint import load_model, load_tensors, save_checkpoi
 from apanet_core.model.compiling import check_compiler
 from apanet_core.model.network import APANet
 from apanet_core.progress import progress_bar
+from apanet_core.rain.batched.photo_atlas import PhotoAtlas
+from apanet_core.rain.photos import read_photos
 from apanet_core.training.averaging import update_average
 from apanet_core.training.config import Phase, TrainConfig
-from apanet_core.training.datasets import training_set, validation_set
+from apanet_core.training.datasets import SAMPLES_PER_EPOCH, training_set, validation_set
 from apanet_core.training.finite import FiniteCheck
 from apanet_core.training.objectives import Batch, Objective, build_objective, to_float32
 from apanet_core.training.recipe import differences, recipe
+from apanet_core.training.rendered import RenderedBatches
 from apanet_core.training.sampling import EpochSampler
 from apanet_core.training.schedule import Schedule, learning_rate
 
@@ -71,7 +74,7 @@ def train(config: TrainConfig) -> Path:
         "step": 0,
         "best": -math.inf,
         "seconds": 0.0,
-        "recipe": recipe(config, fabric.world_size),
+        "recipe": recipe(config, fabric.world_size, fabric.device.type),
     }
     _resume(fabric, config, state)
 
@@ -197,8 +200,7 @@ def _steps(fabric: Fabric, config: TrainConfig, first: int) -> Iterator[tuple[in
     for number, phase in enumerate(config.all_phases):
         skipped = max(first - step, 0)
         if skipped < phase.steps:
-            loader = _loader(fabric, config, phase, number, skipped)
-            batches: Iterator[Batch] = iter(fabric.setup_dataloaders(loader, use_distributed_sampler=False))  # type: ignore
+            batches = _batches(fabric, config, phase, number, skipped)
             for position in range(skipped, phase.steps):
                 yield step + position, [_next(batches) for _ in range(config.accumulate)]
         step += phase.steps
@@ -222,27 +224,32 @@ def _next(batches: Iterator[Batch]) -> Batch:
         raise type(error)(reason.rstrip()) from error
 
 
-def _loader(fabric: Fabric, config: TrainConfig, phase: Phase, number: int, skipped: int) -> DataLoader[Batch]:
-    dataset = training_set(config.data, config.distillation, phase.size, config.seed + 1000 * number)
+def _batches(fabric: Fabric, config: TrainConfig, phase: Phase, number: int, skipped: int) -> Iterator[Batch]:
+    """Iterate over the batches of a phase, on the device, from the step `skipped` on."""
+    seed, on_device = config.seed + 1000 * number, config.renders_on(fabric.device.type)
+    dataset = None if on_device else training_set(config.data, config.distillation, phase.size, seed)
     a_step = phase.batch_size * config.accumulate * fabric.world_size
     sampler = EpochSampler(
-        len(dataset),  # type: ignore[arg-type]
+        SAMPLES_PER_EPOCH if dataset is None else len(dataset),  # type: ignore[arg-type]
         skipped * a_step,
         phase.steps * a_step,
-        config.seed + 1000 * number,
+        seed,
         phase.batch_size,
         fabric.global_rank,
         fabric.world_size,
     )
-    workers = config.data.workers
-    return DataLoader(
+    if dataset is None:
+        atlas = PhotoAtlas(read_photos(config.data.photos), fabric.device)
+        return iter(RenderedBatches(atlas, phase.size, phase.batch_size, sampler, seed, config.data.single_image))
+    loader: DataLoader[Batch] = DataLoader(
         dataset,
         phase.batch_size,
         sampler=sampler,
-        num_workers=workers,
+        num_workers=config.data.workers,
         drop_last=True,
         pin_memory=fabric.device.type == "cuda",
     )
+    return iter(fabric.setup_dataloaders(loader, use_distributed_sampler=False))  # type: ignore[arg-type]
 
 
 def _accumulate(

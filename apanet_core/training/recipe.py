@@ -15,8 +15,8 @@ from apanet_core.training.config import TrainConfig
 NOT_IN_RECIPE = ("out", "steps", "batch_size", "validate_every", "checkpoint_every", "device", "compile", "resume")
 
 
-def recipe(config: TrainConfig, processes: int) -> str:
-    """Return the values of a config that decide the weights, as JSON."""
+def recipe(config: TrainConfig, processes: int, device: str) -> str:
+    """Return the values of a config that decide the weights on a device, "cpu" or "cuda", as JSON."""
     values = asdict(config) | {"model": config.model_config.to_dict(), "phases": [asdict(p) for p in config.all_phases]}
     values["processes"] = processes
     for name in NOT_IN_RECIPE:
@@ -25,6 +25,7 @@ def recipe(config: TrainConfig, processes: int) -> str:
     # Contents count, not paths: a run can be resumed after its data or its weights were moved.
     values["init"] = _fingerprint(config.init)
     values["data"] |= {
+        "renderer": "device" if config.renders_on(device) else "workers",
         "photos": [_fingerprint(folder) for folder in config.data.photos],
         "pairs": _fingerprint(config.data.pairs),
     }

@@ -17,7 +17,7 @@ BLOCKED = 0.08  # share of samples with one view covered in part or whole: black
 
 @torch.no_grad()
 def render_samples(
-    atlas: PhotoAtlas, size: tuple[int, int], seed: int, indices: torch.Tensor
+    atlas: PhotoAtlas, size: tuple[int, int], seed: int, indices: torch.Tensor, single_image: float = SINGLE
 ) -> dict[str, torch.Tensor]:
     """Render a batch.
 
@@ -39,7 +39,7 @@ def render_samples(
     rainy = expose(rain_on(scenes, random), random, is_dry(random))
     clean, disparity = scenes.views, torch.where(hidden, torch.nan, scenes.disparity)
 
-    single = random.happens("single", SINGLE)[:, None, None, None, None]
+    single = random.happens("single", single_image)[:, None, None, None, None]
     rainy = torch.where(single, rainy[:, :1], rainy)
     clean = torch.where(single, clean[:, :1], clean)
     disparity = torch.where(single[:, 0], 0.0, disparity)

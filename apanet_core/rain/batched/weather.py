@@ -221,9 +221,14 @@ def _streaks(views: torch.Tensor, random: CounterRandom, where: torch.Tensor) ->
         return chosen(value[:, None, :, None])
 
     reach_ = of_layer(reach)
-    u = chosen(random.uniform("streak u", 2, LAYERS, most)) * (width + 2 * reach_) - reach_
-    v = chosen(random.uniform("streak v", 2, LAYERS, most)) * (height + 2 * reach_) - reach_
-    value = of_layer(strength) * chosen(random.uniform("streak value", 2, LAYERS, most, low=0.3, high=1.0))
+
+    def of_streak(name: str, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
+        # the number of a streak comes first: it must not depend on `most`, which differs between batches
+        return chosen(random.uniform(name, most, 2, LAYERS, low=low, high=high).movedim(1, -1))
+
+    u = of_streak("streak u") * (width + 2 * reach_) - reach_
+    v = of_streak("streak v") * (height + 2 * reach_) - reach_
+    value = of_layer(strength) * of_streak("streak value", low=0.3)
     lean = torch.deg2rad(of_layer(angle))
     du, dv = of_layer(length) / 2 * lean.sin(), of_layer(length) / 2 * lean.cos()
     image = chosen(torch.arange(2 * batch, device=views.device).reshape(batch, 2, 1, 1))

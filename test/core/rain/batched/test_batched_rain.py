@@ -132,14 +132,12 @@ def test_the_veil_grows_with_depth_and_dry_samples_stay_dry(atlas):
 
 
 def test_special_samples_are_what_they_say(atlas, monkeypatch):
-    monkeypatch.setattr(samples, "SINGLE", 1.0)
-    batch = render_samples(atlas, SIZE, 1, torch.arange(4))
+    batch = render_samples(atlas, SIZE, 1, torch.arange(4), single_image=1.0)
     assert torch.equal(batch["rainy_left"], batch["rainy_right"])
     assert torch.all(batch["left_disparity"] == 0)
-    monkeypatch.setattr(samples, "SINGLE", 0.0)
     monkeypatch.setattr(samples, "ONE_DRY", 0.0)
     monkeypatch.setattr(samples, "BLOCKED", 1.0)
-    batch = render_samples(atlas, SIZE, 1, torch.arange(12))
+    batch = render_samples(atlas, SIZE, 1, torch.arange(12), single_image=0.0)
     assert torch.all(batch["left_judged"] + batch["right_judged"] >= 1)
     blocked = batch["left_judged"] == 0
     assert blocked.any()
@@ -147,7 +145,7 @@ def test_special_samples_are_what_they_say(atlas, monkeypatch):
     assert torch.all(batch["left_disparity"][blocked].isnan().float().mean((1, 2)) > 0.05)
     monkeypatch.setattr(samples, "BLOCKED", 0.0)
     monkeypatch.setattr(samples, "ONE_DRY", 1.0)
-    batch = render_samples(atlas, SIZE, 1, torch.arange(12))
+    batch = render_samples(atlas, SIZE, 1, torch.arange(12), single_image=0.0)
     same = [(batch[f"rainy_{s}"] == batch[f"clean_{s}"]).flatten(1).all(1) for s in ("left", "right")]
     assert torch.all(same[0] | same[1])
 
@@ -169,3 +167,11 @@ def test_an_atlas_reads_photographs_as_they_are_and_mirrored_beyond_the_border()
     assert np.array_equal(read.numpy(), np.concatenate([photo[:, ::-1], photo], axis=1))
     with pytest.raises(ValueError, match="at least one photograph"):
         PhotoAtlas([])
+
+
+def test_sample_does_not_depend_on_its_batch(atlas):
+    together = render_samples(atlas, SIZE, 5, torch.arange(12))
+    for number in range(12):
+        alone = render_samples(atlas, SIZE, 5, torch.tensor([number]))
+        for name, value in alone.items():
+            torch.testing.assert_close(value[0], together[name][number], rtol=0, atol=0, equal_nan=True, msg=name)
