@@ -26,6 +26,7 @@ def render_samples(
         size: (height, width), multiples of 8.
         seed: seed of the samples.
         indices: (B,) int64 numbers of the samples.
+        single_image: share of samples whose left and right view are the same photograph.
 
     Returns:
         rainy_left, rainy_right, clean_left, clean_right: (B, 3, H, W) uint8 RGB. left_disparity, right_disparity:
