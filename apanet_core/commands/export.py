@@ -9,7 +9,8 @@ def run(output: Path, model: str = "tiny", format: str | None = None, height: in
     """Export a model for another engine; its views are (height, width, 3) uint8 RGB, in and out.
 
     Args:
-        output: .onnx, .xml (OpenVINO) or .pt2 (torch-export).
+        output: .onnx, .xml (OpenVINO, in bfloat16 on a CPU that has it unless INFERENCE_PRECISION_HINT is f32) or .pt2
+            (torch-export).
         model: a bundled preset or a .safetensors checkpoint.
         format: onnx, openvino or torch-export; by default, the suffix of `output` decides.
         height: image height in px, for torch-export only; other formats accept any size.
@@ -20,3 +21,5 @@ def run(output: Path, model: str = "tiny", format: str | None = None, height: in
 
     export(load_model(model), output, format, (height, width))
     print(f"wrote {output}")
+    if output.suffix == ".xml":
+        print("OpenVINO computes in bfloat16 on a CPU that has it: set INFERENCE_PRECISION_HINT to f32 for float32")
