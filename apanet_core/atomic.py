@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import zlib
 from pathlib import Path
 
@@ -18,12 +19,14 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def check_can_be_made(folder: Path) -> None:
-    """Raise OSError unless `folder` is there to write into, or can be made: for the time before long work."""
+    """Raise OSError unless a file can be written into `folder`, or `folder` can be made; call it before long work."""
     above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not above.is_dir():
-        raise NotADirectoryError(f"{folder} cannot be a folder: {above} is a file")
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise PermissionError(f"no permission to write into {above}")
+        raise NotADirectoryError(f"{folder} cannot be a folder: {above} is a file; choose another")
+    try:
+        Path(tempfile.mkdtemp(prefix=".", dir=above)).rmdir()
+    except OSError as error:
+        raise OSError(f"cannot write into {above}: {error.strerror or error}; choose another folder") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -112,6 +112,7 @@ class StereoDerainer:
 
         Raises:
             ValueError: the engine is not torch, or the tensors do not fit each other or the engine.
+            TypeError: an argument is not a tensor.
             MemoryError: there is not enough memory for pairs of this size.
         """
         from apanet_core.engines.torch_engine import TorchEngine
@@ -119,11 +120,14 @@ class StereoDerainer:
         self._check_open()
         if not isinstance(self.engine, TorchEngine):
             raise ValueError(f"tensors need the engine 'torch': this derainer runs on {self.engine.name!r}")
+        for view in (left, right):
+            if not isinstance(view, torch.Tensor):
+                raise TypeError(f"left and right must be torch tensors: got {type(view).__name__}")
         fits = left.shape == right.shape and left.dtype == right.dtype and left.dim() == 4 and left.shape[1] == 3
-        if not fits or min(left.shape[2:]) < SMALLEST_SIDE_PX:
+        if not fits or not len(left) or min(left.shape[2:]) < SMALLEST_SIDE_PX:
             raise ValueError(
-                f"left and right must both be (B, 3, H, W), H and W from {SMALLEST_SIDE_PX} up, of one dtype: got "
-                f"{tuple(left.shape)} {left.dtype} and {tuple(right.shape)} {right.dtype}"
+                f"left and right must both be (B, 3, H, W), B from 1 and H and W from {SMALLEST_SIDE_PX} up, of one "
+                f"dtype: got {tuple(left.shape)} {left.dtype} and {tuple(right.shape)} {right.dtype}"
             )
         if left.dtype != torch.uint8 and not left.dtype.is_floating_point:
             raise ValueError(f"left and right must be uint8 or float: got {left.dtype}")
@@ -186,3 +190,28 @@ class StereoDerainer:
         if size != self._fits:
             check_memory(self.config, self.engine, *size)
             self._fits = size
+
+
+class WarmDerainer:
+    """A derainer for files: it prepares for each new image size first, so that equal inputs give equal results.
+
+    OpenVINO otherwise switches to the model of a size while pairs come, and the two models differ by a grey level.
+
+    Args:
+        derainer: what derains.
+    """
+
+    def __init__(self, derainer: StereoDerainer) -> None:
+        self._derainer = derainer
+        self._size: tuple[int, ...] = ()
+
+    def __call__(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Derain one pair, (H, W, 3) uint8 RGB each."""
+        if left.shape[:2] != self._size:
+            self._derainer.warm_up(*left.shape[:2])
+            self._size = left.shape[:2]
+        return self._derainer(left, right)
+
+    def close(self) -> None:
+        """Free the memory of the model."""
+        self._derainer.close()

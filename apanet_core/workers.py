@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Executor, ProcessPoolExecutor, as_completed
@@ -36,6 +38,21 @@ class WorkerOptions:
             raise ValueError(f"workers must be at least 1: got {self.workers}")
         if self.scheduler is not None and self.workers > 1:
             raise ValueError(f"give workers or scheduler, not both: got {self.workers} and {self.scheduler}")
+        if self.scheduler is not None and not re.fullmatch(r"(tcp|tls)://.+:\d+", self.scheduler):
+            raise ValueError(f"scheduler must be an address such as tcp://HOST:8786: got {self.scheduler!r}")
+
+    def check(self) -> None:
+        """Raise ConnectionError if the scheduler does not answer; call it before anything is written."""
+        if self.scheduler is None:
+            return
+        host, _, port = self.scheduler.partition("://")[2].rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
+        except OSError as error:
+            raise ConnectionError(
+                f"no Dask scheduler answers at {self.scheduler}: start one with `dask scheduler` and workers with "
+                "`dask worker ADDRESS --nthreads 1`"
+            ) from error
 
     def in_process(self, items: int) -> bool:
         """Whether this process does the work on that number of items alone."""
@@ -63,6 +80,7 @@ def run_tasks(
     if options.in_process(len(items)):
         yield from map(function, items)
         return
+    options.check()
     with _executor(options, len(items)) as executor:
         for done in as_completed([executor.submit(function, item) for item in items]):
             yield done.result()
@@ -149,10 +167,7 @@ def _cluster(address: str) -> Iterator[Executor]:
     try:
         client = Client(address, timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
-        raise ConnectionError(
-            f"no Dask scheduler answers at {address}: start one with `dask scheduler` and workers with "
-            "`dask worker ADDRESS --nthreads 1`"
-        ) from error
+        raise ConnectionError(f"what answers at {address} is no Dask scheduler: {error}") from error
     try:
         with client:
             yield client.get_executor(pure=False)  # type: ignore[no-untyped-call]

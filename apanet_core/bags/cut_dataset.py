@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from apanet_core.atomic import check_can_be_made
 from apanet_core.bags.read import ImageBag, check_distinct, decode, open_bag
 from apanet_core.bags.settings import CutSettings
 from apanet_core.images.files import write_image
@@ -57,6 +58,7 @@ def cut_dataset(bags: list[Path], out: Path, settings: CutSettings) -> dict[str,
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is not empty: choose another out")
+    check_can_be_made(out)
     check_distinct(bags)
     clips, unpaired, repeated = [], dict.fromkeys(SIDES, 0), 0
     for path in bags:

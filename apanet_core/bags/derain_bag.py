@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from apanet_core.atomic import write_text
+from apanet_core.atomic import check_can_be_made, write_text
 from apanet_core.bags.journal import journal_path, pairs_in
 from apanet_core.bags.output import custom_data, merge_metadata, ros_distro
 from apanet_core.bags.partial import file_fingerprints, has_progress, locked, partial_path, waiting_for_others
 from apanet_core.bags.plan import Plan, Segment, make_plan
 from apanet_core.bags.read import bag_root, check_distinct, open_bag
-from apanet_core.bags.segment import SegmentResult, WarmDerainer, derain_segment
+from apanet_core.bags.segment import SegmentResult, derain_segment
 from apanet_core.bags.settings import BagSettings
-from apanet_core.derainer import StereoDerainer
+from apanet_core.derainer import StereoDerainer, WarmDerainer
 from apanet_core.progress import progress_bar
 from apanet_core.workers import WorkerOptions, once_per_process, run_tasks
 
@@ -103,6 +103,9 @@ def derain_bags(
         MemoryError: a worker was killed.
         ConnectionError: the scheduler of the cluster does not answer.
     """
+    (options or WorkerOptions()).check()
+    for out in outs:
+        check_can_be_made(out.parent)
     check_distinct(bags)
     if len({out.resolve() for out in outs}) < len(outs):
         raise ValueError(f"recordings need different outputs: got {', '.join(map(str, outs))}")
@@ -160,8 +163,7 @@ def _progress(jobs: list[Job]) -> Iterator[None]:
 
         def show(pairs: int) -> None:
             if pairs > bar.n == before:
-                bar.reset(total)
-                bar.initial = bar.n = bar.last_print_n = before
+                bar.start_t = bar._time()  # the rate and the remaining time leave out the loading of the model
             bar.update(max(0, pairs - bar.n))
 
         watcher = threading.Thread(target=watch, daemon=True)

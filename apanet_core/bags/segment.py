@@ -18,32 +18,11 @@ from apanet_core.bags.plan import Plan, Segment, stamp_ns
 from apanet_core.bags.prefetch import prefetch
 from apanet_core.bags.read import open_bag
 from apanet_core.bags.settings import BagSettings
-from apanet_core.derainer import StereoDerainer
+from apanet_core.derainer import WarmDerainer
 from apanet_core.images import codecs, encodings
 from apanet_core.images.sizes import check_pair
 
 Views = tuple[np.ndarray, np.ndarray]
-
-
-class WarmDerainer:
-    """A derainer that warms up on the size of the first pair.
-
-    Args:
-        derainer: the derainer to run.
-    """
-
-    def __init__(self, derainer: StereoDerainer) -> None:
-        self._derainer, self._warm = derainer, False
-
-    def __call__(self, left: np.ndarray, right: np.ndarray) -> Views:
-        if not self._warm:
-            self._derainer.warm_up(*left.shape[:2])
-            self._warm = True
-        return self._derainer(left, right)
-
-    def close(self) -> None:
-        """Free the model's memory."""
-        self._derainer.close()
 
 
 class Record(NamedTuple):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from apanet_core.atomic import check_can_be_made
 from apanet_core.engines.options import DerainerOptions
 from apanet_core.images.files import read_image, write_image
 from apanet_core.images.pair_files import match_pairs
@@ -27,12 +28,13 @@ def run(*, left: Path, right: Path, output: Path, options: DerainerOptions) -> N
         output: folder for the clean pairs: left/NAME.png and right/NAME.png.
         options: model, engine and device.
     """
+    check_can_be_made(output)
     pairs = match_pairs(left, right)  # first, since loading torch and the model takes seconds
-    from apanet_core.derainer import StereoDerainer
+    from apanet_core.derainer import StereoDerainer, WarmDerainer
 
     derainer = StereoDerainer(**asdict(options))
     print(f"model {derainer.model}, engine {derainer.engine.name}, device {derainer.engine.device}", file=sys.stderr)
-    count = derain_files(pairs, output, derainer)
+    count = derain_files(pairs, output, WarmDerainer(derainer))
     print(f"{count} pairs written to {output}")
 
 
@@ -50,9 +52,9 @@ def derain_files(pairs: list[tuple[Path, Path]], output: Path, derainer: Callabl
         The number of pairs.
     """
     inputs = {path.resolve().parent for pair in pairs for path in pair}
-    for side in ("left", "right"):
-        if (output / side).resolve() in inputs:
-            raise ValueError(f"output {output} would put results between the inputs in {output / side}: choose another")
+    for folder in (output, output / "left", output / "right"):
+        if folder.resolve() in inputs:
+            raise ValueError(f"output {output} would put results among the inputs in {folder}: choose another")
     for paths in progress_bar(pairs, desc="check", unit="pair", disable=len(pairs) < 2):
         try:
             check_pair(*(read_image(path) for path in paths))

@@ -16,9 +16,11 @@ def run(output: Path, model: str = "tiny", format: str | None = None, height: in
         height: image height in px, for torch-export only; other formats accept any size.
         width: image width in px, for torch-export only; other formats accept any size.
     """
+    from apanet_core.atomic import check_can_be_made
     from apanet_core.engines.export import export
     from apanet_core.model.checkpoint import load_model
 
+    check_can_be_made(output.parent)
     export(load_model(model), output, format, (height, width))
     print(f"wrote {output}")
     if output.suffix == ".xml":

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from apanet_core.atomic import write_text
+from apanet_core.atomic import check_can_be_made, write_text
 from apanet_core.data.layouts import find_clean
 from apanet_core.images.files import read_image, write_image
 from apanet_core.progress import progress_bar
@@ -66,6 +66,8 @@ def render_folder(
     pairs = _find(clean, disparity)
     _check_names([pair.name for pair in pairs], settings.variants)
     settings.camera((1, 1))  # raises on an impossible camera before any work
+    (options or WorkerOptions()).check()
+    check_can_be_made(out)
     header = {"clean": str(clean), "disparity": None if disparity is None else str(disparity), **asdict(settings)}
     header = json.loads(json.dumps(header))
     _claim(out, header)
@@ -103,15 +105,24 @@ def _claim(out: Path, header: dict[str, Any]) -> None:
     """Claim `out` for this rendering, or check that it already is its output."""
     if (out / PARAMETERS).is_file():
         before = json.loads((out / PARAMETERS).read_text())["settings"]
-        changed = [f"{key} was {before.get(key)}, is {header[key]}" for key in header if before.get(key) != header[key]]
-        if changed:
+        was, now = _flat(before), _flat(header)
+        changed = [f"{key} was {was.get(key)}, is {now[key]}" for key in now if was.get(key) != now[key]]
+        if changed and any(any((out / folder).glob("*")) for folder in (*RAINY, *CLEAN, *MASKS)):
             raise ValueError(f"{out} was rendered with other settings: {'; '.join(changed)}; choose another out")
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is not empty and holds no {PARAMETERS}: choose another out")
     for folder in (*RAINY, *CLEAN, *MASKS):
         (out / folder).mkdir(parents=True, exist_ok=True)
-    if not (out / PARAMETERS).is_file():
+    if not (out / PARAMETERS).is_file() or json.loads((out / PARAMETERS).read_text())["settings"] != header:
         _write_json(out / PARAMETERS, {"settings": header, "frames": []})
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as one level, with names such as rain.rate_mm_h."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -65,7 +65,7 @@ def export(network: APANet, path: Path, file_format: str | None, size: tuple[int
         OSError: the file cannot be written, as on a full disk; nothing is left of it.
     """
     if file_format is None:
-        file_format = next((name for name, suffix in FORMATS.items() if suffix == path.suffix), f"of {path.name}")
+        file_format = next((name for name, suffix in FORMATS.items() if suffix == path.suffix), path.suffix)
     if file_format not in FORMATS:
         known = ", ".join(f"{name} ({suffix})" for name, suffix in FORMATS.items())
         raise ValueError(f"unknown format {file_format!r}: choose one of {known}")

@@ -82,6 +82,8 @@ class TorchEngine:
         return clean_left, clean_right
 
     def prepare(self, height: int, width: int) -> None:
+        if self._captured is None and not self.compiled:
+            return  # an eager network needs no preparation
         blank = np.zeros((height, width, 3), np.uint8)
         self(blank, blank)
 

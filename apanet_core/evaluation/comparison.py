@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from apanet_core.derainer import StereoDerainer
+from apanet_core.derainer import StereoDerainer, WarmDerainer
 from apanet_core.evaluation.consistency import photometric_error
 from apanet_core.evaluation.depth import bad_pixel_rate, end_point_error, error_shares
 from apanet_core.evaluation.inputs import SIDES, Sample, Views, read_views
@@ -46,7 +46,8 @@ class Comparison:
         for name, model in settings.named_models.items():
             derainer = StereoDerainer(model, settings.engine, settings.device)
             self._derainers[name] = derainer
-            self._methods[name] = lambda sample, derainer=derainer: derainer(*read_views(sample.rainy))  # type: ignore[misc]
+            warm = WarmDerainer(derainer)
+            self._methods[name] = lambda sample, warm=warm: warm(*read_views(sample.rainy))  # type: ignore[misc]
             engine = derainer.engine
             what = f"model {model}, {engine.name}, {engine.device}, {engine.precision}"
             self.described.append({"name": name, "what": what})

@@ -51,6 +51,7 @@ def evaluate(data: Path, out: Path, settings: EvaluationSettings, options: Worke
     """
     check_can_be_made(out)
     options = options or WorkerOptions()
+    options.check()
     samples = find_samples(data, settings.named_outputs, settings.disparity, settings.limit)
     comparison = Comparison(settings)
     smallest_px = sizes.SMALLEST_SIDE_PX if settings.lpips is None else lpips.SMALLEST_SIDE_PX

@@ -22,6 +22,8 @@ def check_sizes(left: Size, right: Size) -> None:
 def check_pair(left: np.ndarray, right: np.ndarray) -> None:
     """Raise unless both views are (H, W, 3) uint8 of one size from 16x16 up."""
     for name, view in (("left", left), ("right", right)):
+        if not isinstance(view, np.ndarray):
+            raise TypeError(f"{name} must be a NumPy array, (H, W, 3) uint8 RGB: got {type(view).__name__}")
         if view.dtype != np.uint8:
             raise TypeError(f"{name} must be uint8 in 0..255: got {view.dtype}; scale and convert it first")
         if view.ndim != 3 or view.shape[2] != 3:

@@ -26,8 +26,9 @@ class ModelConfig:
         parallax_levels: levels whose blocks end with parallax attention (APAM).
         external_attention_eps: added to the sum over memory units. 1e-9 as in Guo et al. 2021; the code published with
             the paper has 1e9, which switches the branch off.
-        max_disparity: largest disparity in px at input resolution that APAM may match; None for the whole scan line.
-        parallax_mask: keep APAM to matches of disparity >= 0, as published; False is an ablation.
+        max_disparity: largest disparity in px at input resolution that parallax attention may match, in APAM and in the
+            matching; None for the whole scan line.
+        parallax_mask: keep parallax attention to matches of disparity >= 0, as published; False is an ablation.
         matching_channels: width of the parallax matching at a quarter of the resolution, whose matches move the other
             view onto each; 0 for a network without, as published.
         fusion_channels: width of what chooses between the two views where `matching_channels` is set.
@@ -166,7 +167,8 @@ class ModelConfig:
 
 
 PRESETS: dict[str, ModelConfig] = {
-    # The network of the paper: 8,013,443 parameters, 17.98 GMAC for one 128x128 pair as the paper counts them.
+    # The network of the paper: 8,013,443 parameters. The paper counts 17.98 GMAC for a 128x128 pair; `apanet info`
+    # counts 18.84, with causal attention as if it were dense.
     "paper": ModelConfig(),
     # For CPUs and small robots: docs/decisions/003-presets.md.
     "tiny": ModelConfig(

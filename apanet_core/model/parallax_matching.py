@@ -24,7 +24,7 @@ class Match(NamedTuple):
     Attributes:
         logits: (N, h, w, bins) float32 at `MATCHING_STRIDE`, minus infinity where there is no such column.
         disparity: (N, 1, H, W) float32 px.
-        confidence: (N, 1, H, W) float32 in (0, 1]: attention within a bin of the peak.
+        confidence: (N, 1, H, W) float32 in (0, 1]: attention in the three bins around the peak.
     """
 
     logits: torch.Tensor
@@ -96,42 +96,33 @@ class ParallaxMatching(nn.Module):
 
 
 def row_logits(query: torch.Tensor, key: torch.Tensor, max_disparity_columns: int, mask: bool = True) -> torch.Tensor:
-    """Products of every pixel with the pixels of the other view at disparity 0 to the largest on its row.
+    """Return the products of each pixel with the pixels of the other view on its row, by disparity.
 
-    Rows are cut into blocks as wide as the largest disparity. Each block sees itself and the block to its left: time
-    and memory grow with W times the largest disparity, and nothing branches on the width.
+    Rows are cut into blocks of `span` columns. Each block is compared with itself and the block to its left: time and
+    memory grow with W times the largest disparity, and nothing branches on the width.
 
     Args:
-        query: (N, h, w, C), of left views.
-        key: (N, h, w, C), of right views.
-        max_disparity_columns: largest disparity in columns.
-        mask: whether negative disparities are left out; else bins run from minus the largest disparity on.
+        query: (N, h, w, C) embeddings of left views.
+        key: (N, h, w, C) embeddings of right views.
+        max_disparity_columns: largest disparity in columns, D.
+        mask: whether negative disparities are left out.
 
     Returns:
-        (N, h, w, bins), minus infinity for columns outside the view.
+        (N, h, w, bins): the disparity of a bin is its index, 0 to D, or without the mask its index - D, -D to D. Minus
+        infinity for columns outside the view.
     """
     views, height, width, channels = query.shape
-    column = torch.arange(width, device=query.device)[:, None]
-    least, max_disparity_columns = (
-        (0, max_disparity_columns) if mask else (-max_disparity_columns, 2 * max_disparity_columns)
-    )  # disparity of the first bin, bins - 1
-    tail = -width % max_disparity_columns
-    blocks = F.pad(query, (0, 0, 0, tail)).reshape(views * height, -1, max_disparity_columns, channels)
-    keys = F.pad(key, (0, 0, max_disparity_columns + least, tail - least)).reshape(
-        views * height, -1, max_disparity_columns, channels
-    )
-    windows = torch.cat([keys[:, :-1], keys[:, 1:]], dim=2)  # (N h, blocks, 2 max_disparity_columns, C)
-    products = blocks @ windows.transpose(-1, -2)  # (N h, blocks, max_disparity_columns, 2 max_disparity_columns)
-    # Row i wants columns i to i + max_disparity_columns: rows one longer than they are shift each by one more.
-    skewed = F.pad(products.flatten(2), (0, max_disparity_columns)).reshape(
-        views * height, -1, max_disparity_columns, 2 * max_disparity_columns + 1
-    )
-    logits = (
-        skewed[..., : max_disparity_columns + 1]
-        .flip(-1)
-        .reshape(views, height, -1, max_disparity_columns + 1)[:, :, :width]
-    )
-    seen_at = column - least - torch.arange(max_disparity_columns + 1, device=query.device)
+    least = 0 if mask else -max_disparity_columns  # disparity of the first bin
+    span = max_disparity_columns - least  # bins - 1
+    tail = -width % span
+    blocks = F.pad(query, (0, 0, 0, tail)).reshape(views * height, -1, span, channels)
+    keys = F.pad(key, (0, 0, span + least, tail - least)).reshape(views * height, -1, span, channels)
+    windows = torch.cat([keys[:, :-1], keys[:, 1:]], dim=2)  # (N h, blocks, 2 span, C)
+    products = blocks @ windows.transpose(-1, -2)  # (N h, blocks, span, 2 span)
+    # Row i needs columns i to i + span. Rows that are one longer than they are shift each by one more.
+    skewed = F.pad(products.flatten(2), (0, span)).reshape(views * height, -1, span, 2 * span + 1)
+    logits = skewed[..., : span + 1].flip(-1).reshape(views, height, -1, span + 1)[:, :, :width]
+    seen_at = torch.arange(width, device=query.device)[:, None] - least - torch.arange(span + 1, device=query.device)
     outside = (seen_at < 0) | (seen_at >= width)
     return logits.masked_fill(outside, -torch.inf)
 

@@ -28,15 +28,17 @@ class PartnerFusion(nn.Module):
 
     def __init__(self, in_channels: int, channels: int, blocks: int, warp: bool = True) -> None:
         super().__init__()
-        cell = 3 * MATCHING_STRIDE**2
-        self.project_in = nn.Conv2d(in_channels + 3 * cell + 1, channels, 1)
+        cell_channels = 3 * MATCHING_STRIDE**2
+        self.project_in = nn.Conv2d(in_channels + 3 * cell_channels + 1, channels, 1)
         self.blocks = nn.Sequential(*(ContextBlock(channels) for _ in range(blocks)))
-        self.project_out = nn.Conv2d(channels, cell + CANDIDATES * MATCHING_STRIDE**2, 1)
+        self.project_out = nn.Conv2d(channels, cell_channels + CANDIDATES * MATCHING_STRIDE**2, 1)
         self.warp = warp
         nn.init.zeros_(self.project_out.weight)
         assert self.project_out.bias is not None
         nn.init.zeros_(self.project_out.bias)
-        self.project_out.bias.data[cell : cell + MATCHING_STRIDE**2] = 4.0  # a new module keeps the estimate
+        self.project_out.bias.data[cell_channels : cell_channels + MATCHING_STRIDE**2] = (
+            4.0  # a new module keeps the estimate
+        )
 
     def forward(
         self, rainy: torch.Tensor, estimate: torch.Tensor, features: torch.Tensor, match: Match
@@ -58,24 +60,23 @@ class PartnerFusion(nn.Module):
         partner_estimate, partner_rainy = partner.to(estimate.dtype).chunk(2, dim=1)
         darker, darker_rainy = torch.minimum(estimate, partner_estimate), torch.minimum(rainy, partner_rainy)
         news = torch.cat([rainy - estimate, partner_estimate - estimate, darker_rainy - estimate], dim=1)
-        x = self.blocks(self._project_in(features, news.to(features.dtype), match.confidence.to(features.dtype)))
+        x = self.blocks(self._project(features, news.to(features.dtype), match.confidence.to(features.dtype)))
         x = F.pixel_shuffle(self.project_out(x), MATCHING_STRIDE).to(estimate.dtype)
         residual, weights = x[:, :3], x[:, 3:].softmax(dim=1)
         candidates = (estimate, partner_estimate, darker, darker_rainy)
         return residual + sum(weights[:, n : n + 1] * image for n, image in enumerate(candidates))
 
-    def _project_in(self, features: torch.Tensor, news: torch.Tensor, confidence: torch.Tensor) -> torch.Tensor:
-        """`project_in` of [features, unshuffled news, mean confidence of the cell], without putting them together.
+    def _project(self, features: torch.Tensor, news: torch.Tensor, confidence: torch.Tensor) -> torch.Tensor:
+        """Apply `project_in` to [features, unshuffled news, mean confidence of the cell], without concatenation.
 
-        A 1x1 convolution of what pixel-unshuffle makes of an image is a convolution of the image with that stride.
+        A 1x1 convolution after pixel-unshuffle equals a convolution of the image with that stride.
         """
-        weight, stride = self.project_in.weight, MATCHING_STRIDE
-        wide, seen = weight.shape[0], features.shape[1]
-        of_news = weight[:, seen:-1].reshape(wide, -1, stride, stride)
+        weight, stride, feature_channels = self.project_in.weight, MATCHING_STRIDE, features.shape[1]
+        of_news = weight[:, feature_channels:-1].reshape(weight.shape[0], -1, stride, stride)
         of_confidence = (weight[:, -1:] / stride**2).expand(-1, -1, stride, stride)
         images = torch.cat([news, confidence], dim=1)
         moved = F.conv2d(images, torch.cat([of_news, of_confidence], dim=1), stride=stride)
-        return moved + F.conv2d(features, weight[:, :seen], self.project_in.bias)
+        return moved + F.conv2d(features, weight[:, :feature_channels], self.project_in.bias)
 
 
 def warp_rows(images: torch.Tensor, disparity: torch.Tensor) -> torch.Tensor:

@@ -26,6 +26,9 @@ def read_photos(folders: list[Path], validation: bool = False, held_out: int = 1
     Raises:
         FileNotFoundError: no photograph was found.
     """
+    for folder in folders:
+        if not folder.is_dir():
+            raise FileNotFoundError(f"no folder of photographs at {folder}")
     paths = sorted(path for folder in folders for path in find_images(folder))
     chosen = [p for number, p in enumerate(paths) if (number % held_out == 0) == validation]
     if not chosen:

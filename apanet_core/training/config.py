@@ -159,8 +159,10 @@ class TrainConfig:
         for name in ("accumulate", "validate_every", "validation_pairs", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1: got {getattr(self, name)}")
-        if self.minutes is not None and (self.minutes <= 0 or self.phases):
-            raise ValueError(f"minutes must be above 0, and without phases: got {self.minutes}, {self.phases}")
+        if self.minutes is not None and self.minutes <= 0:
+            raise ValueError(f"minutes must be above 0: got {self.minutes}")
+        if self.minutes is not None and self.phases:
+            raise ValueError("phases have steps of their own, so minutes cannot end them: give minutes or phases")
         for phase in self.all_phases:
             if min(phase.steps, phase.batch_size, *phase.size) < 1:
                 raise ValueError(f"steps, batch_size and size must be at least 1: got {phase}")

@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ def train(config: TrainConfig) -> Path:
     )
     if config.compile:
         check_compiler()
+        fabric.print("compiling the network: the first step takes minutes", file=sys.stderr)
     trained: Any = torch.compile(network) if config.compile else network
     model, optimizer = fabric.setup(trained, optimizer)
     model.mark_forward_method("derain")
@@ -85,7 +87,13 @@ def train(config: TrainConfig) -> Path:
     if config.minutes is not None:  # measures the time of a validation and the score to beat
         began = schedule.spent_s
         _validate(fabric, averaged, validation, config, state)
-        schedule.reserved_s = VALIDATIONS_RESERVED * (schedule.spent_s - began)
+        took_s = schedule.spent_s - began
+        schedule.reserved_s = VALIDATIONS_RESERVED * took_s
+        if state["step"] == 0 and schedule.progress(0) >= 1:
+            raise ValueError(
+                f"no step fits into {config.minutes:g} minutes: a validation takes {took_s:.0f} s, and there are two; "
+                "give more minutes or fewer validation_pairs"
+            )
     check = FiniteCheck(config.out, config.precision == "16-mixed")
     with _bar(config, state["step"], fabric.is_global_zero) as bar:
         for step, batches in _steps(fabric, config, state["step"]):

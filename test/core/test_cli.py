@@ -66,7 +66,7 @@ def test_results_do_not_go_between_the_inputs(tmp_path, capsys):
     write_pairs(tmp_path, ["a"], suffix=".jpg")
     arguments = ["--left", tmp_path / "left", "--right", tmp_path / "right", "--output", tmp_path]
     assert main(["derain", *map(str, arguments), "--engine", "torch"]) == 2
-    assert "would put results between the inputs" in capsys.readouterr().err
+    assert "would put results among the inputs" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "left").iterdir()] == ["a.jpg"]
 
 

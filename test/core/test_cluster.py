@@ -70,7 +70,7 @@ def test_a_worker_that_is_killed_costs_its_segment_only(cluster, tmp_path):
 
 
 def test_segments_finished_before_scheduler_loss_are_kept(cluster, tmp_path):
-    bag = write_bag(tmp_path / "bag", pairs(12))
+    bag = write_bag(tmp_path / "bag", pairs(60))  # more than is done before the scheduler has gone
     done = partial_path(tmp_path / "out")
     with cluster() as started:
         options = WorkerOptions(scheduler=started.scheduler_address)
@@ -92,7 +92,7 @@ def test_segments_finished_before_scheduler_loss_are_kept(cluster, tmp_path):
     with cluster() as started:
         os.link(finished[0], tmp_path / "kept.json")
         options = WorkerOptions(scheduler=started.scheduler_address)
-        assert derain(bag, tmp_path / "out", IN_TWO, Inverter, options).derained == 12
+        assert derain(bag, tmp_path / "out", IN_TWO, Inverter, options).derained == 60
     assert (tmp_path / "kept.json").stat().st_mtime_ns == before[finished[0]]
     derain(bag, tmp_path / "one", IN_TWO)
     assert read_bag(tmp_path / "out") == read_bag(tmp_path / "one")
@@ -114,7 +114,10 @@ def test_render_rain_and_evaluate_give_the_same_files(cluster, clean, tmp_path):
 def test_a_scheduler_that_does_not_answer_is_named(clean, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("apanet_core.workers.CONNECT_S", 1)
     arguments = ["render-rain", str(clean), "--out", str(tmp_path / "out"), "--scheduler", "tcp://127.0.0.1:9"]
+    assert main([*arguments[:-1], "foo"]) == 2
+    assert "scheduler must be an address such as tcp://HOST:8786: got 'foo'" in capsys.readouterr().err
     assert main(arguments) == 2
     assert "no Dask scheduler answers at tcp://127.0.0.1:9" in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
     assert main([*arguments, "--workers", "2"]) == 2
     assert "give workers or scheduler, not both" in capsys.readouterr().err

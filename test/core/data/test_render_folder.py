@@ -168,3 +168,13 @@ def test_files_that_do_not_fit_are_named(clean, tmp_path):
     cv2.imwrite(str(clean / "right/0.png"), np.zeros((64, 159, 3), np.uint8))
     with pytest.raises(ValueError, match=r"left/0.png: left and right must have one size: got 160x64 and 159x64"):
         render_folder(clean, tmp_path / "out2", SETTINGS)
+
+
+def test_a_claimed_folder_without_images_may_be_rendered_with_other_settings(clean, tmp_path, capsys):
+    out = tmp_path / "out"
+    render_folder(clean, out, RenderSettings(rain=Rain(0)))
+    for image in out.rglob("*.png"):
+        image.unlink()
+    render_folder(clean, out, SETTINGS)
+    with pytest.raises(ValueError, match=r"rain.rate_mm_h was 30.*, is 0"):
+        render_folder(clean, out, RenderSettings(rain=Rain(0)))

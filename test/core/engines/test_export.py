@@ -72,7 +72,7 @@ def test_torch_export_round_trip(tmp_path, expected):
     ("arguments", "message"),
     [
         (["model.onnx", "--format", "tflite"], "unknown format 'tflite': choose one of onnx (.onnx), openvino (.xml)"),
-        (["model.bin"], "unknown format 'of model.bin'"),
+        (["model.bin"], "unknown format '.bin'"),
         (["model.xml", "--format", "onnx"], "format onnx ends with .onnx"),
         (["none/model.onnx"], "no folder none to write model.onnx to"),
         (["model.pt2", "--height", "0"], "at least 16 px each way: got 640x0"),

@@ -64,7 +64,12 @@ def test_resumed_it_goes_on_with_what_is_left_of_the_time(config, tmp_path, cloc
 def test_minutes_and_phases_are_two_ways_to_say_when_to_stop(config, tmp_path):
     from apanet_core.training.config import Phase
 
-    with pytest.raises(ValueError, match="minutes must be above 0, and without phases"):
+    with pytest.raises(ValueError, match="give minutes or phases"):
         config(tmp_path, minutes=1.0, phases=[Phase(1, (32, 64), 1)])
     with pytest.raises(ValueError, match="minutes must be above 0"):
         config(tmp_path, minutes=0.0)
+
+
+def test_a_run_too_short_for_a_step_is_an_error(config, tmp_path, clock):
+    with pytest.raises(ValueError, match="no step fits into 0.01 minutes: a validation takes"):
+        train(config(tmp_path, minutes=0.01))
