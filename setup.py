@@ -45,7 +45,7 @@ setup(
     install_requires=[
         "setuptools",
         "numpy>=1.24",
-        "torch>=2.4",
+        "torch>=2.4,<2.14",  # tested with 2.11 on a card and 2.13 on a CPU
         "opencv-python>=4.5.4",
         "safetensors>=0.4",
         "simplejpeg>=1.7",  # says where a JPEG is damaged
