@@ -10,10 +10,10 @@ import numpy as np
 from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
-from tqdm import tqdm
 
 from apanet_core.bags.plan import camera_info_beside
 from apanet_core.bags.read import bag_root
+from apanet_core.progress import progress_bar
 from apanet_core.rain.render import Rain, render_rain
 from apanet_core.stereo.camera import StereoCamera
 from apanet_core.stereo.disparity import fill_unknown, to_right_view
@@ -81,7 +81,7 @@ def write_rainy_bag(path: Path, truth: Truth, frames: int, rate_hz: float) -> No
             info_topic = camera_info_beside(topic)
             connections[topic] = writer.add_connection(topic, IMAGE, typestore=TYPES)
             connections[info_topic] = writer.add_connection(info_topic, INFO, typestore=TYPES)
-        for index in tqdm(range(frames), desc="render rain", unit="pair"):
+        for index in progress_bar(range(frames), desc="render rain", unit="pair"):
             rng = np.random.default_rng(index)
             rainy = render_rain(truth.left, truth.right, left_disparity, right_disparity, MOTORCYCLE, DEMO_RAIN, rng)
             stamp = FIRST_STAMP_S * 1_000_000_000 + round(index * 1e9 / rate_hz)

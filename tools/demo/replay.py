@@ -19,9 +19,9 @@ from rclpy.serialization import deserialize_message
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 from sensor_msgs.msg import CameraInfo, Image
-from tqdm import tqdm
 
 from apanet_core.bags.read import bag_root
+from apanet_core.progress import progress_bar
 from apanet_ros.stereo_sync import stamp_ns
 from apanet_ros.transport import prefer_large_shared_memory
 from tools.demo.recording import IMAGE, INFO, SIDES, TYPES, StereoBag
@@ -103,7 +103,7 @@ class Replay:
         with AnyReader([bag_root(self.bag.path)], default_typestore=TYPES) as reader:
             connections = [c for c in reader.connections if c.topic in self._publishers]
             started, first = time.monotonic(), None
-            with tqdm(total=self.bag.pairs, desc="play through the node", unit="pair") as bar:
+            with progress_bar(total=self.bag.pairs, desc="play through the node", unit="pair") as bar:
                 for connection, timestamp, data in reader.messages(connections):
                     first = timestamp if first is None else first
                     time.sleep(max(0.0, started + (timestamp - first) / 1e9 - time.monotonic()))

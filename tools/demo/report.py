@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 import torch
 from rosbags.highlevel import AnyReader
-from tqdm import tqdm
 
 from apanet_core.bags.read import bag_root
 from apanet_core.evaluation.depth import bad_pixel_rate, colour_disparity
 from apanet_core.images.encodings import decode
 from apanet_core.images.files import write_image
 from apanet_core.images.metrics import psnr, ssim
+from apanet_core.progress import progress_bar
 from apanet_core.stereo.sgbm import sgbm_disparity
 from apanet_ros.stereo_sync import stamp_ns
 from tools.demo.recording import SIDES, TYPES, StereoBag, Truth
@@ -61,7 +61,7 @@ def measure(bag: StereoBag, output: Path, played: Replay, truth: Truth | None, l
     sent = read_pairs(bag.path, bag.images)
     search = search_range(truth)
     identical, quality, wrong, matched, change = 0, [], [], [], []
-    bar = tqdm(read_pairs(output, derained_topics), total=len(played.received_at), desc="measure", unit="pair")
+    bar = progress_bar(read_pairs(output, derained_topics), total=len(played.received_at), desc="measure", unit="pair")
     for stamp, derained, frames in bar:
         rainy, rainy_frames = next(((v, f) for s, v, f in sent if s == stamp), (None, None))
         if rainy is None:

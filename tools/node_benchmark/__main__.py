@@ -26,8 +26,8 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
-from tqdm import tqdm
 
+from apanet_core.progress import progress_bar
 from apanet_ros.image_messages import read_image
 from apanet_ros.transport import prefer_large_shared_memory
 from tools.node_benchmark.relay import SIDES
@@ -144,7 +144,7 @@ def measure(sizes: list[tuple[int, int]], pairs: int) -> list[dict[str, str]]:
         for width, height in sizes:
             messages = camera.pair(width, height)
             times: dict[str, list[float]] = {way: [] for way in WAYS}
-            for number in tqdm(range(WARM_UP_PAIRS + pairs), desc=f"{width}x{height}", unit="pair"):
+            for number in progress_bar(range(WARM_UP_PAIRS + pairs), desc=f"{width}x{height}", unit="pair"):
                 for way in WAYS:  # in turn, so that other work on the machine affects both
                     took = camera.time_pair(way, messages)
                     if number >= WARM_UP_PAIRS:
