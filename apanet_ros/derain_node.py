@@ -76,7 +76,7 @@ class DerainNode(LifecycleNode):
             self.get_logger().warning(f"there is no parameter {given!r}: did you mean {meant!r}?")
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._configured, self._active = ExitStack(), ExitStack()  # closed on cleanup, and on deactivation
-        self._loaded = False
+        self._loaded: dict[str, str] | None = None  # what runs, where a parameter is "auto"
         self._enabled = True
         self._stats = NodeStatistics()
         self._counts = PairingCounts([0, 0])
@@ -119,7 +119,7 @@ class DerainNode(LifecycleNode):
         self._configured.callback(self.destroy_service, self.create_service(SetBool, "~/enable", self._on_enable))
         if not self._enabled:
             self.get_logger().info("Deraining was off by ~/enable; it is on again.")
-        self._loaded = self._enabled = True
+        self._loaded, self._enabled = words, True
         return TransitionCallbackReturn.SUCCESS
 
     @fail_transition_on_error
@@ -155,7 +155,7 @@ class DerainNode(LifecycleNode):
     @fail_transition_on_error
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the model and the outputs."""
-        self._loaded = False
+        self._loaded = None
         self._configured.close()
         return TransitionCallbackReturn.SUCCESS
 
@@ -238,7 +238,7 @@ class DerainNode(LifecycleNode):
         return response
 
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
-        return node_parameters.check_change(self, changes, configured=self._loaded)
+        return node_parameters.check_change(self, changes, self._loaded)
 
     @report_exceptions
     def _publish_diagnostics(self) -> None:

@@ -55,13 +55,13 @@ def read(node: Any) -> NodeParameters:
     return values
 
 
-def check_change(node: Any, parameters: list[Parameter], configured: bool) -> SetParametersResult:
-    """Refuse invalid values, and changes that need a new configuration; the current value is always accepted.
+def check_change(node: Any, parameters: list[Parameter], loaded: dict[str, str] | None) -> SetParametersResult:
+    """Refuse invalid values, and changes that need a new configuration; the value in force is always accepted.
 
     Args:
         node: the rclpy node that declared the parameters.
         parameters: the new values.
-        configured: whether the node has loaded a model.
+        loaded: model, engine and precision that "auto" stands for; None while no model is loaded.
 
     Returns:
         The result for the parameter service.
@@ -73,8 +73,9 @@ def check_change(node: Any, parameters: list[Parameter], configured: bool) -> Se
         return SetParametersResult(successful=False, reason=str(error))
     for parameter in parameters:
         definition = definitions().get(parameter.name)  # None for rclpy's parameters, such as use_sim_time
-        fixed = configured and definition is not None and definition.metadata["fixed"]
-        if fixed and parameter.value != node.get_parameter(parameter.name).value:
+        if loaded is None or definition is None or not definition.metadata["fixed"]:
+            continue
+        if parameter.value not in (node.get_parameter(parameter.name).value, loaded.get(parameter.name)):
             reason = f"{parameter.name} is read on configure: deactivate and clean up the node, then set it"
             return SetParametersResult(successful=False, reason=reason)
     return SetParametersResult(successful=True)

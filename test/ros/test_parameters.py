@@ -41,7 +41,8 @@ def test_valid_devices_are_accepted(device):
 def change(name, value, configured):
     """Return the result of a parameter change on a node with default values."""
     node = SimpleNamespace(get_parameter=lambda name: SimpleNamespace(value=DEFAULTS[name]))
-    return check_change(node, [Parameter(name, value=value)], configured)
+    loaded = {"model": "tiny", "engine": "openvino", "precision": "bfloat16"}
+    return check_change(node, [Parameter(name, value=value)], loaded if configured else None)
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
@@ -49,11 +50,16 @@ def test_set_to_current_value_is_accepted(name):
     assert change(name, DEFAULTS[name], configured=True).successful
 
 
+@pytest.mark.parametrize(("name", "value"), [("model", "tiny"), ("engine", "openvino"), ("precision", "bfloat16")])
+def test_what_auto_stands_for_is_accepted(name, value):
+    assert change(name, value, configured=True).successful
+
+
 @pytest.mark.parametrize("name", [name for name, d in definitions().items() if d.metadata["fixed"]])
 def test_fixed_parameter_is_refused_once_configured(name):
     choices = definitions()[name].metadata["choices"]
     other = {str: "cpu", bool: not DEFAULTS[name], int: 1, float: 1.0}[type(DEFAULTS[name])]
-    other = choices[-1] if choices else other
+    other = choices[1] if choices else other
     assert change(name, other, configured=False).successful
     answer = change(name, other, configured=True)
     assert not answer.successful
