@@ -12,6 +12,8 @@ from concurrent.futures import CancelledError, Executor, ProcessPoolExecutor, as
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -81,9 +83,17 @@ def run_tasks(
         yield from map(function, items)
         return
     options.check()
+    if options.scheduler is not None:
+        function = partial(_in_folder, Path.cwd(), function)
     with _executor(options, len(items)) as executor:
         for done in as_completed([executor.submit(function, item) for item in items]):
             yield done.result()
+
+
+def _in_folder(folder: Path, function: Callable[[Item], Result], item: Item) -> Result:
+    """Call a function in the folder of the command, so that relative paths mean the same in a worker of Dask."""
+    os.chdir(folder)
+    return function(item)
 
 
 _one_at_a_time = threading.Lock()

@@ -98,10 +98,11 @@ def test_segments_finished_before_scheduler_loss_are_kept(cluster, tmp_path):
     assert read_bag(tmp_path / "out") == read_bag(tmp_path / "one")
 
 
-def test_render_rain_and_evaluate_give_the_same_files(cluster, clean, tmp_path):
+def test_render_rain_and_evaluate_give_the_same_files(cluster, clean, tmp_path, monkeypatch):
     with cluster() as started:
+        monkeypatch.chdir(tmp_path)  # relative paths are those of the command, wherever the workers were started
         for out, options in (("one", []), ("many", ["--scheduler", started.scheduler_address])):
-            assert main(["render-rain", str(clean), "--out", str(tmp_path / out), "--kind", "streaks", *options]) == 0
+            assert main(["render-rain", "clean", "--out", out, "--kind", "streaks", *options]) == 0
             evaluation = str(tmp_path / f"{out}-evaluation")
             assert main(["evaluate", str(tmp_path / "one"), "--models", "[tiny]", "--engine", "torch",
                          "--max_disparity", "16", "--out", evaluation, *options]) == 0  # fmt: skip
