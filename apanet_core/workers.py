@@ -82,7 +82,6 @@ def run_tasks(
     if options.in_process(len(items)):
         yield from map(function, items)
         return
-    options.check()
     if options.scheduler is not None:
         function = partial(_in_folder, Path.cwd(), function)
     with _executor(options, len(items)) as executor:

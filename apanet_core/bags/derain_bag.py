@@ -104,8 +104,8 @@ def derain_bags(
         ConnectionError: the scheduler of the cluster does not answer.
     """
     (options or WorkerOptions()).check()
-    for out in outs:
-        check_can_be_made(out.parent)
+    for folder in {out.parent for out in outs}:
+        check_can_be_made(folder)
     check_distinct(bags)
     if len({out.resolve() for out in outs}) < len(outs):
         raise ValueError(f"recordings need different outputs: got {', '.join(map(str, outs))}")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 Buffer = bytes | memoryview
 _HEAD = struct.Struct("<IQQI")  # number of the pair, bytes of the left and of the right message, CRC-32 of both
@@ -16,17 +18,24 @@ def journal_path(work: Path) -> Path:
     return work.with_name(f"{work.name}.journal")
 
 
+def _records(file: BinaryIO, size: int) -> Iterator[tuple[int, int, int, int, int]]:
+    """Yield number, start, bytes left, bytes right and CRC of each whole record in the first `size` bytes."""
+    end = 0
+    while end + _HEAD.size <= size:
+        file.seek(end)
+        number, left, right, crc = _HEAD.unpack(file.read(_HEAD.size))
+        start = end + _HEAD.size
+        end = start + left + right
+        if end > size:
+            return
+        yield number, start, left, right, crc
+
+
 def pairs_in(path: Path) -> int:
-    """Count the records of a journal that may be growing; return 0 if the file does not exist."""
+    """Count the records of a journal that may be growing; 0 where there is none."""
     try:
         with path.open("rb") as file:
-            end, size, count = 0, path.stat().st_size, 0
-            while end + _HEAD.size <= size:
-                file.seek(end)
-                _, left, right, _ = _HEAD.unpack(file.read(_HEAD.size))
-                end += _HEAD.size + left + right
-                count += end <= size
-            return count
+            return sum(1 for _ in _records(file, path.stat().st_size))
     except FileNotFoundError:
         return 0
 
@@ -42,12 +51,10 @@ class Journal:
         self._path = path
         self._file = path.open("a+b", buffering=0)
         self._at: dict[int, tuple[int, int, int]] = {}  # number -> offset, bytes left, bytes right
-        end, size = 0, path.stat().st_size
-        while end + _HEAD.size <= size:
-            self._file.seek(end)
-            number, left, right, crc = _HEAD.unpack(self._file.read(_HEAD.size))
-            start = end + _HEAD.size
-            if start + left + right > size or zlib.crc32(self._file.read(left + right)) != crc:
+        end = 0
+        for number, start, left, right, crc in _records(self._file, path.stat().st_size):
+            self._file.seek(start)
+            if zlib.crc32(self._file.read(left + right)) != crc:
                 break
             self._at[number] = (start, left, right)
             end = start + left + right

@@ -52,9 +52,23 @@ def error_shares(
     findable = known & np.isfinite(clean)
     if not findable.any():
         return (float("nan"),) * 3
-    error = disparity[known] - truth[known]  # NaN where missing, which compares as False
-    ghosts, wrong = (error > threshold_px).mean(), (np.abs(error) > threshold_px).mean()
-    return float(ghosts), float(wrong), float(np.isnan(disparity[findable]).mean())
+    found = _error_masks(disparity, truth, clean, threshold_px)
+    ghosts, wrong = found["ghost"][known].mean(), (found["ghost"] | found["too far"])[known].mean()
+    return float(ghosts), float(wrong), float(found["missing"][findable].mean())
+
+
+def _error_masks(
+    disparity: np.ndarray, truth: np.ndarray, clean: np.ndarray, threshold_px: float
+) -> dict[str, np.ndarray]:
+    """Return (H, W) bool by kind, for the pixels with known truth; a missing disparity compares as False."""
+    known = np.isfinite(truth)
+    error = np.where(known, disparity - truth, np.nan)
+    return {
+        "right": np.abs(error) <= threshold_px,
+        "ghost": error > threshold_px,
+        "too far": error < -threshold_px,
+        "missing": known & np.isfinite(clean) & ~np.isfinite(disparity),
+    }
 
 
 def end_point_error(disparity: np.ndarray, truth: np.ndarray) -> float:
@@ -84,18 +98,15 @@ def colour_errors(disparity: np.ndarray, truth: np.ndarray, clean: np.ndarray, t
     """Draw a map of the errors that `error_shares` counts.
 
     Args:
-        disparity: (H, W) px, NaN where missing.
-        truth: (H, W) px, not finite where unknown.
-        clean: disparity of the clean pair, (H, W) px, NaN where missing.
-        threshold_px: largest error that counts as right.
+        disparity: the arguments are those of `error_shares`.
+        truth: true disparity.
+        clean: disparity of the clean pair.
+        threshold_px: largest error of a right disparity.
 
     Returns:
         (H, W, 3) uint8 RGB, in the colours of `ERROR_COLOURS`.
     """
-    error = disparity - truth  # NaN where missing or unknown
     picture = np.full((*disparity.shape, 3), ERROR_COLOURS["unknown"], np.uint8)
-    picture[np.abs(error) <= threshold_px] = ERROR_COLOURS["right"]
-    picture[error < -threshold_px] = ERROR_COLOURS["too far"]
-    picture[error > threshold_px] = ERROR_COLOURS["ghost"]
-    picture[np.isfinite(truth) & np.isfinite(clean) & ~np.isfinite(disparity)] = ERROR_COLOURS["missing"]
+    for kind, where in _error_masks(disparity, truth, clean, threshold_px).items():
+        picture[where] = ERROR_COLOURS[kind]
     return picture

@@ -36,9 +36,8 @@ class PartnerFusion(nn.Module):
         nn.init.zeros_(self.project_out.weight)
         assert self.project_out.bias is not None
         nn.init.zeros_(self.project_out.bias)
-        self.project_out.bias.data[cell_channels : cell_channels + MATCHING_STRIDE**2] = (
-            4.0  # a new module keeps the estimate
-        )
+        of_estimate = slice(cell_channels, cell_channels + MATCHING_STRIDE**2)
+        self.project_out.bias.data[of_estimate] = 4.0  # a new module keeps the estimate
 
     def forward(
         self, rainy: torch.Tensor, estimate: torch.Tensor, features: torch.Tensor, match: Match
