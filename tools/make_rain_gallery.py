@@ -16,7 +16,7 @@ import torch
 from apanet_core.rain.batched.counter_random import CounterRandom
 from apanet_core.rain.batched.photo_atlas import PhotoAtlas
 from apanet_core.rain.batched.samples import render_samples
-from apanet_core.rain.batched.weather import DROPS, DRY, STREAKS
+from apanet_core.rain.batched.weather import DROPS, DRY, NO_MIST, NO_VEIL, STREAKS, draw_shower
 from apanet_core.rain.photos import read_photos
 
 COUNT, SIZE = 36, (192, 384)
@@ -36,11 +36,9 @@ def caption(random: CounterRandom, index: int) -> str:
         return f"{index}: dry"
     words = []
     if kind < DRY + DROPS or kind >= DRY + DROPS + STREAKS:
-        rate = float(random.log_uniform("rate", low=2, high=120)[index])
-        exposure = float(random.log_uniform("exposure", low=0.001, high=0.04)[index])
-        chance = float(random.uniform("veil")[index])
-        visibility = float(random.log_uniform("visibility", low=50, high=1000)[index])
-        veil = "no veil" if chance < 0.3 else "veil of the rain" if chance < 0.7 else f"mist, {visibility:.0f} m"
+        rate, exposure, chance, visibility = (float(value[index]) for value in draw_shower(random))
+        mist = "veil of the rain" if chance < NO_VEIL + NO_MIST else f"mist, {visibility:.0f} m"
+        veil = "no veil" if chance < NO_VEIL else mist
         words.append(f"drops {rate:.0f} mm/h, {1000 * exposure:.0f} ms, {veil}")
     if kind >= DRY + DROPS:
         words.append("streaks")

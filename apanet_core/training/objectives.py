@@ -52,13 +52,13 @@ class Supervised:
         in the loss.
         """
         clean = both(batch, "clean_{}")
-        if getattr(network, "matching", None) is None:
+        if not _matches(network):
             left, right = network(to_float32(batch["rainy_left"]), to_float32(batch["rainy_right"]))
             return weighted_losses(_judged(torch.cat([left, right]), clean, batch), clean, self.losses)
         rainy = both(batch, "rainy_{}")
         height, width = rainy.shape[2:]
         stride: int = network.config.stride  # type: ignore[union-attr, assignment]
-        result: Derained = network.derain(pad_to_multiple(rainy, stride))  # type: ignore[operator]
+        result = _derain(network, rainy)
         derained, estimate = (
             _judged(views[..., :height, :width].float(), clean, batch) for views in (result.derained, result.estimate)
         )
@@ -79,6 +79,16 @@ class Supervised:
 def both(batch: Batch, name: str) -> torch.Tensor:
     """Return the views `name`, in which {} stands for the side: (2 B, 3, H, W) float32 in [0, 1], left ones first."""
     return torch.cat([to_float32(batch[name.format(side)]) for side in ("left", "right")])
+
+
+def _matches(network: nn.Module) -> bool:
+    return getattr(network, "matching", None) is not None
+
+
+def _derain(network: nn.Module, rainy: torch.Tensor) -> Derained:
+    """Derain stacked views with what the matching found; all results have the padded size."""
+    result: Derained = network.derain(pad_to_multiple(rainy, network.config.stride))  # type: ignore[operator, union-attr, arg-type]
+    return result
 
 
 def _judged(views: torch.Tensor, clean: torch.Tensor, batch: Batch) -> torch.Tensor:
@@ -113,11 +123,10 @@ class Distillation:
         """Add the loss on `real_left` and `real_right`, (B, 3, H, W) uint8, to that of `Supervised`."""
         loss, terms = self.supervised(network, batch)
         left, right = to_float32(batch["real_left"]), to_float32(batch["real_right"])
-        matches = getattr(network, "matching", None) is not None and network.config.parallax_mask  # type: ignore[union-attr]
+        matches = _matches(network) and network.config.parallax_mask  # type: ignore[union-attr]
         if matches:
             height, width = left.shape[2:]
-            padded = pad_to_multiple(torch.cat([left, right]), network.config.stride)  # type: ignore[union-attr,arg-type]
-            result: Derained = network.derain(padded)  # type: ignore[operator]
+            result = _derain(network, torch.cat([left, right]))
             derained_views = result.derained[..., :height, :width].chunk(2)
         else:
             derained_views = network(left, right)

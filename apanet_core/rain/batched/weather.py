@@ -7,6 +7,7 @@ Weber et al. 2015, colour Halder et al. 2019.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional as F
@@ -16,6 +17,7 @@ from apanet_core.rain.batched.scenes import Scenes
 from apanet_core.rain.batched.splat import Segments, draw_segments
 
 DRY, DROPS, STREAKS, BOTH = 0.15, 0.42, 0.35, 0.08  # shares of the kinds
+NO_VEIL, NO_MIST = 0.3, 0.4  # shares of drops without veil, and with that of the rain alone
 SMALLEST_DROP_MM, NARROWEST_STREAK_PX = 0.5, 0.2
 NEAREST_DROP_M, FARTHEST_DROP_M = 0.2, 30.0
 MOST_DROPS = 12_000  # limit per sample; in a denser shower, each drop gets more light
@@ -54,10 +56,28 @@ def to_srgb(light: torch.Tensor) -> torch.Tensor:
     return torch.where(light <= 0.0031308, 12.92 * light, 1.055 * light.clamp(min=0.003) ** (1 / 2.4) - 0.055)
 
 
+class Shower(NamedTuple):
+    """Showers of a batch, (B,) each: rate in mm/h, exposure in s, a number in [0, 1) for the veil, visibility in m."""
+
+    rate_mm_h: torch.Tensor
+    exposure_s: torch.Tensor
+    veil: torch.Tensor
+    visibility_m: torch.Tensor
+
+
+def draw_shower(random: CounterRandom) -> Shower:
+    """Draw the drops of the samples; `veil` is below `NO_VEIL`, or less than `NO_MIST` above it, or else mist."""
+    return Shower(
+        random.log_uniform("rate", low=2, high=120),
+        random.log_uniform("exposure", low=0.001, high=0.04),
+        random.uniform("veil"),
+        random.log_uniform("visibility", low=50, high=1000),
+    )
+
+
 def _falling_rain(light: torch.Tensor, scenes: Scenes, random: CounterRandom, where: torch.Tensor) -> torch.Tensor:
     """Add drops in space, the same in both views, and the veil of those too far to be visible."""
-    rate = random.log_uniform("rate", low=2, high=120)
-    exposure = random.log_uniform("exposure", low=0.001, high=0.04)
+    rate, exposure, chance, visibility = draw_shower(random)
     height, width = light.shape[-2:]
     covered = _coverage_s(scenes, random, rate, exposure, where, (height, width)).minimum(exposure[:, None, None, None])
     small = light[..., ::4, ::4].transpose(1, 2).flatten(2)
@@ -67,9 +87,10 @@ def _falling_rain(light: torch.Tensor, scenes: Scenes, random: CounterRandom, wh
     drop = brightness[:, None] * (0.94 * field + 0.06 * sky) / DROP_CROSSING_S
     # the veil: of the rain, or of mist with a visibility down to 50 m, uniform or in swathes
     extinction = 0.312e-3 * rate**0.67
-    mist = 3.9 / random.log_uniform("visibility", low=50, high=1000)
-    chance = random.uniform("veil")
-    extinction = torch.where(chance < 0.3, 0, torch.where(chance < 0.7, extinction, extinction + mist))
+    mist = 3.9 / visibility
+    extinction = torch.where(
+        chance < NO_VEIL, 0, torch.where(chance < NO_VEIL + NO_MIST, extinction, extinction + mist)
+    )
     swathes = random.uniform("swathes", 1, 3, 4, low=0.4, high=1.6)
     even = random.happens("even veil", 0.6)[:, None, None, None]
     swathes = torch.where(even, 1.0, F.interpolate(swathes, (height, width), mode="bicubic").clamp(min=0))
