@@ -7,7 +7,6 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +22,13 @@ from apanet_core.model.checkpoint import load_model, load_tensors, save_checkpoi
 from apanet_core.model.compiling import check_compiler
 from apanet_core.model.network import APANet
 from apanet_core.progress import progress_bar
-from apanet_core.rain.batched.photo_atlas import PhotoAtlas
-from apanet_core.rain.photos import read_photos
 from apanet_core.training.averaging import update_average
-from apanet_core.training.config import Phase, TrainConfig
-from apanet_core.training.datasets import SAMPLES_PER_EPOCH, training_set, validation_set
+from apanet_core.training.batches import training_steps
+from apanet_core.training.config import TrainConfig
+from apanet_core.training.datasets import validation_set
 from apanet_core.training.finite import FiniteCheck
 from apanet_core.training.objectives import Batch, Objective, build_objective, to_float32
 from apanet_core.training.recipe import differences, recipe
-from apanet_core.training.rendered import RenderedBatches
-from apanet_core.training.sampling import EpochSampler
 from apanet_core.training.schedule import Schedule, learning_rate
 
 VALIDATIONS_RESERVED = 1.5  # time kept for the last validation of a run by the clock, as a multiple of the first one
@@ -96,7 +92,7 @@ def train(config: TrainConfig) -> Path:
             )
     check = FiniteCheck(config.out, config.precision == "16-mixed")
     with _bar(config, state["step"], fabric.is_global_zero) as bar:
-        for step, batches in _steps(fabric, config, state["step"]):
+        for step, batches in training_steps(fabric, config, state["step"]):
             progress = schedule.progress(step)
             if progress >= 1:
                 break
@@ -200,64 +196,6 @@ def _save(fabric: Fabric, config: TrainConfig, state: dict[str, Any], schedule: 
     fabric.save(last.with_suffix(".partial"), state)
     if fabric.is_global_zero:
         last.with_suffix(".partial").replace(last)
-
-
-def _steps(fabric: Fabric, config: TrainConfig, first: int) -> Iterator[tuple[int, list[Batch]]]:
-    """Yield every step from `first` on with its batches, phase by phase."""
-    step = 0
-    for number, phase in enumerate(config.all_phases):
-        skipped = max(first - step, 0)
-        if skipped < phase.steps:
-            batches = _batches(fabric, config, phase, number, skipped)
-            for position in range(skipped, phase.steps):
-                yield step + position, [_next(batches) for _ in range(config.accumulate)]
-        step += phase.steps
-
-
-def _next(batches: Iterator[Batch]) -> Batch:
-    """Return the next batch; an error from a worker of the loader loses the traceback in its text."""
-    try:
-        return next(batches)
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise MemoryError(
-            "a process that prepares samples was killed, probably out of memory: set data.workers lower; the "
-            "run continues from its last checkpoint when it is started again"
-        ) from error
-    except (ValueError, OSError) as error:
-        told, found, reason = str(error).rpartition(f"\n{type(error).__name__}: ")
-        if not (found and told.startswith("Caught ")):
-            raise
-        raise type(error)(reason.rstrip()) from error
-
-
-def _batches(fabric: Fabric, config: TrainConfig, phase: Phase, number: int, skipped: int) -> Iterator[Batch]:
-    """Iterate over the batches of a phase, on the device, from the step `skipped` on."""
-    seed, on_device = config.seed + 1000 * number, config.renders_on(fabric.device.type)
-    dataset = None if on_device else training_set(config.data, config.distillation, phase.size, seed)
-    a_step = phase.batch_size * config.accumulate * fabric.world_size
-    sampler = EpochSampler(
-        SAMPLES_PER_EPOCH if dataset is None else len(dataset),  # type: ignore[arg-type]
-        skipped * a_step,
-        phase.steps * a_step,
-        seed,
-        phase.batch_size,
-        fabric.global_rank,
-        fabric.world_size,
-    )
-    if dataset is None:
-        atlas = PhotoAtlas(read_photos(config.data.photos), fabric.device)
-        return iter(RenderedBatches(atlas, phase.size, phase.batch_size, sampler, seed, config.data.single_image))
-    loader: DataLoader[Batch] = DataLoader(
-        dataset,
-        phase.batch_size,
-        sampler=sampler,
-        num_workers=config.data.workers,
-        drop_last=True,
-        pin_memory=fabric.device.type == "cuda",
-    )
-    return iter(fabric.setup_dataloaders(loader, use_distributed_sampler=False))  # type: ignore[arg-type]
 
 
 def _accumulate(
