@@ -51,7 +51,7 @@ def _next(batches: Iterator[Batch]) -> Batch:
 def _batches(
     fabric: Fabric, config: TrainConfig, phase: Phase, number: int, skipped: int, atlas: PhotoAtlas | None
 ) -> Iterator[Batch]:
-    """Iterate over the batches of a phase, on the device, from the step `skipped` on; render them from `atlas`, if any."""
+    """Iterate over the batches of a phase, on the device, from step `skipped` on; render them from `atlas`, if any."""
     seed = config.seed + 1000 * number
     dataset = None if atlas is not None else training_set(config.data, config.distillation, phase.size, seed)
     a_step = phase.batch_size * config.accumulate * fabric.world_size
