@@ -73,8 +73,8 @@ class NodeParameters:
     )
     precision: str = parameter(
         "auto",
-        "Precision of inference. auto takes float16 for torch on CUDA; bfloat16 for openvino if the CPU has it, except "
-        "for networks that match their views; else float32.",
+        "Precision of inference. auto takes float16 for torch on CUDA; bfloat16 for openvino if the CPU has it; else "
+        "float32.",
         choices=("auto", "float32", "float16", "bfloat16"),
         fixed=True,
     )

@@ -37,7 +37,7 @@ class OpenVINOEngine:
             raise ValueError("the openvino engine computes in float32 or bfloat16: use precision 'auto', not 'float16'")
         self.device, self.memory = "CPU", torch.device("cpu")
         self._core = import_openvino().Core()
-        self.precision = self._choose(options.precision, bool(network.config.matching_channels))
+        self.precision = self._choose(options.precision)
         self._running = threading.Lock()  # a request runs one pair at a time
         self._compiling: threading.Thread | None = None
         self._in_a_row: tuple[tuple[int, ...], int] = ((), 0)
@@ -58,14 +58,14 @@ class OpenVINOEngine:
             check_finite(float(result[2]), self.precision)
             return result[0].copy(), result[1].copy()
 
-    def _choose(self, precision: str, matches: bool) -> str:
-        """Resolve "auto": bfloat16 where the CPU has it, except for matching, whose logits need float32."""
+    def _choose(self, precision: str) -> str:
+        """Resolve "auto": bfloat16 where the CPU has it."""
         has_bfloat16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "bfloat16" and not has_bfloat16:
             raise ValueError("this CPU has no bfloat16 (avx512_bf16 or AMX): use precision 'auto' or 'float32'")
         if precision != "auto":
             return precision
-        return "bfloat16" if has_bfloat16 and not matches else "float32"
+        return "bfloat16" if has_bfloat16 else "float32"
 
     def _expect(self, shape: tuple[int, ...]) -> None:
         """Compile for `shape` in the background once it came several times in a row, and only once."""

@@ -85,5 +85,5 @@ class ExternalAttentionBlock(nn.Module):
 
     def _rows(self, x: torch.Tensor, totals: torch.Tensor | None) -> torch.Tensor:
         if self.attention is not None and self.attends:
-            x = x + self.attention_scale * self.attention(self.attention_norm(x), totals)
-        return x + self.feed_forward_scale * self.feed_forward(self.feed_forward_norm(x))
+            x = x + self.attention_scale.to(x.dtype) * self.attention(self.attention_norm(x), totals)
+        return x + self.feed_forward_scale.to(x.dtype) * self.feed_forward(self.feed_forward_norm(x))

@@ -28,8 +28,9 @@ class ChannelNorm(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalise `x`: (B, C, H, W) -> the same."""
         if x.stride(1) == 1:
-            rows = F.layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, self.eps)
-            return rows.permute(0, 3, 1, 2)
+            weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
+            with torch.autocast(x.device.type, enabled=False):  # it would copy to float32 and back
+                return F.layer_norm(x.permute(0, 2, 3, 1), weight.shape, weight, bias, self.eps).permute(0, 3, 1, 2)
         wide = x.float()
         centred = wide - wide.mean(dim=1, keepdim=True)
         scale = torch.rsqrt(centred.square().mean(dim=1, keepdim=True) + self.eps)

@@ -2,6 +2,7 @@ import copy
 import shutil
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -212,9 +213,18 @@ def test_openvino_takes_bfloat16_where_the_cpu_has_it(derainers, smallest):
         return
     fast = StereoDerainer("tiny", engine="openvino")
     assert fast.engine.precision == "bfloat16"
-    assert StereoDerainer("tiny-stereo", engine="openvino").engine.precision == "float32"
     pair = random_pair(64, 96)
     for got, want in zip(fast(*pair), derainers["openvino"](*pair)):
+        assert np.abs(got.astype(int) - want).mean() < 1
+
+
+def test_bfloat16_moves_pixels_by_a_large_disparity_as_float32_does():
+    if not has_bfloat16():
+        pytest.skip("this CPU has no bfloat16")
+    wide = cv2.resize(random_pair(24, 160)[0], (512, 72), interpolation=cv2.INTER_CUBIC)
+    left, right = (np.ascontiguousarray(view) for view in (wide[:, :320], wide[:, 150:470]))
+    exact, rounded = (StereoDerainer("tiny-stereo", "openvino", precision=p)(left, right) for p in ("float32", "bfloat16"))
+    for got, want in zip(rounded, exact):
         assert np.abs(got.astype(int) - want).mean() < 1
 
 

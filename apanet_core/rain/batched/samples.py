@@ -35,10 +35,11 @@ def render_samples(
     """
     random = CounterRandom(seed, indices.to(atlas.pixels.device))
     scenes = random_scenes(atlas, size, random)
-    scenes = Scenes(recolour(misalign(scenes.views, random), random), scenes.disparity, scenes.cameras)
     hidden = occluded(scenes.disparity)
+    views, disparity = misalign(scenes.views, scenes.disparity, random)
+    scenes = Scenes(recolour(views, random), scenes.disparity, scenes.cameras)
     rainy = expose(rain_on(scenes, random), random, is_dry(random))
-    clean, disparity = scenes.views, torch.where(hidden, torch.nan, scenes.disparity)
+    clean, disparity = scenes.views, torch.where(hidden, torch.nan, disparity)
 
     single = random.happens("single", single_image)[:, None, None, None, None]
     rainy = torch.where(single, rainy[:, :1], rainy)

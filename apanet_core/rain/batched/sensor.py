@@ -9,6 +9,9 @@ from apanet_core.rain.batched.counter_random import CounterRandom
 
 GAIN_SPREAD = 0.05  # between the cameras of a pair, in every other sample
 MISALIGNED_PX = 1.2  # largest error of the calibration, in three of four samples
+RELIEF_PX = 3.0  # largest displacement of details that are not flat (leaves, gloss), in two of three samples
+RELIEF_CELL = 8  # px between displacements that are drawn
+SOFTENED = 0.3  # largest weight of the neighbours in the view of a softer lens, in one of three samples
 LUSTRE = 0.06  # largest relative difference in brightness with which the cameras see a part of the scene
 # Quantisation of 8x8 blocks, ITU-T T.81 annex K.
 _LUMINANCE = [
@@ -36,33 +39,63 @@ def recolour(views: torch.Tensor, random: CounterRandom) -> torch.Tensor:
     blur = torch.where(random.happens("defocused", 0.33), random.uniform("defocus", high=0.25), 0)[
         :, None, None, None, None
     ]
-    flat = views.flatten(0, 1)
-    across = F.pad(flat, (1, 1, 1, 1), mode="replicate")
-    neighbours = across[..., 1:-1, :-2] + across[..., 1:-1, 2:] + across[..., :-2, 1:-1] + across[..., 2:, 1:-1]
-    views = views + blur * (neighbours.reshape_as(views) / 4 - views)
+    views = views + blur * (_neighbours(views.flatten(0, 1)).reshape_as(views) - views)
     spread = GAIN_SPREAD * random.happens("own gains", 0.5).float()[:, None]
     own = (spread * random.normal("camera gain", 2)).exp()[:, :, None, None, None]
     return (255 * own ** (1 / 2.2) * views).clamp(0, 255).round()
 
 
-def misalign(views: torch.Tensor, random: CounterRandom) -> torch.Tensor:
-    """Warp and light the right views of clean pairs (B, 2, 3, H, W) slightly and smoothly.
+def _neighbours(images: torch.Tensor) -> torch.Tensor:
+    """Return the mean of the four neighbours of each pixel of `images` (N, C, H, W)."""
+    wide = F.pad(images, (1, 1, 1, 1), mode="replicate")
+    return (wide[..., 1:-1, :-2] + wide[..., 1:-1, 2:] + wide[..., :-2, 1:-1] + wide[..., 2:, 1:-1]) / 4
 
-    Real calibration has errors, surfaces are not planes and look different from both sides: a network trained on exact
-    pairs only would trust the other view to a tenth of a pixel.
+
+def _relief(size: tuple[int, int], random: CounterRandom) -> torch.Tensor:
+    """Return displacements in px of fine structure in parts of the view: (B, 2, H, W)."""
+    height, width = (-(-length // RELIEF_CELL) + 1 for length in size)
+    amount = torch.where(random.happens("relief", 0.67), random.uniform("relief amount", high=RELIEF_PX), 0)
+    fine = F.interpolate(random.uniform("relief", 2, height, width, low=-1, high=1), size, mode="bilinear")
+    where = F.interpolate(random.uniform("relief where", 1, 4, 6, low=-0.5, high=2.0), size, mode="bicubic")
+    return amount[:, None, None, None] * where.clamp(0, 1) * fine
+
+
+def misalign(
+    views: torch.Tensor, disparity: torch.Tensor, random: CounterRandom
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Warp, soften and light the right views of clean pairs slightly.
+
+    Real calibration has errors (smooth), surfaces are not planes and look different from both sides (fine, in parts of
+    the view), and lenses differ: a network trained on exact pairs would trust the other view to a tenth of a pixel.
+
+    Args:
+        views: (B, 2, 3, H, W).
+        disparity: (B, 2, H, W) px, left first.
+        random: random numbers of the samples.
+
+    Returns:
+        Views and their disparity, of the same shapes.
     """
-    height, width = views.shape[-2:]
-    size = (height, width)
+    size = height, width = views.shape[-2:]
     amount = torch.where(random.happens("misaligned", 0.75), random.uniform("misalignment", high=MISALIGNED_PX), 0)
     shift = amount[:, None, None, None] * random.uniform("shift", 2, 3, 5, low=-1, high=1)
-    shift = F.interpolate(shift, size, mode="bicubic")
+    shift = F.interpolate(shift, size, mode="bicubic") + _relief(size, random)
     y = torch.arange(height, device=views.device)[:, None] + 0.5 + shift[:, 1]
     x = torch.arange(width, device=views.device) + 0.5 + shift[:, 0]
     grid = torch.stack([2 * x / width - 1, 2 * y / height - 1], dim=-1)
     moved = F.grid_sample(views[:, 1], grid, padding_mode="border", align_corners=False)
+    softness = torch.where(random.happens("softer", 0.33), random.uniform("softness", high=SOFTENED), 0)
+    moved = moved + softness[:, None, None, None] * (_neighbours(moved) - moved)
     lustre = 1 + LUSTRE * F.interpolate(random.uniform("lustre", 1, 4, 6, low=-1, high=1), size, mode="bicubic")
     lustrous = random.happens("lustrous", 0.5)[:, None, None, None]
-    return torch.stack([views[:, 0], torch.where(lustrous, moved * lustre, moved).clamp(0, 255)], dim=1)
+    views = torch.stack([views[:, 0], torch.where(lustrous, moved * lustre, moved).clamp(0, 255)], dim=1)
+
+    # A right pixel shows the point that was `shift` px further to the right; its match has moved by as much.
+    left, right = disparity.unbind(1)
+    seen_at = (torch.arange(width, device=views.device) - left).round().long().clamp(0, width - 1)
+    left = left + shift[:, 0].gather(-1, seen_at)
+    right = F.grid_sample(right[:, None], grid, "nearest", "border", align_corners=False)[:, 0] + shift[:, 0]
+    return views, torch.stack([left, right], dim=1).clamp(min=0)
 
 
 def expose(views: torch.Tensor, random: CounterRandom, dry: torch.Tensor) -> torch.Tensor:

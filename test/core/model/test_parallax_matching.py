@@ -46,8 +46,8 @@ def test_the_peak_lies_between_bins_and_knows_how_sure_it_is():
     logits[0, 30] = 20.0  # one bin
     logits[1, 30] = logits[1, 31] = 20.0  # two neighbours
     logits[2, 5] = logits[2, 35] = 20.0  # two far apart: half the attention at either
-    position, confidence = peak(logits)
-    torch.testing.assert_close(position[:2], torch.tensor([30.0, 30.5]), atol=1e-3, rtol=0)
+    largest, offset, confidence = peak(logits)
+    torch.testing.assert_close((largest + offset)[:2], torch.tensor([30.0, 30.5]), atol=1e-3, rtol=0)
     torch.testing.assert_close(confidence, torch.tensor([1.0, 1.0, 0.5]), atol=1e-3, rtol=0)
 
 

@@ -3,12 +3,12 @@ import pytest
 import torch
 
 from apanet_core.model.partner_fusion import warp_rows
-from apanet_core.rain.batched import samples, weather
+from apanet_core.rain.batched import samples, sensor, weather
 from apanet_core.rain.batched.counter_random import CounterRandom
 from apanet_core.rain.batched.photo_atlas import PhotoAtlas
 from apanet_core.rain.batched.samples import render_samples
 from apanet_core.rain.batched.scenes import Cameras, Scenes, occluded, random_scenes
-from apanet_core.rain.batched.sensor import compress
+from apanet_core.rain.batched.sensor import compress, misalign
 from apanet_core.rain.batched.splat import Segments, draw_segments
 
 SIZE = (64, 128)
@@ -73,6 +73,23 @@ def test_the_right_view_shows_what_its_disparity_says(atlas):
     assert difference[seen].mean() < 0.2 * unmoved.mean()
     assert 0.02 < 1 - seen.float().mean() < 0.4
     assert disparity.min() >= 0
+
+
+def test_the_disparity_follows_the_errors_of_the_cameras(monkeypatch):
+    monkeypatch.setattr(sensor, "LUSTRE", 0.0)
+    row = torch.arange(SIZE[1] + 8.0)
+    ramp = (row * 1.5).expand(6, 2, 3, SIZE[0], -1)  # brightness tells the column
+    exact = torch.stack([ramp[:, 0, ..., : SIZE[1]], ramp[:, 1, ..., 8:]], dim=1)  # x_right = x_left - 8
+    views, disparity = misalign(exact, torch.full((6, 2, *SIZE), 8.0), CounterRandom(3, torch.arange(6)))
+    left, right = views.unbind(1)
+    both = torch.cat([left, right])
+
+    def error(disparity):
+        moved = warp_rows(both, disparity.transpose(0, 1).flatten(0, 1)[:, None])
+        return (moved - both)[..., 16:-16].abs().mean((1, 2, 3))
+
+    assert (disparity - 8).abs().max() > 1
+    assert error(disparity).mean() < 0.3 * error(torch.full_like(disparity, 8.0)).mean()
 
 
 def test_a_drop_is_seen_on_one_row_at_its_disparity_and_never_behind_the_scene():
