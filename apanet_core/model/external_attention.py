@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from apanet_core.model.layers import ChannelNorm, GatedFeedForward, in_row_strips, row_strips
 
@@ -19,8 +16,7 @@ class ExternalAttention(nn.Module):
 
     ``a = softmax over pixels of M_k x``, ``a = a / (eps + sum over units of a)``, ``result = M_v a``.
 
-    The double normalisation is evaluated in logarithms and in float32: ``a`` holds values near 1/N, which half
-    precision cannot hold for a full frame.
+    ``a`` holds values near 1/N before the division, too small for half precision: it is computed in float32.
 
     Source: Guo et al. 2021 (external attention), APANet's EAM. The code published with APANet has eps = 1e9 for 1e-9,
     which scales the branch by about 1e-15.
@@ -30,7 +26,7 @@ class ExternalAttention(nn.Module):
         super().__init__()
         self.key = nn.Conv2d(channels, memory_units, 1, bias=False)
         self.value = nn.Conv2d(memory_units, channels, 1, bias=False)
-        self.log_eps = math.log(eps)
+        self.eps = eps
 
     def totals(self, x: torch.Tensor) -> torch.Tensor:
         """Logarithm of the sum over pixels of exp(M_k x): (B, C, H, W) -> (B, S, 1, 1), float32."""
@@ -39,10 +35,8 @@ class ExternalAttention(nn.Module):
     def weights(self, x: torch.Tensor, totals: torch.Tensor | None = None) -> torch.Tensor:
         """Attention of every pixel over the memory: (B, C, H, W) -> (B, S, H, W), float32, sums to 1 (less eps)."""
         logits = self.key(x).float()
-        log_a = logits - (logits.logsumexp(dim=(2, 3), keepdim=True) if totals is None else totals)
-        # log(eps + sum), as log(eps) + log(1 + sum / eps)
-        total = self.log_eps + F.softplus(log_a.logsumexp(dim=1, keepdim=True) - self.log_eps)
-        return torch.exp(log_a - total)
+        a = torch.exp(logits - (logits.logsumexp(dim=(2, 3), keepdim=True) if totals is None else totals))
+        return a / (a.sum(dim=1, keepdim=True) + self.eps)
 
     def forward(self, x: torch.Tensor, totals: torch.Tensor | None = None) -> torch.Tensor:
         """x: (B, C, H, W); where that is a part of the image, `totals` of all of it -> (B, C, H, W)."""
@@ -85,5 +79,9 @@ class ExternalAttentionBlock(nn.Module):
 
     def _rows(self, x: torch.Tensor, totals: torch.Tensor | None) -> torch.Tensor:
         if self.attention is not None and self.attends:
-            x = x + self.attention_scale.to(x.dtype) * self.attention(self.attention_norm(x), totals)
-        return x + self.feed_forward_scale.to(x.dtype) * self.feed_forward(self.feed_forward_norm(x))
+            x = _add_scaled(x, self.attention_scale, self.attention(self.attention_norm(x), totals))
+        return _add_scaled(x, self.feed_forward_scale, self.feed_forward(self.feed_forward_norm(x)))
+
+
+def _add_scaled(x: torch.Tensor, scale: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
+    return torch.addcmul(x, scale.to(x.dtype), change.to(x.dtype))
