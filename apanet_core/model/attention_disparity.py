@@ -62,7 +62,9 @@ class _MatchReader:
 
     def read(self) -> tuple[torch.Tensor, torch.Tensor]:
         assert self._last is not None
-        return self._last.disparity[0, 0].clamp(min=0), self._last.confidence[0, 0]
+        disparity = self._last.disparity[0, 0].clamp(min=0)
+        confidence = F.interpolate(self._last.confidence[:1], disparity.shape, mode="bilinear")[0, 0]
+        return disparity, confidence
 
 
 class _AttentionReader:

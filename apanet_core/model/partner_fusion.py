@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -57,25 +59,39 @@ class PartnerFusion(nn.Module):
         if self.warp:
             partner = warp_rows(partner, match.disparity)
         partner_estimate, partner_rainy = partner.to(estimate.dtype).chunk(2, dim=1)
-        darker, darker_rainy = torch.minimum(estimate, partner_estimate), torch.minimum(rainy, partner_rainy)
-        news = torch.cat([rainy - estimate, partner_estimate - estimate, darker_rainy - estimate], dim=1)
-        x = self.blocks(self._project(features, news.to(features.dtype), match.confidence.to(features.dtype)))
-        x = F.pixel_shuffle(self.project_out(x), MATCHING_STRIDE).to(estimate.dtype)
-        residual, weights = x[:, :3], x[:, 3:].softmax(dim=1)
-        candidates = (estimate, partner_estimate, darker, darker_rainy)
-        return residual + sum(weights[:, n : n + 1] * image for n, image in enumerate(candidates))
+        partner_news = partner_estimate - estimate
+        darkest_news = torch.minimum(rainy, partner_rainy) - estimate
+        x = self.blocks(self._project(features, (rainy - estimate, partner_news, darkest_news), match.confidence))
+        residual, *weights = (F.pixel_shuffle(cells, MATCHING_STRIDE).to(estimate.dtype) for cells in self._choose(x))
+        # Candidates as differences from the estimate, whose own weight is what the others leave of 1.
+        news = (partner_news, partner_news.clamp(max=0), darkest_news)
+        return estimate + residual + sum(weight * image for weight, image in zip(weights, news))
 
-    def _project(self, features: torch.Tensor, news: torch.Tensor, confidence: torch.Tensor) -> torch.Tensor:
-        """Apply `project_in` to [features, unshuffled news, mean confidence of the cell], without concatenation.
+    def _project(
+        self, features: torch.Tensor, news: tuple[torch.Tensor, ...], confidence: torch.Tensor
+    ) -> torch.Tensor:
+        """Apply `project_in` to [features, unshuffled news, confidence], part by part instead of a concatenation.
 
         A 1x1 convolution after pixel-unshuffle equals a convolution of the image with that stride.
         """
-        weight, stride, feature_channels = self.project_in.weight, MATCHING_STRIDE, features.shape[1]
-        of_news = weight[:, feature_channels:-1].reshape(weight.shape[0], -1, stride, stride)
-        of_confidence = (weight[:, -1:] / stride**2).expand(-1, -1, stride, stride)
-        images = torch.cat([news, confidence], dim=1)
-        moved = F.conv2d(images, torch.cat([of_news, of_confidence], dim=1), stride=stride)
-        return moved + F.conv2d(features, weight[:, :feature_channels], self.project_in.bias)
+        weight, stride, count = self.project_in.weight, MATCHING_STRIDE, features.shape[1]
+        x = F.conv2d(features, weight[:, :count], self.project_in.bias)
+        x = x + F.conv2d(confidence.to(x.dtype), weight[:, -1:])
+        for image, part in zip(news, weight[:, count:-1].chunk(len(news), dim=1)):
+            kernel = part.reshape(weight.shape[0], 3, stride, stride)
+            x = x + F.conv2d(image.to(features.dtype), kernel, stride=stride)
+        return x
+
+    def _choose(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Apply `project_out`: (2 B, C, h, w) -> cells of the residual, and of the weights of all but the estimate."""
+        assert self.project_out.bias is not None
+        sizes = [3 * MATCHING_STRIDE**2] + CANDIDATES * [MATCHING_STRIDE**2]
+        weights, biases = (torch.split(p, sizes) for p in (self.project_out.weight, self.project_out.bias))
+        residual, *logits = (F.conv2d(x, weight, bias) for weight, bias in zip(weights, biases))
+        highest = functools.reduce(torch.maximum, logits)
+        shares = [torch.exp(logit - highest) for logit in logits]  # softmax, map by map
+        total = sum(shares)
+        return [residual, *(share / total for share in shares[1:])]
 
 
 def warp_rows(images: torch.Tensor, disparity: torch.Tensor) -> torch.Tensor:
@@ -90,13 +106,12 @@ def warp_rows(images: torch.Tensor, disparity: torch.Tensor) -> torch.Tensor:
         x + disparity, linear between columns; beyond the border its last column.
     """
     height, width = images.shape[2:]
-    column = torch.arange(width, device=images.device, dtype=torch.float32)
-    row = torch.arange(height, device=images.device, dtype=torch.float32)
-    left, right = disparity[:, 0].chunk(2)
-    x = torch.cat([column - left, column + right])
     # grid_sample counts from -1 to 1
-    across = (2 * x + 1) / width - 1
-    down = ((2 * row + 1) / height - 1)[None, :, None].expand_as(across)
-    grid = torch.stack([across, down], dim=-1)
+    column = (2 * torch.arange(width, device=images.device, dtype=torch.float32) + 1) / width - 1
+    row = (2 * torch.arange(height, device=images.device, dtype=torch.float32) + 1) / height - 1
+    here = torch.stack([column.expand(height, -1), row[:, None].expand(-1, width)], dim=-1)
+    across = torch.arange(1, -1, -1, device=images.device)  # (1, 0): x moves, y stays
+    left, right = disparity[:, 0].chunk(2)
+    grid = here + (2 / width) * torch.cat([-left, right])[..., None] * across
     partners = torch.cat([view.float() for view in reversed(images.chunk(2))])
     return F.grid_sample(partners, grid, padding_mode="border", align_corners=False)

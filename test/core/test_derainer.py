@@ -223,7 +223,9 @@ def test_bfloat16_moves_pixels_by_a_large_disparity_as_float32_does():
         pytest.skip("this CPU has no bfloat16")
     wide = cv2.resize(random_pair(24, 160)[0], (512, 72), interpolation=cv2.INTER_CUBIC)
     left, right = (np.ascontiguousarray(view) for view in (wide[:, :320], wide[:, 150:470]))
-    exact, rounded = (StereoDerainer("tiny-stereo", "openvino", precision=p)(left, right) for p in ("float32", "bfloat16"))
+    exact, rounded = (
+        StereoDerainer("tiny-stereo", "openvino", precision=p)(left, right) for p in ("float32", "bfloat16")
+    )
     for got, want in zip(rounded, exact):
         assert np.abs(got.astype(int) - want).mean() < 1
 

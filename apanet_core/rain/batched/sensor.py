@@ -60,9 +60,7 @@ def _relief(size: tuple[int, int], random: CounterRandom) -> torch.Tensor:
     return amount[:, None, None, None] * where.clamp(0, 1) * fine
 
 
-def misalign(
-    views: torch.Tensor, disparity: torch.Tensor, random: CounterRandom
-) -> tuple[torch.Tensor, torch.Tensor]:
+def misalign(views: torch.Tensor, disparity: torch.Tensor, random: CounterRandom) -> tuple[torch.Tensor, torch.Tensor]:
     """Warp, soften and light the right views of clean pairs slightly.
 
     Real calibration has errors (smooth), surfaces are not planes and look different from both sides (fine, in parts of
@@ -76,7 +74,7 @@ def misalign(
     Returns:
         Views and their disparity, of the same shapes.
     """
-    size = height, width = views.shape[-2:]
+    height, width = size = (views.shape[-2], views.shape[-1])
     amount = torch.where(random.happens("misaligned", 0.75), random.uniform("misalignment", high=MISALIGNED_PX), 0)
     shift = amount[:, None, None, None] * random.uniform("shift", 2, 3, 5, low=-1, high=1)
     shift = F.interpolate(shift, size, mode="bicubic") + _relief(size, random)

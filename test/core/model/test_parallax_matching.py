@@ -74,7 +74,7 @@ def test_moving_the_other_view_by_the_true_disparity_gives_this_view():
 
 def test_a_new_fusion_stays_near_the_estimate_and_can_do_without_the_partner():
     estimate, rainy = torch.rand(2, 3, 16, 24), torch.rand(2, 3, 16, 24)
-    match = Match(torch.zeros(2, 4, 6, 9), torch.full((2, 1, 16, 24), 4.0), torch.ones(2, 1, 16, 24))
+    match = Match(torch.zeros(2, 4, 6, 9), torch.full((2, 1, 16, 24), 4.0), torch.ones(2, 1, 4, 6))
     fused = PartnerFusion(8, 8, 1)(rainy, estimate, torch.rand(2, 8, 4, 6), match)
     assert (fused - estimate).abs().max() < 0.06
     alone = PartnerFusion(8, 8, 1, warp=False)
