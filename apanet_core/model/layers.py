@@ -29,7 +29,7 @@ class ChannelNorm(nn.Module):
         """Normalise `x`: (B, C, H, W) -> the same."""
         if x.stride(1) == 1:
             weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
-            with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):  # copies to float32 and back
+            with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):  # it would copy to float32
                 return F.layer_norm(x.permute(0, 2, 3, 1), weight.shape, weight, bias, self.eps).permute(0, 3, 1, 2)
         wide = x.float()
         centred = wide - wide.mean(dim=1, keepdim=True)

@@ -143,12 +143,8 @@ def test_cuda_without_a_gpu_is_refused():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_half_precision_agrees_with_the_cpu(derainers):
-    pair = random_pair(100, 131)
-    derainer = StereoDerainer("tiny", engine="torch", device="cuda")
-    assert derainer.engine.precision == "float16"
-    for got, want in zip(derainer(*pair), derainers["torch"](*pair)):
-        assert np.abs(got.astype(int) - want).max() <= 3
+def test_cuda_takes_half_precision():
+    assert StereoDerainer("tiny", engine="torch", device="cuda").engine.precision == "float16"
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))

@@ -1,0 +1,83 @@
+"""What runs on any device gives the same there as on the CPU in float32. Needs torch only."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from apanet_core import StereoDerainer
+from apanet_core.model.config import PRESETS
+from apanet_core.model.network import APANet
+from apanet_core.rain.batched.photo_atlas import PhotoAtlas
+from apanet_core.rain.batched.samples import render_samples
+from apanet_core.training.losses import LOSSES
+from apanet_core.training.objectives import Supervised
+
+
+@pytest.fixture(params=["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
+def device(request):
+    return torch.device(request.param)
+
+
+@pytest.fixture(params=["float32", "float16", "bfloat16"])
+def dtype(request):
+    return request.param
+
+
+def smooth_pair(height, width):
+    rng = np.random.default_rng(0)
+    wide = np.kron(rng.integers(0, 256, (height // 4, width // 4 + 2, 3), dtype=np.uint8), np.ones((4, 4, 1), np.uint8))
+    return wide[:, :width], wide[:, 8 : width + 8]
+
+
+def lively(name):
+    """An untrained network whose every part has an effect."""
+    torch.manual_seed(0)
+    network = APANet(PRESETS[name]).eval()
+    for parameter in network.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.02)
+    return network
+
+
+@pytest.mark.parametrize("model", ["tiny", "tiny-stereo"])
+def test_a_derainer_agrees_with_the_cpu(model, device, dtype):
+    pair = smooth_pair(64, 96)
+    want = StereoDerainer(model, "torch", "cpu", "float32")(*pair)
+    got = StereoDerainer(model, "torch", str(device), dtype)(*pair)
+    assert max(np.abs(g.astype(int) - w).max() for g, w in zip(got, want)) <= (1 if dtype == "float32" else 4)
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_losses_agree_with_the_cpu(name, device):
+    views = torch.rand(2, 2, 3, 64, 96)
+    torch.testing.assert_close(LOSSES[name](*views.to(device)).cpu(), LOSSES[name](*views), atol=1e-5, rtol=1e-4)
+
+
+def test_a_gradient_agrees_with_the_cpu(device):
+    batch = {
+        f"{kind}_{side}": torch.randint(0, 256, (1, 3, 32, 64)).byte()
+        for kind in ("rainy", "clean")
+        for side in ("left", "right")
+    }
+    batch |= {f"{side}_disparity": torch.full((1, 32, 64), 6.0) for side in ("left", "right")}
+    network, gradients = lively("tiny-stereo").train(), []
+    for where in ("cpu", device):
+        copied = copy.deepcopy(network).to(where)
+        loss, _ = Supervised({"charbonnier": 1.0})(copied, {name: value.to(where) for name, value in batch.items()})
+        loss.backward()
+        gradients.append(torch.cat([p.grad.flatten().cpu() for p in copied.parameters()]))
+    assert (gradients[1] - gradients[0]).norm() <= 0.02 * gradients[0].norm()
+
+
+def test_rain_agrees_with_the_cpu(device):
+    rng = np.random.default_rng(0)
+    photos = [np.kron(rng.integers(0, 256, (20, 30, 3)), np.ones((8, 8, 1))).astype(np.uint8) for _ in range(2)]
+    want, got = (
+        render_samples(PhotoAtlas(photos, torch.device(d)), (64, 128), 3, torch.arange(4, device=d))
+        for d in ("cpu", device)
+    )
+    for name in ("rainy_left", "rainy_right", "clean_left", "clean_right"):
+        difference = (got[name].cpu().int() - want[name].int()).abs()
+        assert (difference > 1).float().mean() < 1e-3, name
