@@ -192,6 +192,24 @@ def test_topics_can_be_remapped_and_put_into_a_namespace(start):
     rig.close()
 
 
+def test_two_robots_side_by_side_answer_their_own_cameras_only(start):
+    robots = [f"/robot{number}/stereo" for number in (1, 2)]
+    for namespace in robots:
+        start("-r", f"__ns:={namespace}", program=QUICK)
+    rigs = [Rig(namespace=namespace) for namespace in robots]
+    for rig in rigs:
+        rig.wait_until_heard()
+    stamps = [rig.send_until_answered() for rig in rigs]
+    for rig, own, other in zip(rigs, stamps, reversed(stamps)):
+        assert rig.received(own)
+        assert not rig.received(other)
+    # each is told from the other in /diagnostics
+    for robot in robots:
+        wait_for(lambda r=robot: any(r in s.name for m in list(rigs[0].diagnostics) for s in m.status), 20)
+    for rig in rigs:
+        rig.close()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
