@@ -10,16 +10,16 @@ from torch.nn import functional as F
 
 from apanet_core.model.parallax_matching import MATCHING_STRIDE, ContextBlock, Match
 
-CANDIDATES = 4
+CANDIDATES = 5
 
 
 class PartnerFusion(nn.Module):
     """Improve each view with the matching pixels of the other one.
 
     Rain adds light, and near drops never hide the same point from both cameras. So the candidates for a pixel are the
-    view's estimate, the partner's estimate, the darker of the two, and the darker of the two rainy views. Softmax
-    weights choose among them, and a residual is added. The weights are computed on cells of `MATCHING_STRIDE` px, so
-    full resolution costs a few 1x1 convolutions.
+    view's estimate, the partner's estimate, the darker of the two, the darker of the two rainy views, and the view as
+    it came: texture that both views show is no rain. Softmax weights choose among them, and a residual is added. The
+    weights are computed on cells of `MATCHING_STRIDE` px, so full resolution costs a few 1x1 convolutions.
 
     Args:
         in_channels: channels of the features.
@@ -59,12 +59,12 @@ class PartnerFusion(nn.Module):
         if self.warp:
             partner = warp_rows(partner, match.disparity)
         partner_estimate, partner_rainy = partner.to(estimate.dtype).chunk(2, dim=1)
-        partner_news = partner_estimate - estimate
+        removed, partner_news = rainy - estimate, partner_estimate - estimate
         darkest_news = torch.minimum(rainy, partner_rainy) - estimate
-        x = self.blocks(self._project(features, (rainy - estimate, partner_news, darkest_news), match.confidence))
+        x = self.blocks(self._project(features, (removed, partner_news, darkest_news), match.confidence))
         residual, *weights = (F.pixel_shuffle(cells, MATCHING_STRIDE).to(estimate.dtype) for cells in self._choose(x))
         # Candidates as differences from the estimate, whose own weight is what the others leave of 1.
-        news = (partner_news, partner_news.clamp(max=0), darkest_news)
+        news = (partner_news, partner_news.clamp(max=0), darkest_news, removed)
         return estimate + residual + sum(weight * image for weight, image in zip(weights, news))
 
     def _project(

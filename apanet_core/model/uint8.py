@@ -1,4 +1,4 @@
-"""The network between bytes: uint8 in, uint8 out, and coring, which keeps a dry pair unchanged (docs/decisions/013)."""
+"""The network between bytes: uint8 in, uint8 out, and coring, which keeps a dry view unchanged (docs/decisions/013)."""
 
 from __future__ import annotations
 
@@ -14,26 +14,24 @@ Pair = tuple[torch.Tensor, torch.Tensor]
 Derained = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
-def apply_coring(rainy: Pair, derained: Pair, coring: float) -> Pair:
-    """Shrink small changes, and those of a dry pair to none; keep large ones.
+def apply_coring(rainy: torch.Tensor, derained: torch.Tensor, coring: float) -> torch.Tensor:
+    """Shrink small changes, and those of a dry view to none; keep large ones.
 
-    A change c becomes c^3 / (c^2 + k^2), where k = coring max(1/2, coring^2 / |mean of c |c||) for each pair. Rain adds
-    light, so removing it changes a pair in one direction; texture that is mistaken for rain changes in both.
+    A change c becomes c^3 / (c^2 + k^2), where k = coring max(1/2, coring^2 / |mean of c |c||) for each view. Rain adds
+    light, so removing it changes a view in one direction; texture that is mistaken for rain changes in both.
 
     Args:
-        rainy: both views, (B, 3, H, W) float.
-        derained: both views after the network, of the same shapes.
+        rainy: views, (B, 3, H, W) float.
+        derained: the views after the network, of the same shape.
         coring: `ModelConfig.coring` on the scale of the views.
 
     Returns:
-        Both views, of the same shapes.
+        The views, of the same shape.
     """
-    changes = [after.clamp(-1, 2) - before for before, after in zip(rainy, derained)]
-    means = [(change * change.abs()).mean(dim=(1, 2, 3), keepdim=True) for change in changes]
-    one_way = torch.stack(means).mean(dim=0).abs()
+    change = derained.clamp(-1, 2) - rainy
+    one_way = (change * change.abs()).mean(dim=(1, 2, 3), keepdim=True).abs()
     k = coring * (coring**2 / one_way.clamp_min(1e-9)).clamp_min(0.5)
-    left, right = (c * (c.square() / (c.square() + k.square())) for c in changes)
-    return rainy[0] + left, rainy[1] + right
+    return rainy + change * (change.square() / (change.square() + k.square()))
 
 
 class Uint8Derainer(nn.Module):
@@ -67,11 +65,12 @@ class Uint8Derainer(nn.Module):
         return clean_left.clamp(0, 1).to(left.dtype), clean_right.clamp(0, 1).to(left.dtype), change
 
     def _derain(self, left: torch.Tensor, right: torch.Tensor) -> Derained:
-        derained = self.network(left, right)
-        change = sum((after - before).mean(dim=(1, 2, 3)) for before, after in zip((left, right), derained)) / 2
-        if self.network.config.coring:
-            derained = apply_coring((left, right), derained, self.network.config.coring / 255)
-        return derained[0], derained[1], change
+        derained_left, derained_right = self.network(left, right)
+        change = ((derained_left - left) + (derained_right - right)).mean(dim=(1, 2, 3)) / 2
+        if coring := self.network.config.coring / 255:
+            derained_left = apply_coring(left, derained_left, coring)
+            derained_right = apply_coring(right, derained_right, coring)
+        return derained_left, derained_right, change
 
 
 def _to_bytes(image: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ from apanet_core.rain.batched.counter_random import CounterRandom
 from apanet_core.rain.batched.scenes import Scenes
 from apanet_core.rain.batched.splat import Segments, draw_segments
 
-DRY, DROPS, STREAKS, BOTH = 0.15, 0.42, 0.35, 0.08  # shares of the kinds
+DRY, DROPS, STREAKS, BOTH = 0.36, 0.30, 0.28, 0.06  # shares of the kinds
 NO_VEIL, NO_MIST = 0.3, 0.4  # shares of drops without veil, and with that of the rain alone
 SMALLEST_DROP_MM, NARROWEST_STREAK_PX = 0.5, 0.2
 NEAREST_DROP_M, FARTHEST_DROP_M = 0.2, 30.0
