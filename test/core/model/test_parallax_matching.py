@@ -76,7 +76,7 @@ def test_a_new_fusion_stays_near_the_estimate_and_can_do_without_the_partner():
     estimate, rainy = torch.rand(2, 3, 16, 24), torch.rand(2, 3, 16, 24)
     match = Match(torch.zeros(2, 4, 6, 9), torch.full((2, 1, 16, 24), 4.0), torch.ones(2, 1, 4, 6))
     fused = PartnerFusion(8, 8, 1)(rainy, estimate, torch.rand(2, 8, 4, 6), match)
-    assert (fused - estimate).abs().max() < 0.06
+    assert (fused - estimate).abs().max() < 0.08  # four other candidates with a weight of exp(-4) each
     alone = PartnerFusion(8, 8, 1, warp=False)
     torch.nn.init.normal_(alone.project_out.weight)
     before = alone(rainy, estimate, torch.zeros(2, 8, 4, 6), match)
