@@ -103,6 +103,7 @@ def _check_names(names: list[str], variants: int) -> None:
 
 def _claim(out: Path, header: dict[str, Any]) -> None:
     """Claim `out` for this rendering, or check that it already is its output."""
+    before = None
     if (out / PARAMETERS).is_file():
         before = json.loads((out / PARAMETERS).read_text())["settings"]
         was, now = _flat(before), _flat(header)
@@ -113,7 +114,7 @@ def _claim(out: Path, header: dict[str, Any]) -> None:
         raise ValueError(f"{out} is not empty and holds no {PARAMETERS}: choose another out")
     for folder in (*RAINY, *CLEAN, *MASKS):
         (out / folder).mkdir(parents=True, exist_ok=True)
-    if not (out / PARAMETERS).is_file() or json.loads((out / PARAMETERS).read_text())["settings"] != header:
+    if before != header:
         _write_json(out / PARAMETERS, {"settings": header, "frames": []})
 
 

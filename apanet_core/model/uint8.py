@@ -7,9 +7,6 @@ from torch import nn
 
 from apanet_core.model.network import APANet
 
-Pair = tuple[torch.Tensor, torch.Tensor]
-
-
 # Left, right, and the mean change before coring, on a scale of [0, 1]: not finite where a value of the network is not.
 Derained = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 

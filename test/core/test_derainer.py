@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from networks import fill_zeros
 
 from apanet_core import StereoDerainer
 from apanet_core.engines.choose import choose_model, make_engine
@@ -35,9 +36,7 @@ def smallest(tmp_path_factory):
     """A checkpoint that is quick to convert and to compile; a preset takes many seconds."""
     torch.manual_seed(0)
     network = APANet(ModelConfig(4, (8, 16), (1, 1), (1,), 4, (2,), (2,)))
-    for parameter in network.parameters():
-        if not parameter.any():
-            torch.nn.init.normal_(parameter, std=0.02)
+    fill_zeros(network, std=0.02)
     path = tmp_path_factory.mktemp("smallest") / "smallest.safetensors"
     save_checkpoint(network, path)
     return str(path)
@@ -60,9 +59,7 @@ def test_engines_agree_with_the_network_to_a_thousandth(name, engine):
     torch.manual_seed(0)
     config = small_paper() if name == "paper" else PRESETS[name]
     network = APANet(config).eval()
-    for parameter in network.parameters():
-        if not parameter.any():
-            torch.nn.init.normal_(parameter, std=0.05)
+    fill_zeros(network, std=0.05)
     reference = copy.deepcopy(network)
     made = make_engine(network, engine, "cpu", "float32")
     for size in ((16, 16), (17, 45), (64, 250)):
@@ -152,9 +149,7 @@ def test_cuda_takes_half_precision():
 def test_half_precision_stays_finite_and_close(name, precision):
     torch.manual_seed(0)
     network = APANet(PRESETS[name]).eval()
-    for parameter in network.parameters():
-        if not parameter.any():
-            torch.nn.init.normal_(parameter, std=0.02)
+    fill_zeros(network, std=0.02)
     pair = random_pair(32, 64)
     expected = make_engine(copy.deepcopy(network), "torch", "cpu")(*pair)
     got = make_engine(network, "torch", "cpu", precision)(*pair)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from networks import fill_zeros
 
 from apanet_core import StereoDerainer
 from apanet_core.model import layers
@@ -42,9 +43,7 @@ def test_no_preference_gives_the_middle_and_a_wide_deviation():
 def test_strips_are_put_together_again(monkeypatch):
     torch.manual_seed(0)
     network = APANet(ModelConfig(1, (8, 8), (1, 1), (1,), 4, (2,), (1, 2))).eval()
-    for parameter in network.parameters():
-        if not parameter.any():
-            torch.nn.init.normal_(parameter, std=0.3)
+    fill_zeros(network, std=0.3)
     views = torch.rand(1, 3, 33, 41), torch.rand(1, 3, 33, 41)
     maps = []
     for strip in (layers.CPU_STRIP, 500):

@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 import torch
+from networks import fill_zeros
 
 from apanet_core.model import layers
 from apanet_core.model.config import PRESETS, ModelConfig, preset
@@ -21,9 +22,7 @@ SMALL = ModelConfig(
 def randomised(config: ModelConfig) -> APANet:
     torch.manual_seed(0)
     model = APANet(config).eval()
-    for parameter in model.parameters():
-        if not parameter.any():
-            torch.nn.init.normal_(parameter, std=0.1)
+    fill_zeros(model, std=0.1)
     return model
 
 

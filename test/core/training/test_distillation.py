@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from networks import fill_zeros
 
 from apanet_core.commands.main import main
 from apanet_core.images.files import write_image
@@ -19,9 +20,7 @@ def distillation(config, tmp_path_factory):
     folder = tmp_path_factory.mktemp("distillation")
     torch.manual_seed(0)
     teacher = APANet(config(folder).model)
-    for parameter in teacher.parameters():
-        if not parameter.any():
-            torch.nn.init.normal_(parameter, std=0.1)
+    fill_zeros(teacher, std=0.1)
     save_checkpoint(teacher, folder / "teacher.safetensors")
     rng = np.random.default_rng(0)
     for side in ("left", "right"):
