@@ -132,7 +132,7 @@ class DerainNode(LifecycleNode):
             partial(self._worker.stop, DEACTIVATION_TIMEOUT_S),
             f"Inference still runs {DEACTIVATION_TIMEOUT_S} s after deactivation; its result will be discarded.",
         )
-        self._inputs = StereoSubscriptions(self, p, self._on_refused)
+        self._inputs = StereoSubscriptions(self, p, self._on_refused, self._on_lost)
         self._active.callback(self._inputs.close)
         left, right = (self._inputs.images[side] for side in SIDES)
         self._sync = StereoSynchronizer(left, right, p.pairing_tolerance_s, p.queue_size, self._counts)
@@ -222,6 +222,9 @@ class DerainNode(LifecycleNode):
         self._watch.refused(side)
         self._stats.add_failure(f"{side} image refused: {error}")
         self.get_logger().error(f"{side} image refused: {error}", throttle_duration_sec=LOG_EVERY_S)
+
+    def _on_lost(self, side: str, number: int) -> None:
+        self._counts.lost[SIDES.index(side)] += number
 
     @report_exceptions
     def _on_pair(self, left: ReceivedImage, right: ReceivedImage) -> None:

@@ -113,6 +113,8 @@ class DiagnosticsPublisher:
         rates = self._rates(now_ns, {**images, **published})
         return {
             **images,
+            "left images lost": counts.lost[0],
+            "right images lost": counts.lost[1],
             "pairs": counts.paired,
             "unpaired images": counts.unpaired,
             "late images": counts.late,

@@ -10,11 +10,13 @@ from apanet_ros.subscriptions import SIDES
 from apanet_ros.transport import PROFILE
 
 CLOCKS_DIFFER_NS = 1_000_000_000
+LOST_SHARE = 0.05  # of the images of a view, above which a warning follows
+REMEDY = f"start the cameras with FASTDDS_DEFAULT_PROFILES_FILE={PROFILE}"
 SAME_STAMPS = 5  # images in a row with one stamp, after which the driver is reported
 
 
 class PairingWatch:
-    """Explains missing pairs from the images received since the last pair; only for the executor's thread.
+    """Explains missing pairs from the images received and lost; only for the executor's thread.
 
     Args:
         matcher: the matcher that makes the pairs.
@@ -34,7 +36,9 @@ class PairingWatch:
     ) -> None:
         self._matcher, self._topics, self._publishers = matcher, topics, publishers
         self._after_s, self._clock = after_s, clock
+        self._losses = ""
         self.begin()
+        self._begin_losses()
 
     def begin(self) -> None:
         """Restart the waiting time and the counts, on a pair or after a pause."""
@@ -42,16 +46,24 @@ class PairingWatch:
         self._received_before = list(self._matcher.counts.received)
         self._refused = dict.fromkeys(SIDES, 0)
 
+    def _begin_losses(self) -> None:
+        counts = self._matcher.counts
+        self._losses_since, self._losses_before = self._clock(), (list(counts.received), list(counts.lost))
+
     def refused(self, side: str) -> None:
         """Count a refused image of `side`, "left" or "right"."""
         self._refused[side] += 1
 
     def problem(self) -> str:
-        """Return why no pair has come for a while or why stamps are wrong, with a remedy; empty if all is well."""
+        """Return why no pair has come for a while, which stamps are wrong or what is lost, with a remedy; else empty."""
         if unstamped := self._unstamped():
             return unstamped
-        if self._clock() - self._since < self._after_s:
-            return ""
+        now = self._clock()
+        if now - self._losses_since >= self._after_s:
+            self._losses = self._describe_losses()
+            self._begin_losses()
+        if now - self._since < self._after_s or self._losses:
+            return self._losses
         counts = self._matcher.counts
         left, right = (now - before for now, before in zip(counts.received, self._received_before))
         if any(self._refused.values()):
@@ -69,8 +81,18 @@ class PairingWatch:
             return "both cameras are silent, or the remaps are wrong" if both else "one camera is silent"
         return (
             "publishers exist, but no image arrives: the cameras send none, or Fast DDS loses images of this size; "
-            f"start the cameras with FASTDDS_DEFAULT_PROFILES_FILE={PROFILE}"
+            f"{REMEDY}"
         )
+
+    def _describe_losses(self) -> str:
+        counts, told = self._matcher.counts, []
+        for side, *now_and_before in zip(SIDES, counts.received, counts.lost, *self._losses_before):
+            received, lost, received_before, lost_before = now_and_before
+            missing, sent = lost - lost_before, received + lost - received_before - lost_before
+            if missing > LOST_SHARE * sent:
+                told.append(f"{missing} of {sent} {side} images")
+        reason = f"Fast DDS loses images of this size ({REMEDY}), or this machine is overloaded"
+        return f"{' and '.join(told)} were lost on the way: {reason}" if told else ""
 
     def _unstamped(self) -> str:
         """Return a warning for the views whose images all have one stamp, usually 0; else an empty text."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.logging import (
     LoggingSeverity,
     get_logger_effective_level,
@@ -24,11 +24,6 @@ from rclpy.signals import SignalHandlerOptions
 
 from apanet_ros.parameter_file import parameters_of
 from apanet_ros.transport import prefer_large_shared_memory
-
-try:
-    from rclpy.experimental import EventsExecutor as Executor  # a millisecond less per pair; ROS 2 Kilted and newer
-except ImportError:
-    from rclpy.executors import SingleThreadedExecutor as Executor
 
 SHUTDOWN_TIMEOUT_S = 1.2  # after which the process exits even if a thread hangs
 MAX_CONSECUTIVE_FAILURES = 100  # rclpy errors in a row after which the process exits with 1
@@ -83,7 +78,7 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
         node = make_node()
         node.stopping = stop.is_set
         warn_of_foreign_files(node, sys.argv if args is None else args)
-        executor = Executor()
+        executor = SingleThreadedExecutor()
         executor.add_node(node)
         if not node.autostart() and not stop.is_set():
             code = 1

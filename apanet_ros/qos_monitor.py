@@ -14,8 +14,7 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
-# Endpoints destroyed while the node runs must not have rclpy's default event handlers: its events executor calls them
-# once more after the endpoint is destroyed, which ends the process (ros2/rclpy issue 1644). `QosMonitor` reports more.
+# No event handlers of rclpy: `QosMonitor` says more than they do, and the executor looks at each of them for every message.
 NO_PUBLISHER_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
 NO_SUBSCRIPTION_EVENTS = SubscriptionEventCallbacks(use_default_callbacks=False)
 

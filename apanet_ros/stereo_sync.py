@@ -29,6 +29,7 @@ class PairingCounts:
 
     Attributes:
         received: messages received, [left, right].
+        lost: messages that were sent and did not arrive, [left, right].
         paired: pairs made.
         unpaired: messages dropped without a partner, or replaced by a duplicate.
         late: messages not newer than the last pair.
@@ -39,6 +40,7 @@ class PairingCounts:
     """
 
     received: list[int]
+    lost: list[int] = field(default_factory=lambda: [0, 0])
     paired: int = 0
     unpaired: int = 0
     late: int = 0

@@ -14,6 +14,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from apanet_ros.camera_info import CameraInfoCache
 from apanet_ros.image_messages import receive
+from apanet_ros.lost_messages import count_lost
 from apanet_ros.parameters import NodeParameters
 from apanet_ros.qos_monitor import NO_SUBSCRIPTION_EVENTS
 
@@ -50,12 +51,20 @@ class StereoSubscriptions:
         node: the rclpy node.
         parameters: node parameters on activation.
         on_refused: called with the side, "left" or "right", and the error of a refused image.
+        on_lost: called with the side and the number of images that were sent and did not arrive.
     """
 
-    def __init__(self, node: Any, parameters: NodeParameters, on_refused: Callable[[str, Exception], None]) -> None:
+    def __init__(
+        self,
+        node: Any,
+        parameters: NodeParameters,
+        on_refused: Callable[[str, Exception], None],
+        on_lost: Callable[[str, int], None],
+    ) -> None:
         self.images = {side: SimpleFilter() for side in SIDES}
         self.infos = {side: CameraInfoCache() for side in SIDES}
-        self._node, self._parameters, self._on_refused = node, parameters, on_refused
+        self._node, self._parameters = node, parameters
+        self._on_refused, self._on_lost = on_refused, on_lost
         self._compressed = parameters.image_transport == "compressed"
         self._subscribers: list[Any] = []  # empty while asleep
         self._wanted_at = -math.inf
@@ -153,6 +162,7 @@ class StereoSubscriptions:
             for side in SIDES:
                 images = self._subscribe(image_type, self._image_name(side), qos.images, raw=not self._compressed)
                 images.registerCallback(partial(self._on_image, side))
+                images.sub.callback = count_lost(images.sub.callback, partial(self._on_lost, side))
             for side in SIDES:
                 infos = self._subscribe(CameraInfo, f"{side}/camera_info", qos.infos, durability=qos.durability)
                 infos.registerCallback(self.infos[side].add)

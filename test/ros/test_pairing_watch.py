@@ -80,6 +80,21 @@ def test_lost_images_are_not_reported_as_silence(publishers, stamps, reason):
     assert re.search(reason, watch.problem())
 
 
+def test_share_of_lost_images_is_reported_while_pairs_form():
+    matcher = PairMatcher()
+    times = [0.0]
+    watch = PairingWatch(matcher, lambda: "", lambda: [1, 1], 5.0, clock=lambda: times[0])
+    feed(matcher, *[(NOW + n * 100 * MS, NOW + n * 100 * MS) for n in range(20)])
+    matcher.counts.lost[RIGHT] += 5
+    assert watch.problem() == ""
+    times[0] = 6.0
+    watch.begin()
+    assert "5 of 25 right images were lost on the way" in watch.problem()
+    times[0] = 12.0
+    watch.begin()
+    assert watch.problem() == ""
+
+
 def test_duplicate_stamps_are_not_reported_as_constant():
     matcher = PairMatcher()
     feed(matcher, *[(NOW + n // 2 * 100 * MS, NOW + n * 100 * MS) for n in range(20)])

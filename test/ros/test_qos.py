@@ -96,8 +96,7 @@ def test_cameras_with_changing_reliability_do_not_break_pairing(rig, node):
     rig.exchange()
 
 
-def test_endpoints_destroyed_at_runtime_have_no_event_handlers(ros):
-    """With event handlers, rclpy's events executor sometimes ends the process (ros2/rclpy issue 1644)."""
+def test_endpoints_have_no_event_handlers_for_the_executor_to_look_at(ros):
     node = DerainNode(parameter_overrides=[Parameter("lazy", value=False), Parameter("engine", value="torch")])
     of_the_node_itself = set(node.waitables)
     assert node.autostart()

@@ -127,7 +127,10 @@ def running(way: str) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(10)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:  # rclpy sometimes hangs in its shutdown
+            process.kill()
 
 
 def measure(sizes: list[tuple[int, int]], pairs: int) -> list[dict[str, str]]:
