@@ -55,7 +55,7 @@ class PairingWatch:
         self._refused[side] += 1
 
     def problem(self) -> str:
-        """Return why no pair has come for a while, which stamps are wrong or what is lost, with a remedy; else empty."""
+        """Return why no pair has come for a while, which stamps are wrong or what is lost, and a remedy, or ""."""
         if unstamped := self._unstamped():
             return unstamped
         now = self._clock()

@@ -14,7 +14,7 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
-# No event handlers of rclpy: `QosMonitor` says more than they do, and the executor looks at each of them for every message.
+# No event handlers of rclpy: `QosMonitor` says more, and the executor looks at each of them for every message.
 NO_PUBLISHER_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
 NO_SUBSCRIPTION_EVENTS = SubscriptionEventCallbacks(use_default_callbacks=False)
 

@@ -8,6 +8,7 @@ import sys
 from argparse import ArgumentError
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -55,7 +56,12 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         0, 2 after an error in the input, which is printed in one line, or 130 after an interrupt.
     """
-    parser = ArgumentParser(prog="apanet", description="Stereo image deraining with APANet.", exit_on_error=False)
+    parser = ArgumentParser(
+        prog="apanet",
+        description="Stereo image deraining with APANet.",
+        version=_version(),
+        exit_on_error=False,
+    )
     subcommands = parser.add_subcommands(required=True)
     for name, run in COMMANDS.items():
         summary = (run.__doc__ or "").split("\n\n")[0]
@@ -79,6 +85,13 @@ def main(argv: list[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _version() -> str:
+    try:
+        return version("apanet_ros")
+    except PackageNotFoundError:
+        return "unknown: the package is not installed"
 
 
 def _settings(run: Callable[..., None]) -> dict[str, Any]:

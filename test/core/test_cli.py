@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import cv2
 import numpy as np
@@ -92,6 +93,12 @@ def test_missing_inputs_and_commands(tmp_path, capsys):
     assert "no file or folder at" in capsys.readouterr().err
     assert main(["derian"]) == 2
     assert "derain" in capsys.readouterr().err
+
+
+def test_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out.strip() == f"apanet {version('apanet_ros')}"
 
 
 def test_info_lists_presets_and_cards(capsys):

@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("launch_testing", reason="launch_testing is not on PyPI; it comes with a ROS distribution")
 
 import launch_testing
+import rclpy
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
@@ -39,6 +40,7 @@ def generate_test_description():
 class TestWhileItRuns(unittest.TestCase):
     def test_pairs_come_back_from_remapped_topics_in_the_namespace(self):
         start_ros()
+        self.addCleanup(rclpy.shutdown)
         rig = Rig(namespace="/stereo")
         rig.image_pub["left"] = rig.node.create_publisher(Image, "/camera/left", 10)
         rig.wait_until_heard()

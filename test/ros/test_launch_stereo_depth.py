@@ -39,6 +39,7 @@ def generate_test_description():
 class TestWhileItRuns(unittest.TestCase):
     def test_depth_comes_out_with_the_stamps_of_the_pairs(self):
         start_ros()
+        self.addCleanup(rclpy.shutdown)
         rig = Rig(namespace="/stereo", listen=False)
         received = {}
         for message_type, name in (
