@@ -55,8 +55,8 @@ setup(
     ],
     extras_require={
         # fastest on a CPU
-        "openvino": ["openvino>=2025.0", "onnx>=1.16"],
-        "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
+        "openvino": ["openvino>=2025.0"],
+        "onnx": ["onnx>=1.16", "onnxscript>=0.5"],  # to export
         # ROS 2 from wheels, where no ROS distribution is installed
         "ros": [
             "ros-rclpy[fastrtps]>=9.1",
@@ -75,6 +75,7 @@ setup(
         "dev": [
             "hypothesis>=6.100",
             "mypy>=1.13",
+            "onnxruntime>=1.18",  # runs what is exported
             "pydoclint>=0.5",
             "pytest>=8.0",
             "pytest-xdist>=3.5",

@@ -33,7 +33,7 @@ class StereoDerainer:
 
     Args:
         model: a bundled preset, the path of a .safetensors checkpoint, or "auto": `small` on CUDA, else `tiny`.
-        engine: "auto", "torch", "openvino" or "onnxruntime".
+        engine: "auto", "torch" or "openvino".
         device: "auto", "cpu", "cuda", "cuda:N".
         precision: "auto", "float32", "float16" or "bfloat16".
         max_disparity: caps parallax attention at this disparity in px; None or 0 keeps the cap of the checkpoint.

@@ -60,14 +60,13 @@ class NodeParameters:
     engine: str = parameter(
         "auto",
         "Inference engine. auto takes torch on CUDA, for float16, with compiled, for the preset paper, and if openvino "
-        "or onnx is not installed; otherwise openvino.",
-        choices=("auto", "torch", "openvino", "onnxruntime"),
+        "is not installed; otherwise openvino.",
+        choices=("auto", "torch", "openvino"),
         fixed=True,
     )
     device: str = parameter(
         "auto",
-        "auto, cpu, cuda or cuda:N. auto takes CUDA for torch if there is a GPU. onnxruntime uses CUDA "
-        "only with cuda or cuda:N; openvino runs on the CPU only.",
+        "auto, cpu, cuda or cuda:N. auto takes CUDA for torch if there is a GPU; openvino runs on the CPU only.",
         pattern=r"auto|cpu|cuda(:\d+)?",
         fixed=True,
     )

@@ -35,7 +35,6 @@ NO_ROSDEP_KEY = {
     "simplejpeg",
     "jsonargparse",
     "onnx",
-    "onnxruntime",
     "openvino",
     "rosbags",
 }  # pip, in the README

@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from apanet_core.model.checkpoint import save_checkpoint
 from apanet_core.model.config import PRESETS, ModelConfig
 from apanet_core.model.network import APANet
+from apanet_core.rain.batched.marked_photos import with_marks
 from apanet_core.rain.batched.photo_atlas import PhotoAtlas
 from apanet_core.rain.batched.samples import render_samples
 from apanet_core.rain.photos import read_photos
@@ -196,7 +197,7 @@ def main() -> None:
     def say(words: str) -> None:
         print(f"{time.monotonic() - started:6.1f} s  {words}", flush=True)
 
-    atlas = PhotoAtlas(read_photos([args.photos]), device)
+    atlas = PhotoAtlas(with_marks(read_photos([args.photos]), args.seed), device)
     say(f"{len(atlas)} photographs")
     many = args.batch * args.chunk
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 def run(
     models: list[str] = ["tiny"],  # noqa: B006 (jsonargparse copies defaults)
-    engines: list[str] = ["openvino", "onnxruntime", "torch"],  # noqa: B006
+    engines: list[str] = ["openvino", "torch"],  # noqa: B006
     sizes: list[str] = ["640x480", "1242x375"],  # noqa: B006
     device: str = "auto",
     precision: str = "auto",
@@ -22,7 +22,7 @@ def run(
 
     Args:
         models: presets or .safetensors checkpoints.
-        engines: torch, openvino, onnxruntime.
+        engines: torch, openvino.
         sizes: WIDTHxHEIGHT in px.
         device: auto, cpu, cuda or cuda:N.
         precision: auto, float32, float16 or bfloat16.

@@ -9,17 +9,11 @@ from typing import Any
 import torch
 
 from apanet_core.engines.engine import PRECISIONS, Engine, EngineOptions
-from apanet_core.engines.onnxruntime_engine import ONNXRuntimeEngine
 from apanet_core.engines.openvino_engine import OpenVINOEngine
 from apanet_core.engines.torch_engine import TorchEngine
 from apanet_core.model.network import APANet
 
-ENGINES: dict[str, Any] = {
-    "torch": TorchEngine,
-    "openvino": OpenVINOEngine,
-    "onnxruntime": ONNXRuntimeEngine,
-}
-PACKAGES = {"openvino": "openvino", "onnxruntime": "onnxruntime"}  # they read ONNX
+ENGINES: dict[str, Any] = {"torch": TorchEngine, "openvino": OpenVINOEngine}
 SMALLEST_MAPPED_STRIDE = 4  # finest resolution of parallax attention at which a map of H x W x W weights is bearable
 
 
@@ -74,16 +68,12 @@ def make_engine(
     if engine == "auto":
         gpu = device.startswith("cuda") or (device == "auto" and _has_cuda())
         half = precision == "float16"
-        openvino = find_spec("openvino") is not None and find_spec("onnx") is not None
+        openvino = find_spec("openvino") is not None
         coarse = network.config.finest_parallax_stride >= SMALLEST_MAPPED_STRIDE
         engine = "openvino" if openvino and coarse and not (gpu or half or compiled) else "torch"
     if compiled and engine != "torch":
         raise ValueError(f"compiled is an option of the engine 'torch': the {engine} engine always compiles")
-    needed = (PACKAGES[engine], "onnx") if engine in PACKAGES else ()
-    missing = [name for name in needed if find_spec(name) is None]
-    if missing:
-        raise ImportError(
-            f"the {engine} engine needs pip install {' '.join(missing)}; engine 'torch' needs nothing more"
-        )
+    if engine == "openvino" and find_spec("openvino") is None:
+        raise ImportError("the openvino engine needs pip install openvino; engine 'torch' needs nothing more")
     made: Engine = ENGINES[engine](network, EngineOptions(device, precision, compiled))
     return made

@@ -9,6 +9,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,35 +20,56 @@ from apanet_core.model.parallax_attention import ParallaxAttention, masked_atten
 from apanet_core.model.uint8 import Uint8Derainer
 
 ONNX_OPSET = 18
+SMALLEST_SIDE = 16  # px
 FORMATS = {"onnx": ".onnx", "openvino": ".xml", "torch-export": ".pt2"}
+# All formats: inputs and clean views are (height, width, 3) uint8 RGB; "change" is a scalar that is not finite where the
+# network overflows.
+INPUTS, OUTPUTS = ["left", "right"], ["derained_left", "derained_right", "change"]
 
 
-def onnx_model(network: APANet) -> bytes:
-    """Trace the network into an ONNX model.
+def openvino_model(network: APANet) -> Any:
+    """Convert the network by OpenVINO's own reader of PyTorch.
 
     Args:
-        network: in eval mode; the trace uses a copy.
+        network: in eval mode; the conversion uses a copy.
 
     Returns:
-        The model: inputs `left`, `right`, outputs `derained_left`, `derained_right`, all (height, width, 3) uint8 RGB
-        with dynamic height and width, and `change`, a scalar that is not finite where the network overflows.
+        The openvino.Model with `INPUTS` and `OUTPUTS`, of dynamic height and width.
     """
+    openvino = import_openvino()
     network, example = _traceable(network)
-    images, change = ["left", "right", "derained_left", "derained_right"], "change"
-    file = io.BytesIO()
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer's, about the shape checks
-        torch.onnx.export(
+        any_size = openvino.PartialShape([-1, -1, 3])
+        inputs = [(name, any_size, openvino.Type.u8) for name in INPUTS]
+        model = openvino.convert_model(Uint8Derainer(network).eval(), example_input=example, input=inputs)
+    for port, name in zip(model.outputs, OUTPUTS):
+        port.set_names({name})
+    return model
+
+
+def onnx_program(network: APANet) -> Any:
+    """Export the network for ONNX; takes half a minute to a minute.
+
+    Args:
+        network: in eval mode; the export uses a copy.
+
+    Returns:
+        The torch.onnx.ONNXProgram with `INPUTS` and `OUTPUTS`, of dynamic height and width.
+    """
+    network, example = _traceable(network, (network.config.stride + 18, network.config.stride + 22))
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.onnx.export(
             Uint8Derainer(network).eval(),
             example,
-            file,  # type: ignore[arg-type]
-            dynamo=False,
+            dynamo=True,
             opset_version=ONNX_OPSET,
-            input_names=images[:2],
-            output_names=[*images[2:], change],
-            dynamic_axes={name: {0: "height", 1: "width"} for name in images},
+            input_names=INPUTS,
+            output_names=OUTPUTS,
+            dynamic_shapes=({0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC},) * 2,
+            verbose=False,
         )
-    return file.getvalue()
 
 
 def export(network: APANet, path: Path, file_format: str | None, size: tuple[int, int]) -> None:
@@ -71,8 +93,8 @@ def export(network: APANet, path: Path, file_format: str | None, size: tuple[int
         raise ValueError(f"unknown format {file_format!r}: choose one of {known}")
     if path.suffix != FORMATS[file_format]:
         raise ValueError(f"a file of format {file_format} ends with {FORMATS[file_format]}: got {path}")
-    if min(size) < 16:
-        raise ValueError(f"images must be at least 16 px each way: got {size[1]}x{size[0]}")
+    if min(size) < SMALLEST_SIDE:
+        raise ValueError(f"images must be at least {SMALLEST_SIDE} px each way: got {size[1]}x{size[0]}")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"no folder {path.parent} to write {path.name} to")
     config = json.dumps(network.config.to_dict())
@@ -91,15 +113,14 @@ def _converted(network: APANet, file_format: str, size: tuple[int, int], config:
     if file_format == "onnx":
         import onnx
 
-        model = onnx.load_model_from_string(onnx_model(network))
+        model = onnx_program(network).model_proto
         onnx.helper.set_model_props(model, {CONFIG_KEY: config})
         onnx.checker.check_model(model)
         return lambda path: onnx.save_model(model, str(path))
     if file_format == "openvino":
-        openvino = import_openvino()
-        converted = openvino.Core().read_model(onnx_model(network))
+        converted = openvino_model(network)
         converted.set_rt_info(config, ["apanet", CONFIG_KEY])
-        return lambda path: openvino.save_model(converted, path, compress_to_fp16=False)
+        return lambda path: import_openvino().save_model(converted, path, compress_to_fp16=False)
     copied, example = _traceable(network, size)
     program = torch.export.export(Uint8Derainer(copied).eval(), example)
     file = io.BytesIO()  # torch's own writing of a file ends the process where the disk is full

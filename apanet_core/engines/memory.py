@@ -31,20 +31,18 @@ def estimate_bytes(config: ModelConfig, engine: str, precision: str, height: int
     stem = config.stem_stride
     value = PRECISIONS["float32" if engine == "openvino" else precision].itemsize
     image = 2 * 3 * height * width * value
-    matching = MATCHING_VALUES.get(engine, 50) * height * width * value if config.matching_channels else 0
+    matching = MATCHING_VALUES[engine] * height * width * value if config.matching_channels else 0
     finest = 2 * config.channels[0] * (height / stem) * (width / stem) * value
     if engine == "torch":  # features that depend on one row only are computed in strips
         return 0.25 * GIB + (10 if 1 in config.parallax_levels else 6) * finest + 5 * image + matching
     stride = config.finest_parallax_stride
     attention_map = (height / stride) * (width / stride) ** 2 * value
-    return 0.1 * GIB + (13 if engine == "openvino" else 17) * finest + 6 * image + 11 * attention_map + matching
+    return 0.1 * GIB + 13 * finest + 6 * image + 11 * attention_map + matching
 
 
 def free_bytes(device: torch.device) -> float:
     """Free memory of a device in bytes; for the CPU the least that machine, container and process leave."""
     if device.type == "cuda":
-        if not torch.cuda.is_available():  # ONNX Runtime's GPU build with a torch for the CPU
-            return float("inf")
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return float(torch.cuda.mem_get_info(device)[0] + cached)
     return min(_machine_bytes(), _container_bytes(), _process_bytes())

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from apanet_core.engines.engine import EngineOptions, Pair, check_finite
-from apanet_core.engines.export import onnx_model
+from apanet_core.engines.export import openvino_model
 from apanet_core.engines.quiet_openvino import import_openvino
 from apanet_core.model.network import APANet
 
@@ -42,7 +42,7 @@ class OpenVINOEngine:
         self._compiling: threading.Thread | None = None
         self._in_a_row: tuple[tuple[int, ...], int] = ((), 0)
         self._expected: set[tuple[int, ...]] = set()  # sizes compiled for so far
-        self._model: Any = self._core.read_model(onnx_model(network))
+        self._model: Any = openvino_model(network)
         self._any_size = self._compile(self._model)
         self._one_size: tuple[tuple[int, ...], Any] | None = None
 

@@ -11,7 +11,7 @@ class DerainerOptions:
 
     Args:
         model: a bundled preset, a .safetensors checkpoint, or auto (small on CUDA, else tiny).
-        engine: auto, torch, openvino or onnxruntime.
+        engine: auto, torch or openvino.
         device: auto, cpu, cuda or cuda:N.
         precision: auto, float32, float16 or bfloat16.
         max_disparity: caps parallax attention at this disparity in px; 0 keeps the cap of the checkpoint.

@@ -20,7 +20,7 @@ class EvaluationSettings:
         disparity_scale: grey levels per px of disparities in PNG; default 256, as in KITTI.
         max_disparity: search range of the stereo matcher, px.
         limit: largest number of pairs to evaluate.
-        engine: auto, torch, openvino or onnxruntime.
+        engine: auto, torch or openvino.
         device: auto, cpu, cuda or cuda:N.
         lpips: AlexNet's weights (torchvision's alexnet-owt-7be5be79.pth), to measure LPIPS as well.
         pictures: number of pairs shown in the report.

@@ -75,7 +75,7 @@ def test_results_do_not_go_between_the_inputs(tmp_path, capsys):
     ("arguments", "message"),
     [
         (["--model", "runs/a/last.ckpt"], "is the state of a training run: give its weights, runs/a/best.safetensors"),
-        (["--engine", "magic"], "unknown engine 'magic': choose one of auto, torch, openvino, onnxruntime"),
+        (["--engine", "magic"], "unknown engine 'magic': choose one of auto, torch, openvino"),
         (["--model", "huge"], "unknown preset 'huge': choose one of paper, small, small-stereo"),
         (["--colour", "red"], "--colour"),
     ],

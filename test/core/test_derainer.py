@@ -14,7 +14,7 @@ from apanet_core.model.checkpoint import load_model, save_checkpoint
 from apanet_core.model.config import PRESETS, ModelConfig
 from apanet_core.model.network import APANet
 
-CPU_ENGINES = ("torch", "openvino", "onnxruntime")
+CPU_ENGINES = ("torch", "openvino")
 
 
 def random_pair(height, width, seed=0):
@@ -120,7 +120,7 @@ def test_floats_are_refused(derainers):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"engine": "tensorflow"}, "unknown engine 'tensorflow': choose one of auto, torch, openvino, onnxruntime"),
+        ({"engine": "tensorflow"}, "unknown engine 'tensorflow': choose one of auto, torch, openvino"),
         ({"device": "tpu"}, "unknown device 'tpu'"),
         ({"precision": "int3"}, "unknown precision 'int3'"),
         ({"engine": "openvino", "device": "cuda"}, "runs on the CPU"),
@@ -285,7 +285,7 @@ def test_a_closed_derainer_says_so(engine, smallest):
         ("torch", "auto", True, "small"),
         ("openvino", "auto", True, "tiny"),
         ("auto", "cpu", True, "tiny"),
-        ("onnxruntime", "cuda:1", True, "small"),
+        ("torch", "cuda:1", True, "small"),
     ],
 )
 def test_auto_model_depends_on_where_it_runs(monkeypatch, engine, device, cuda, expected):

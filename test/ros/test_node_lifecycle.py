@@ -213,7 +213,7 @@ def test_two_robots_side_by_side_answer_their_own_cameras_only(start):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-p", "engine:=magic"], "engine must be one of auto, torch, openvino, onnxruntime: got 'magic'"),
+        (["-p", "engine:=magic"], "engine must be one of auto, torch, openvino: got 'magic'"),
         (["-p", "tolerance_s:=99.0"], "tolerance_s"),
         (["-p", "warmup_width:=640"], "warmup_width and warmup_height belong together"),
         (["-p", "input_reliability:=foo"], "input_reliability must be one of auto, reliable, best_effort: got 'foo'"),

@@ -142,7 +142,7 @@ def test_network_failure_is_error_and_next_pair_is_derained(start, rig, on_failu
         ({"dry_threshold": 3.0}, "dry_threshold must not be above wet_threshold"),
         ({"on_failure": "panic"}, "on_failure must be one of passthrough, drop: got 'panic'"),
         ({"image_transport": "compressed"}, "image_transport is read on configure"),
-        ({"engine": "magic"}, "engine must be one of auto, torch, openvino, onnxruntime: got 'magic'"),
+        ({"engine": "magic"}, "engine must be one of auto, torch, openvino: got 'magic'"),
         ({"precision": "int8"}, "precision must be one of auto, float32, float16, bfloat16: got 'int8'"),
     ],
 )

@@ -126,11 +126,8 @@ def running(way: str) -> Iterator[None]:
     try:
         yield
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:  # rclpy sometimes hangs in its shutdown
-            process.kill()
+        process.kill()  # rclpy sometimes hangs in its shutdown
+        process.wait()
 
 
 def measure(sizes: list[tuple[int, int]], pairs: int) -> list[dict[str, str]]:

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from apanet_core.rain.batched.counter_random import CounterRandom
 
+PLAIN, COLOURED = 0.2, 0.25  # shares of pairs of low contrast, and in light that is not white
 GAIN_SPREAD = 0.05  # between the cameras of a pair, in every other sample
 MISALIGNED_PX = 1.2  # largest error of the calibration, in three of four samples
 RELIEF_PX = 3.0  # largest displacement of details that are not flat (leaves, gloss), in two of three samples
@@ -27,7 +28,7 @@ _LUMINANCE = [
 
 
 def recolour(views: torch.Tensor, random: CounterRandom) -> torch.Tensor:
-    """Vary exposure, contrast, saturation and sharpness of clean pairs (B, 2, 3, H, W), equally in both views."""
+    """Vary exposure, contrast, colour and sharpness of clean pairs (B, 2, 3, H, W), equally in both views."""
     gamma = random.normal("gamma").mul(0.25).exp()[:, None, None, None, None]
     gain = random.uniform("gain", 1, 1, 1, 1, low=0.6, high=1.15)
     views = (gain * (views / 255).clamp(min=1e-4) ** gamma).clamp(0, 1)
@@ -35,6 +36,11 @@ def recolour(views: torch.Tensor, random: CounterRandom) -> torch.Tensor:
     grey = torch.where(chance < 0.6, 0, torch.where(chance < 0.7, 1, (chance - 0.7) / 0.3))[:, None, None, None, None]
     weights = torch.tensor([0.299, 0.587, 0.114], device=views.device)[:, None, None]
     views = views + grey * ((views * weights).sum(2, keepdim=True) - views)
+    contrast = torch.where(random.happens("plain", PLAIN), random.uniform("contrast", low=0.2), 1.0)
+    middle = views.mean((1, 3, 4), keepdim=True)
+    views = middle + contrast[:, None, None, None, None] * (views - middle)
+    colour = torch.where(random.happens("coloured", COLOURED)[:, None], 0.3 * random.normal("colour of light", 3), 0.0)
+    views = views * (colour - colour.amax(1, keepdim=True)).exp()[:, None, :, None, None]
     # a soft lens: a small triangular blur in one of three samples
     blur = torch.where(random.happens("defocused", 0.33), random.uniform("defocus", high=0.25), 0)[
         :, None, None, None, None

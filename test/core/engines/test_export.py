@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from apanet_core import StereoDerainer
 from apanet_core.commands.main import main
 from apanet_core.engines.export import FORMATS, export
 from apanet_core.engines.quiet_openvino import import_openvino
-from apanet_core.model.checkpoint import CONFIG_KEY, load_model
+from apanet_core.model.checkpoint import CONFIG_KEY, load_model, save_checkpoint
 from apanet_core.model.config import ModelConfig
 from apanet_core.model.network import APANet
 from apanet_core.model.parallax_attention import ParallaxAttention, scanline_attention
@@ -26,21 +27,6 @@ def expected():
 
 def config_of(text):
     return ModelConfig.from_dict(json.loads(text))
-
-
-def test_onnx_round_trip(tmp_path, expected):
-    import onnx
-    import onnxruntime
-
-    path = tmp_path / "model.onnx"
-    assert main(["export", str(path)]) == 0
-    model = onnx.load(path)
-    onnx.checker.check_model(model, full_check=True)
-    assert config_of({p.key: p.value for p in model.metadata_props}[CONFIG_KEY]) == load_model("tiny").config
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    pair, want = expected
-    for got, w in zip(session.run(None, dict(zip(("left", "right"), pair))), want):
-        assert np.abs(got.astype(int) - w).max() <= 1
 
 
 def test_openvino_round_trip(tmp_path, expected):
@@ -88,7 +74,7 @@ def test_wrong_requests_write_nothing(tmp_path, monkeypatch, capsys, arguments, 
 
 def test_the_network_stays_as_it_is(tmp_path):
     network = load_model("tiny").bfloat16()
-    export(network, tmp_path / "model.onnx", None, (480, 640))
+    export(network, tmp_path / "model.xml", None, (480, 640))
     assert next(network.parameters()).dtype == torch.bfloat16
     modules = [m for m in network.modules() if isinstance(m, ParallaxAttention)]
     assert all(m.attention is scanline_attention for m in modules)
@@ -107,6 +93,29 @@ MATCHED = ModelConfig(
     fusion_channels=16,
     fusion_blocks=1,
 )
+
+
+def test_onnx_round_trip(tmp_path):
+    import onnx
+    import onnxruntime
+
+    torch.manual_seed(0)
+    network = APANet(replace(MATCHED, parallax_levels=(2, 3), matching_channels=0)).eval()
+    torch.nn.init.normal_(network.project_out.weight, std=0.02)
+    save_checkpoint(network, tmp_path / "small.safetensors")
+    path = tmp_path / "model.onnx"
+    assert main(["export", str(path), "--model", str(tmp_path / "small.safetensors")]) == 0
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    assert config_of({p.key: p.value for p in model.metadata_props}[CONFIG_KEY]) == network.config
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(0)
+    for size in ((50, 70), (33, 210)):
+        pair = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for _ in range(2)]
+        with torch.inference_mode():
+            want = Uint8Derainer(network)(*map(torch.from_numpy, pair))[:2]
+        for got, w in zip(session.run(None, dict(zip(("left", "right"), pair))), want):
+            assert np.abs(got.astype(int) - w.numpy()).max() <= 1
 
 
 @pytest.mark.parametrize("file_format", ["onnx", "openvino", "torch-export"])

@@ -70,7 +70,7 @@ def test_the_derained_pair_is_the_same_and_nothing_listens_afterwards():
     assert not any(m._forward_pre_hooks for m in derainer.engine.network.modules())
 
 
-@pytest.mark.parametrize("options", [{"engine": "onnxruntime"}, {"engine": "torch", "tile": 64}])
+@pytest.mark.parametrize("options", [{"engine": "openvino"}, {"engine": "torch", "tile": 64}])
 def test_other_engines_say_what_is_needed(options):
     view = np.zeros((40, 40, 3), np.uint8)
     with pytest.raises(ValueError, match="use engine 'torch'"):
