@@ -22,8 +22,8 @@ from apanet_core.model.uint8 import Uint8Derainer
 ONNX_OPSET = 18
 SMALLEST_SIDE = 16  # px
 FORMATS = {"onnx": ".onnx", "openvino": ".xml", "torch-export": ".pt2"}
-# All formats: inputs and clean views are (height, width, 3) uint8 RGB; "change" is a scalar that is not finite where the
-# network overflows.
+# In every format, views are (height, width, 3) uint8 RGB; "change" is a scalar that is not finite where the network
+# overflows.
 INPUTS, OUTPUTS = ["left", "right"], ["derained_left", "derained_right", "change"]
 
 
