@@ -85,8 +85,8 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "apanet = apanet_core.commands.main:main",
-            "derain_node = apanet_ros.derain_node:main",
+            "apanet = apanet_core.commands.program:main",
+            "derain_node = apanet_ros.program:main",
         ],
     },
     zip_safe=False,

@@ -3,11 +3,52 @@
 from __future__ import annotations
 
 import sys
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+
+PIP_NAMES = {  # of packages that pip knows under another name than import
+    "cv2": "opencv-python",
+    "docstring_parser": "docstring-parser-fork",
+    "lightning_fabric": "lightning-fabric",
+    "skimage": "scikit-image",
+    "yaml": "pyyaml",
+}
+
+
+def pip_install(*packages: str) -> str:
+    """Return the command that installs packages for the running interpreter."""
+    managed = Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").exists() and sys.prefix == sys.base_prefix
+    option = "--break-system-packages " if managed else ""
+    return f"{sys.executable} -m pip install {option}{' '.join(packages)}"
 
 
 def install_hint(error: BaseException) -> str:
     """Say how to install what an import did not find; empty for any other error."""
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return ""
-    package = error.name.partition(".")[0].replace("_", "-")
-    return f"; install it for this interpreter: {sys.executable} -m pip install {package}"
+    package = error.name.partition(".")[0]
+    if package == "rclpy":
+        return "; source the setup file of a ROS 2 distribution: source /opt/ros/$ROS_DISTRO/setup.bash"
+    return f"; install it for this interpreter: {pip_install(PIP_NAMES.get(package, package))}"
+
+
+def run_program(name: str, load: Callable[[], Callable[[], int]]) -> int:
+    """Import and run a program; say in one line which package is missing.
+
+    Args:
+        name: name of the program.
+        load: imports its main function and returns it.
+
+    Returns:
+        Its exit code, or 2 for a missing package, or 130 after an interrupt during the import.
+    """
+    try:
+        main = load()
+    except ModuleNotFoundError as error:
+        print(f"{name}: error: {error}{install_hint(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return main()

@@ -229,9 +229,9 @@ class DerainNode(LifecycleNode):
     @report_exceptions
     def _on_pair(self, left: ReceivedImage, right: ReceivedImage) -> None:
         self._watch.begin()
-        if not self._worker.put(StereoPair(left, right, time.monotonic())):
+        if replaced := self._worker.put(StereoPair(left, right, time.monotonic())):
             self._stats.add_dropped()
-            self.get_logger().debug(f"pair dropped for a newer one, {stamp_s(left)}: the network is too slow")
+            self.get_logger().debug(f"pair of {stamp_s(replaced.left)}: dropped for that of {stamp_s(left)}")
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self._enabled = request.data
@@ -275,6 +275,7 @@ class DerainNode(LifecycleNode):
             what = "dropped" if p.on_failure == "drop" else "passed through unchanged"
             self.get_logger().error(f"pair {what}: {result.failure}", throttle_duration_sec=LOG_EVERY_S)
             if p.on_failure == "drop":
+                self.get_logger().debug(f"pair of {stamp_s(pair.left)}: dropped after a failure")
                 return
         latest = {side: infos_of[side].for_image(view, result.size) for side, view in views.items()}
         infos = {side: exact[side] or latest[side] for side in SIDES}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
@@ -24,6 +27,7 @@ TOPICS = {  # argument -> topic to remap
     "right_camera_info": "right/camera_info",
 }
 SEVERITIES = [level for name in ("debug", "info", "warn", "error", "fatal") for level in (name, name.upper())]
+KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 TYPES = {"use_sim_time": bool, **{name: type(definition.default) for name, definition in definitions().items()}}
 
 
@@ -66,6 +70,28 @@ def parameters_of_arguments(given: dict[str, str]) -> dict[str, Any]:
     return {name: _parse(name, given[name], kind) for name, kind in TYPES.items() if given.get(name)}
 
 
+def refuse_unknown(launch_file: str, known: Collection[str], command: list[str]) -> None:
+    """Refuse an argument that does not exist, where `ros2 launch` was called with this very launch file.
+
+    An include is not checked: launch hands it the arguments of the file around it, too.
+
+    Args:
+        launch_file: name of the launch file.
+        known: names of its arguments.
+        command: command line of the process.
+
+    Raises:
+        ValueError: an argument does not exist.
+    """
+    if launch_file not in [Path(word).name for word in command]:
+        return
+    given = [name for name, assigned, _ in (word.partition(":=") for word in command) if assigned]
+    for name in given:
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            raise ValueError(f"there is no launch argument {name!r}: did you mean {nearest!r}? All: ros2 launch -s")
+
+
 def absolute_namespace(pushed: str, namespace: str) -> str:
     """Join a pushed ROS namespace and a node's `namespace`: /robot and stereo give /robot/stereo."""
     parts = [namespace] if namespace.startswith("/") else [pushed, namespace]
@@ -77,5 +103,5 @@ def _parse(name: str, text: str, kind: type) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ValueError(f"{name}: expected a {kind.__name__}, got {text!r}")
+        raise ValueError(f"{name}: expected {KINDS[kind]}, got {text!r}")
     return value

@@ -7,11 +7,10 @@ from collections.abc import Callable
 
 from apanet_ros.stereo_sync import PairMatcher
 from apanet_ros.subscriptions import SIDES
-from apanet_ros.transport import PROFILE
+from apanet_ros.transport import PROFILE, profile_variable, uses_fast_dds
 
 CLOCKS_DIFFER_NS = 1_000_000_000
 LOST_SHARE = 0.05  # of the images of a view, above which a warning follows
-REMEDY = f"start the cameras with FASTDDS_DEFAULT_PROFILES_FILE={PROFILE}"
 SAME_STAMPS = 5  # images in a row with one stamp, after which the driver is reported
 
 
@@ -75,35 +74,34 @@ class PairingWatch:
         return f"no pairs: {left} left and {right} right images on {self._topics()}; {reason}"
 
     def _why_silent(self, received: list[int]) -> str:
-        silent = [count for count, images in zip(self._publishers(), received) if not images]
-        if not all(silent):
+        publishers_of_silent = [count for count, images in zip(self._publishers(), received) if not images]
+        if not all(publishers_of_silent):
             both = received == [0, 0]
             return "both cameras are silent, or the remaps are wrong" if both else "one camera is silent"
-        return (
-            "publishers exist, but no image arrives: the cameras send none, or Fast DDS loses images of this size; "
-            f"{REMEDY}"
-        )
+        return f"publishers exist, but no image arrives: the cameras send none, or {_too_large()}"
 
     def _describe_losses(self) -> str:
-        counts, told = self._matcher.counts, []
+        counts, sentences = self._matcher.counts, []
         for side, *now_and_before in zip(SIDES, counts.received, counts.lost, *self._losses_before):
             received, lost, received_before, lost_before = now_and_before
             missing, sent = lost - lost_before, received + lost - received_before - lost_before
             if missing > LOST_SHARE * sent:
-                told.append(f"{missing} of {sent} {side} images")
-        reason = f"Fast DDS loses images of this size ({REMEDY}), or this machine is overloaded"
-        return f"{' and '.join(told)} were lost on the way: {reason}" if told else ""
+                sentences.append(f"{missing} of {sent} {side} images")
+        lost = " and ".join(sentences)
+        return f"{lost} were lost on the way: this machine is overloaded, or {_too_large()}" if lost else ""
 
     def _unstamped(self) -> str:
         """Return a warning for the views whose images all have one stamp, usually 0; else an empty text."""
         counts = self._matcher.counts
-        told = [
+        sentences = [
             f"the {side} images all have the stamp {(counts.last_stamp_ns[number] or 0) / 1e9:g} s"
             for number, side in enumerate(SIDES)
             if counts.same_stamp[number] >= SAME_STAMPS
         ]
         return (
-            f"{' and '.join(told)}: the driver does not stamp them, so images of two moments may pair" if told else ""
+            f"{' and '.join(sentences)}: the driver does not stamp them, so images of two moments may pair"
+            if sentences
+            else ""
         )
 
     def _why_stamps_do_not_pair(self, apart_ns: int | None) -> str:
@@ -118,3 +116,9 @@ class PairingWatch:
         return (
             f"{differ}: {'raise tolerance_s' if tolerance_ns else 'set approximate_sync, and tolerance_s'} above that"
         )
+
+
+def _too_large() -> str:
+    if not uses_fast_dds():
+        return "the middleware loses images of this size"
+    return f"Fast DDS loses images of this size; start the cameras with {profile_variable()}={PROFILE}"

@@ -38,13 +38,12 @@ class LatestItemWorker(Generic[Item]):
         self._thread = threading.Thread(target=self._run, name="derain", daemon=True)
         self._thread.start()
 
-    def put(self, item: Item) -> bool:
-        """Set the next item; return False if it replaces a waiting one."""
+    def put(self, item: Item) -> Item | None:
+        """Set the next item; return the waiting one that it replaces, or None."""
         with self._wake:
-            free = self._next is None
-            self._next = item
+            replaced, self._next = self._next, item
             self._wake.notify()
-        return free
+        return replaced
 
     def is_current(self) -> bool:
         """Return whether the calling thread is this worker's and not stopped, so that its result is still wanted."""
@@ -84,7 +83,7 @@ class TimedThread:
 
     def __init__(self, name: str) -> None:
         self._pool = ThreadPoolExecutor(1, name)
-        self._at_hand: tuple[float, float] | None = None  # start of the running call and its limit, in s
+        self._running_call: tuple[float, float] | None = None  # start of the running call and its limit, in s
 
     def call(self, function: Callable[[], Any], limit_s: float, given_up: Callable[[], bool] = lambda: False) -> Any:
         """Run `function` in the thread and wait for it; its exceptions are raised here.
@@ -101,11 +100,11 @@ class TimedThread:
             TimeoutError: this call or an earlier one exceeds its limit, or `given_up` returned True.
             RuntimeError: the thread is closed.
         """
-        self._turn_away()
+        self._raise_if_overdue()
         future = self._pool.submit(self._timed, function, limit_s)
         try:
             while not wait([future], POLL_S).done:
-                self._turn_away()
+                self._raise_if_overdue()
                 if given_up():
                     raise TimeoutError("given up")
         except TimeoutError:
@@ -115,9 +114,9 @@ class TimedThread:
 
     def overdue_s(self) -> float | None:
         """Return the seconds that a call past its limit has been running; None if no call is overdue."""
-        at_hand = self._at_hand
-        took = 0.0 if at_hand is None else time.monotonic() - at_hand[0]
-        return took if at_hand is not None and took > at_hand[1] else None
+        running = self._running_call
+        took = 0.0 if running is None else time.monotonic() - running[0]
+        return took if running is not None and took > running[1] else None
 
     def close(self, last: Callable[[], Any], wait_s: float) -> bool:
         """Run `last` after all earlier calls and close the thread; return whether it finished within `wait_s`."""
@@ -125,13 +124,13 @@ class TimedThread:
         self._pool.shutdown(wait=False)
         return bool(done)
 
-    def _turn_away(self) -> None:
+    def _raise_if_overdue(self) -> None:
         seconds = self.overdue_s()
         if seconds is not None:
             raise TimeoutError(f"inference has taken {seconds:.0f} s: restart the node if it persists")
 
     def _timed(self, function: Callable[[], Any], limit_s: float) -> Any:
-        self._at_hand = time.monotonic(), limit_s
+        self._running_call = time.monotonic(), limit_s
         try:
             return function()
         except Exception:
@@ -139,7 +138,7 @@ class TimedThread:
         except BaseException as error:  # SystemExit would end the waiting thread
             raise RuntimeError(repr(error)) from error
         finally:
-            self._at_hand = None
+            self._running_call = None
 
 
 class TimedDerainer:

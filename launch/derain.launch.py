@@ -1,17 +1,19 @@
 """Start the derain node: ros2 launch apanet_ros derain.launch.py namespace:=stereo"""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch_ros.actions import Node
 
-from apanet_ros.launch_arguments import TOPICS, arguments, parameters_of_arguments
+from apanet_ros.launch_arguments import TOPICS, arguments, parameters_of_arguments, refuse_unknown
 from launch import LaunchContext, LaunchDescription
 
 
 def make_node(context: LaunchContext) -> list[Node]:
     """Build the node from the launch arguments."""
+    refuse_unknown("derain.launch.py", arguments(), sys.argv)
     given = {name: context.launch_configurations[name] for name in arguments()}
     params_file = Path(given["params_file"]).expanduser()
     if given["params_file"] and not params_file.is_file():

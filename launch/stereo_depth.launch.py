@@ -4,17 +4,18 @@ Starts derain.launch.py, whose arguments are all accepted here, and stereo_image
 topics, where no topic needs a remap.
 """
 
+import sys
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import ComposableNodeContainer, Node
 from launch_ros.descriptions import ComposableNode
 
-from apanet_ros.launch_arguments import absolute_namespace, parameters_of_arguments
+from apanet_ros.launch_arguments import TOPICS, absolute_namespace, arguments, parameters_of_arguments, refuse_unknown
 from apanet_ros.parameter_file import parameters_of
-from apanet_ros.transport import prefer_large_shared_memory
+from apanet_ros.transport import large_shared_memory
 from launch import LaunchContext, LaunchDescription
 
 # name: (default, description)
@@ -40,10 +41,20 @@ MONO8 = (
 )
 
 
+def check_arguments(context: LaunchContext) -> None:
+    """Refuse arguments that do not exist."""
+    refuse_unknown("stereo_depth.launch.py", {*ARGUMENTS, *arguments()}, sys.argv)
+
+
+def forget_input_remaps(context: LaunchContext) -> None:
+    """Keep a SetRemap of the node's inputs from the depth nodes, whose inputs have the same relative names."""
+    remaps = context.launch_configurations.get("ros_remaps", [])
+    context.launch_configurations["ros_remaps"] = [pair for pair in remaps if pair[0] not in TOPICS.values()]
+
+
 def make_depth(context: LaunchContext) -> list[Node]:
     """Build the nodes that process the derained pairs."""
     given = context.launch_configurations
-    prefer_large_shared_memory()  # for the processes below; the derain node calls it too
     namespace = absolute_namespace(given.get("ros_namespace", ""), given["namespace"])
     nodes = [depth_container(f"{namespace}/derained", given)]
     if "true" in (given["disparity_image"], given["rviz"]):
@@ -92,6 +103,7 @@ def depth_container(namespace: str, given: dict[str, str]) -> Node:
         namespace=namespace,
         composable_node_descriptions=[disparity, points],
         output="screen",
+        additional_env=large_shared_memory(),
     )
 
 
@@ -107,6 +119,7 @@ def disparity_image(namespace: str) -> Node:
         ],
         name=f"disparity_image_{namespace.strip('/').replace('/', '_')}",  # unique per camera
         output="screen",
+        additional_env=large_shared_memory(),
     )
 
 
@@ -118,6 +131,7 @@ def rviz(namespace: str, given: dict[str, str]) -> Node:
         executable="rviz2",
         namespace=namespace,
         output="screen",
+        additional_env=large_shared_memory(),
         arguments=["-d", str(Path(get_package_share_directory("apanet_ros")) / "rviz" / "derain.rviz")],
         remappings=[("/stereo/left/image_rect", given["left_image"]), *((f"/stereo/{t}", t) for t in topics)],
         parameters=[values] if (values := shared_with_the_node(given, "use_sim_time")) else [],
@@ -134,7 +148,8 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *declared,
+            OpaqueFunction(function=check_arguments),
             IncludeLaunchDescription(PythonLaunchDescriptionSource(str(derain))),
-            OpaqueFunction(function=make_depth),
+            GroupAction([OpaqueFunction(function=forget_input_remaps), OpaqueFunction(function=make_depth)]),
         ]
     )

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from apanet_ros.launch_arguments import arguments
+from apanet_ros.launch_arguments import arguments, refuse_unknown
 from apanet_ros.parameters import definitions
 from tools.write_parameters import FILES as PARAMETER_FILES
 
@@ -187,6 +187,15 @@ def test_the_readme_names_parameters_with_their_defaults():
     assert dict(told) == {name: default_text(definitions()[name]) for name, _ in told}
 
 
+def test_misspelt_launch_argument_is_refused_with_the_nearest_name():
+    command = ["/opt/ros2", "launch", "apanet_ros", "derain.launch.py", "namespace:=stereo"]
+    refuse_unknown("derain.launch.py", arguments(), [*command, "model:=small"])
+    with pytest.raises(ValueError, match="there is no launch argument 'modle': did you mean 'model'?"):
+        refuse_unknown("derain.launch.py", arguments(), [*command, "modle:=small"])
+    robot = ["/opt/ros2", "launch", "robot", "robot.launch.py", "models:=all"]  # includes the file
+    refuse_unknown("derain.launch.py", arguments(), robot)
+
+
 @pytest.fixture
 def descriptions():
     """The launch files' descriptions, from the real launch_ros."""
@@ -204,7 +213,16 @@ def descriptions():
 def test_launch_descriptions_with_the_real_launch_ros(descriptions):
     _, made = descriptions
     assert len(made["derain"].entities) == 1 + len(launch_arguments("derain"))
-    assert len(made["stereo_depth"].entities) == 2 + len(launch_arguments("stereo_depth"))
+    assert len(made["stereo_depth"].entities) == 3 + len(launch_arguments("stereo_depth"))
+
+
+def test_remap_of_the_inputs_does_not_reach_the_depth_nodes(descriptions):
+    from launch import LaunchContext
+
+    context = LaunchContext()
+    context.launch_configurations["ros_remaps"] = [("left/image_rect", "/eye"), ("disparity", "/d")]
+    descriptions[0]["stereo_depth"]["forget_input_remaps"](context)
+    assert context.launch_configurations["ros_remaps"] == [("disparity", "/d")]
 
 
 @pytest.mark.parametrize(

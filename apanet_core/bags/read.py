@@ -13,6 +13,7 @@ import numpy as np
 
 from apanet_core.images import encodings
 from apanet_core.images.codecs import decompress
+from apanet_core.missing import pip_install
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 
@@ -116,7 +117,7 @@ def open_bag(path: Path) -> Iterator[ImageBag]:
         from rosbags.highlevel import AnyReader
         from rosbags.typesys import Stores, get_typestore
     except ImportError as error:
-        raise ImportError("reading bags needs rosbags: pip install rosbags") from error
+        raise ImportError(f"reading bags needs rosbags: {pip_install('rosbags')}") from error
     root = bag_root(path)
     if not path.exists():
         raise FileNotFoundError(f"no bag at {path}")

@@ -8,13 +8,13 @@ import sys
 from argparse import ArgumentError
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from docstring_parser import parse
 from jsonargparse import ActionConfigFile, ArgumentParser
 
+from apanet_core import __version__
 from apanet_core.commands import (
     benchmark,
     cut_dataset,
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(
         prog="apanet",
         description="Stereo image deraining with APANet.",
-        version=_version(),
+        version=__version__,
         exit_on_error=False,
     )
     subcommands = parser.add_subcommands(required=True)
@@ -85,13 +85,6 @@ def main(argv: list[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     return 0
-
-
-def _version() -> str:
-    try:
-        return version("apanet_ros")
-    except PackageNotFoundError:
-        return "unknown: the package is not installed"
 
 
 def _settings(run: Callable[..., None]) -> dict[str, Any]:

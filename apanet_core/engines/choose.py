@@ -11,6 +11,7 @@ import torch
 from apanet_core.engines.engine import PRECISIONS, Engine, EngineOptions
 from apanet_core.engines.openvino_engine import OpenVINOEngine
 from apanet_core.engines.torch_engine import TorchEngine
+from apanet_core.missing import pip_install
 from apanet_core.model.network import APANet
 
 ENGINES: dict[str, Any] = {"torch": TorchEngine, "openvino": OpenVINOEngine}
@@ -74,6 +75,6 @@ def make_engine(
     if compiled and engine != "torch":
         raise ValueError(f"compiled is an option of the engine 'torch': the {engine} engine always compiles")
     if engine == "openvino" and find_spec("openvino") is None:
-        raise ImportError("the openvino engine needs pip install openvino; engine 'torch' needs nothing more")
+        raise ImportError(f"the openvino engine needs {pip_install('openvino')}; engine 'torch' needs nothing more")
     made: Engine = ENGINES[engine](network, EngineOptions(device, precision, compiled))
     return made

@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
-from importlib.metadata import version
 
 import cv2
 import numpy as np
 import pytest
 
+import apanet_core.commands.program
+import apanet_ros.program
+from apanet_core import __version__
 from apanet_core.commands.main import main
+from apanet_core.missing import run_program
 
 
 def write_pairs(root, names, size=(40, 60), suffix=".png"):
@@ -98,7 +101,7 @@ def test_missing_inputs_and_commands(tmp_path, capsys):
 def test_version_is_that_of_the_package(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--version"])
-    assert capsys.readouterr().out.strip() == f"apanet {version('apanet_ros')}"
+    assert capsys.readouterr().out.strip() == f"apanet {__version__}"
 
 
 def test_info_lists_presets_and_cards(capsys):
@@ -116,6 +119,30 @@ def test_the_core_knows_nothing_of_ros():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "remedy"),
+    [
+        ("cv2.typing", "-m pip install opencv-python"),
+        ("docstring_parser", "-m pip install docstring-parser-fork"),
+        ("torch", "-m pip install torch"),
+        ("rclpy", "source /opt/ros/$ROS_DISTRO/setup.bash"),
+    ],
+)
+def test_missing_package_is_one_line_with_the_remedy(capsys, module, remedy):
+    def load():
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    assert run_program("apanet", load) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"apanet: error: No module named {module!r}; ")
+    assert line.endswith(remedy)
+
+
+def test_programs_start_by_their_entry_points():
+    for program in (apanet_core.commands.program, apanet_ros.program):
+        assert callable(program._load())
 
 
 def test_help_is_quick_to_load():

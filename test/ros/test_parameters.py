@@ -78,7 +78,7 @@ def test_launch_arguments_are_parsed_to_parameter_types(values):
     ("name", "text"), [("tile", "1.5"), ("tile", "true"), ("lazy", "1"), ("tolerance_s", "soon"), ("recheck_s", "yes")]
 )
 def test_a_launch_argument_of_another_type_is_refused(name, text):
-    with pytest.raises(ValueError, match=f"{name}: expected a .*, got '{text}'"):
+    with pytest.raises(ValueError, match=f"{name}: expected .*, got '{text}'"):
         parameters_of_arguments({name: text})
 
 

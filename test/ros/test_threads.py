@@ -117,9 +117,9 @@ def test_put_replaces_waiting_item():
         done.append(item)
 
     worker = LatestItemWorker(work, on_error=lambda error: None)
-    assert worker.put(0)
+    assert worker.put(0) is None
     assert started.wait(5)
-    assert [worker.put(n) for n in (1, 2, 3)] == [True, False, False]
+    assert [worker.put(n) for n in (1, 2, 3)] == [None, 1, 2]
     finished = threading.Event()
     release.set()
     while len(done) < 2:
