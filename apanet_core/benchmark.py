@@ -49,18 +49,18 @@ class Case:
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """Return model, engine and size as text, for messages."""
         return f"{self.model}{'+dense' * self.dense}, {self.engine}, {self.width}x{self.height}"
 
 
 @dataclass(frozen=True)
 class Result:
-    """One row.
+    """Result of one case.
 
     Attributes:
         model: preset, or path of a checkpoint; "+dense" with the dense map.
-        engine: what ran it.
-        device: where, in words.
+        engine: name of the engine.
+        device: name of the device.
         precision: auto, float32, float16 or bfloat16.
         size: WIDTHxHEIGHT in px.
         median_ms: median time of one pair, uint8 images in and out.
@@ -159,7 +159,7 @@ def _network(case: Case) -> APANet:
 
 
 def _seconds(engine: Engine, left: np.ndarray, right: np.ndarray) -> float:
-    """Time one pair, host arrays in and out; on CUDA by the device's own clock."""
+    """Time one pair, host arrays in and out, in s; on CUDA with CUDA events."""
     if engine.device == "CPU" or not torch.cuda.is_available():
         start = time.perf_counter()
         engine(left, right)
@@ -186,7 +186,7 @@ def dense_attention(
 
 
 def count_gmac(network: APANet, height: int, width: int) -> float:
-    """Billions of multiply-accumulates of one pair, without running it."""
+    """Return the GMAC of one pair, counted without running it."""
     from torch.utils.flop_counter import FlopCounterMode
 
     shape_only = copy.deepcopy(network).to("meta")
@@ -197,7 +197,7 @@ def count_gmac(network: APANet, height: int, width: int) -> float:
 
 
 def format_results(results: list[Result]) -> str:
-    """A Markdown table, with the machine and the ratio of every `+dense` row to the row it is the reference of."""
+    """Return a Markdown table, the ratio of every `+dense` row to the row without it, and the machine."""
     names = [field.name for field in fields(Result)]
     lines = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
     for result in results:
@@ -215,7 +215,7 @@ def format_results(results: list[Result]) -> str:
 
 
 def machine() -> str:
-    """The machine in words."""
+    """Return CPU, thread count and torch version as text."""
     cpu = platform.processor()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -224,5 +224,5 @@ def machine() -> str:
 
 
 def write_json(results: list[Result], path: Path) -> None:
-    """Write the rows and the machine."""
+    """Write the results and the machine as JSON."""
     path.write_text(json.dumps({"machine": machine(), "results": [asdict(r) for r in results]}, indent=2) + "\n")

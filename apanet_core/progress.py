@@ -18,7 +18,7 @@ def progress_bar(items: Iterable[Any] | None = None, **options: Any) -> tqdm[Any
     """Make a progress bar on stderr.
 
     Args:
-        items: what to iterate over, if anything.
+        items: the items to iterate over; None for a bar that is updated by hand.
         **options: of tqdm: desc, total, unit, initial, disable.
 
     Returns:
@@ -39,7 +39,7 @@ def close_bars() -> None:
 
 
 class _Lines:
-    """stderr, for what draws over its last line."""
+    """A stream for tqdm that writes each state of a bar as a line on stderr, instead of drawing over the last one."""
 
     def write(self, text: str) -> None:
         text = text.strip("\r\n ")

@@ -121,7 +121,7 @@ def worker_pool(workers: int) -> ProcessPoolExecutor:
     """Start processes that do not outlive this one, however it ends; SIGKILL included.
 
     Args:
-        workers: how many.
+        workers: number of processes.
 
     Returns:
         The executor; the caller shuts it down.
@@ -149,7 +149,7 @@ def _executor(options: WorkerOptions, items: int) -> AbstractContextManager[Exec
 
 @contextmanager
 def _processes(workers: int) -> Iterator[Executor]:
-    """Processes of this machine; an error or an interrupt ends them at once."""
+    """Start worker processes on this machine; terminate them on an error."""
     others = multiprocessing.active_children()
     pool = worker_pool(workers)
     try:

@@ -248,5 +248,6 @@ def _check_recipe(job: Job) -> None:
         write_text(file, job.recipe)
     elif file.read_text() != job.recipe:
         raise FileExistsError(
-            f"{job.partial} was begun with another recording or other options: repeat those, or delete it to start over"
+            f"{job.partial} holds an unfinished run that was begun with another recording or other options: "
+            "finish that run with its recording and options, or delete it"
         )

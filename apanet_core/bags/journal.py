@@ -32,7 +32,7 @@ def _records(file: BinaryIO, size: int) -> Iterator[tuple[int, int, int, int, in
 
 
 def pairs_in(path: Path) -> int:
-    """Count the records of a journal that may be growing; 0 where there is none."""
+    """Count the records of a journal that may be growing; 0 if it does not exist."""
     try:
         with path.open("rb") as file:
             return sum(1 for _ in _records(file, path.stat().st_size))

@@ -59,12 +59,12 @@ class EvaluationSettings:
 
     @property
     def named_models(self) -> dict[str, str]:
-        """Return preset or checkpoint by name."""
+        """Return the models to evaluate: name to preset or checkpoint."""
         return _named(self.models, default_name=True)
 
     @property
     def named_outputs(self) -> dict[str, Path]:
-        """Return the folder by the name of the method."""
+        """Return the folders of derained pairs: name of the method to folder."""
         return {name: Path(folder) for name, folder in _named(self.outputs).items()}
 
 

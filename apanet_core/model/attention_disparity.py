@@ -11,10 +11,10 @@ from apanet_core.model.parallax_matching import Match
 
 
 class AttentionDisparity:
-    """Listens to where a network looks, and reads the disparity of the left view off it.
+    """Reads the disparity of the left view from the parallax attention of a network, with a forward hook.
 
-    Of a network that matches its views it is the match. Of another it is the expected position of the finest APAM that
-    runs last. Nothing is computed while no instance listens.
+    A network with parallax matching gives the disparity of its matches. Another one gives the expected position under
+    the attention of the finest APAM that runs last. Without an instance nothing is computed.
 
     Args:
         network: has parallax matching, or parallax attention at some level.
@@ -33,12 +33,12 @@ class AttentionDisparity:
             raise ValueError("this model has no parallax attention: no disparity can be read off it")
 
     def close(self) -> None:
-        """Stop listening."""
+        """Remove the hook."""
         self._reader.hook.remove()
 
     @torch.inference_mode()
     def read(self, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Disparity of the pair that the network saw last.
+        """Return the disparity of the pair that the network processed last.
 
         Args:
             height: rows of the views.
@@ -85,7 +85,7 @@ class _AttentionReader:
 
 
 def _last_of_finest_level(network: APANet) -> ParallaxAttention:
-    """The decoder's last block of the finest level that has APAM, or the latent's where only that has it."""
+    """Return the last decoder block of the finest level with APAM; the latent's if only it has one."""
     finest = min(network.config.parallax_levels)
     levels = [*network.decoder, network.encoder[-1]]  # finest first, the latent last
     modules = [m for m in levels[finest - 1].modules() if isinstance(m, ParallaxAttention)]

@@ -31,11 +31,12 @@ class ModelConfig:
         parallax_mask: keep parallax attention to matches of disparity >= 0, as published; False is an ablation.
         matching_channels: width of the parallax matching at a quarter of the resolution, whose matches move the other
             view onto each; 0 for a network without, as published.
-        fusion_channels: width of what chooses between the two views where `matching_channels` is set.
-        fusion_blocks: its blocks.
+        fusion_channels: width of the fusion of both views (`PartnerFusion`); unused if `matching_channels` is 0.
+        fusion_blocks: number of `ContextBlock` in the fusion.
         warp: whether the match moves the other view; False is an ablation.
-        coring: what leaves the derainer as bytes is shrunk towards the input where the network changes it by about half
-            this many grey levels (of 255) or fewer, in dry pairs by more: docs/decisions/013. 0 for nowhere.
+        coring: strength in grey levels (of 255) of the coring, which shrinks small changes in the output of the
+            derainer: docs/decisions/013. In rain a change of half this value is halved, in dry views a larger one. 0
+            switches it off.
     """
 
     stem_stride: int = 1
@@ -100,7 +101,7 @@ class ModelConfig:
         return int(self.stem_stride * 2 ** (len(self.channels) - 1))
 
     def capped(self, max_disparity: int | None) -> ModelConfig:
-        """The same with this cap in px; None or 0 keeps its own."""
+        """Return a copy with this max_disparity in px; None or 0 keeps the current one."""
         return replace(self, max_disparity=max_disparity or self.max_disparity)
 
     @property
@@ -111,7 +112,7 @@ class ModelConfig:
 
     @property
     def finest_parallax_stride(self) -> float:
-        """Input px per column of the finest parallax attention; infinite without any."""
+        """Return the input px per column of the finest parallax attention; infinity without any."""
         return min((self.stem_stride * 2 ** (level - 1) for level in self.parallax_levels), default=math.inf)
 
     @property
@@ -141,7 +142,7 @@ class ModelConfig:
         return (high - low + 3) * self.stem_stride
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values, for JSON."""
         return asdict(self)
 
     @classmethod

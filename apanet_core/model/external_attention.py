@@ -28,19 +28,29 @@ class ExternalAttention(nn.Module):
         self.value = nn.Conv2d(memory_units, channels, 1, bias=False)
         self.eps = eps
 
-    def totals(self, x: torch.Tensor) -> torch.Tensor:
-        """Logarithm of the sum over pixels of exp(M_k x): (B, C, H, W) -> (B, S, 1, 1), float32."""
+    def log_normalizers(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the logarithm of the softmax's denominator per unit: (B, C, H, W) -> (B, S, 1, 1), float32."""
         return self.key(x).float().logsumexp(dim=(2, 3), keepdim=True)
 
-    def weights(self, x: torch.Tensor, totals: torch.Tensor | None = None) -> torch.Tensor:
-        """Attention of every pixel over the memory: (B, C, H, W) -> (B, S, H, W), float32, sums to 1 (less eps)."""
+    def weights(self, x: torch.Tensor, log_normalizers: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the attention of every pixel over the memory units.
+
+        Args:
+            x: (B, C, H, W), an image or a strip of its rows.
+            log_normalizers: of the whole image, for a strip; None computes them from `x`.
+
+        Returns:
+            (B, S, H, W) float32; sums to 1 over the units, except for eps.
+        """
         logits = self.key(x).float()
-        a = torch.exp(logits - (logits.logsumexp(dim=(2, 3), keepdim=True) if totals is None else totals))
+        if log_normalizers is None:
+            log_normalizers = logits.logsumexp(dim=(2, 3), keepdim=True)
+        a = torch.exp(logits - log_normalizers)
         return a / (a.sum(dim=1, keepdim=True) + self.eps)
 
-    def forward(self, x: torch.Tensor, totals: torch.Tensor | None = None) -> torch.Tensor:
-        """x: (B, C, H, W); where that is a part of the image, `totals` of all of it -> (B, C, H, W)."""
-        return self.value(self.weights(x, totals).to(x.dtype))
+    def forward(self, x: torch.Tensor, log_normalizers: torch.Tensor | None = None) -> torch.Tensor:
+        """Read the memory for every pixel: (B, C, H, W) -> the same; arguments as for `weights`."""
+        return self.value(self.weights(x, log_normalizers).to(x.dtype))
 
 
 class ExternalAttentionBlock(nn.Module):
@@ -53,12 +63,12 @@ class ExternalAttentionBlock(nn.Module):
     def __init__(self, channels: int, memory_units: int | None, eps: float = 1e-9) -> None:
         super().__init__()
         self.attention: ExternalAttention | None = None
-        self.attends = memory_units is not None and eps < LARGEST_EPS
+        self.uses_attention = memory_units is not None and eps < LARGEST_EPS
         if memory_units is not None:
             self.attention_norm = ChannelNorm(channels, eps=1e-5)
             self.attention = ExternalAttention(channels, memory_units, eps)
             self.attention_scale = nn.Parameter(torch.zeros(channels, 1, 1))
-            if not self.attends:  # no gradient ever reaches it, which distributed training has to know
+            if not self.uses_attention:  # no gradient ever reaches it, which distributed training has to know
                 for parameter in (
                     *self.attention_norm.parameters(),
                     *self.attention.parameters(),
@@ -70,16 +80,16 @@ class ExternalAttentionBlock(nn.Module):
         self.feed_forward_scale = nn.Parameter(torch.zeros(channels, 1, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C, H, W) -> (B, C, H, W); images of a batch do not see each other."""
-        totals = None
-        if self.attention is not None and self.attends and (rows := row_strips(x)) < x.shape[2]:
-            strips = [self.attention.totals(self.attention_norm(strip)) for strip in torch.split(x, rows, dim=2)]
-            totals = torch.stack(strips).logsumexp(dim=0)
-        return in_row_strips(lambda strip: self._rows(strip, totals), x, halo=1)
+        """Apply the block: (B, C, H, W) -> (B, C, H, W); images of a batch do not see each other."""
+        log_normalizers = None  # of the whole image; a strip alone does not know them
+        if self.attention is not None and self.uses_attention and (rows := row_strips(x)) < x.shape[2]:
+            strips = (self.attention_norm(strip) for strip in torch.split(x, rows, dim=2))
+            log_normalizers = torch.stack([self.attention.log_normalizers(strip) for strip in strips]).logsumexp(dim=0)
+        return in_row_strips(lambda strip: self._rows(strip, log_normalizers), x, halo=1)
 
-    def _rows(self, x: torch.Tensor, totals: torch.Tensor | None) -> torch.Tensor:
-        if self.attention is not None and self.attends:
-            x = _add_scaled(x, self.attention_scale, self.attention(self.attention_norm(x), totals))
+    def _rows(self, x: torch.Tensor, log_normalizers: torch.Tensor | None) -> torch.Tensor:
+        if self.attention is not None and self.uses_attention:
+            x = _add_scaled(x, self.attention_scale, self.attention(self.attention_norm(x), log_normalizers))
         return _add_scaled(x, self.feed_forward_scale, self.feed_forward(self.feed_forward_norm(x)))
 
 

@@ -44,7 +44,7 @@ BUILDERS: dict[str, Callable[[], nn.Sequential]] = {"alexnet": _alexnet, "vgg19"
 
 
 def imagenet_layers(name: str, weights: Path, last: int) -> nn.Sequential:
-    """The frozen layers of a classifier up to number `last`, numbered as in torchvision's `features`.
+    """Return the frozen layers of a classifier up to number `last`, numbered as in torchvision's `features`.
 
     Args:
         name: alexnet or vgg19.

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-# Features of one strip of `in_row_strips`: small enough for a CPU's cache, large enough to keep a GPU busy.
+# `in_row_strips` applies a function to strips of rows, one after the other, so that its temporaries stay small. A strip
+# has about this many features: few enough for a CPU's cache, enough to keep a GPU busy.
 CPU_STRIP, CUDA_STRIP = 1 << 20, 1 << 26
 
 
@@ -50,7 +51,7 @@ class GatedFeedForward(nn.Module):
         self.project_out = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
+        """Apply the layer: (B, C, H, W) -> (B, C, H, W)."""
         gate, value = self.depthwise(self.project_in(x)).chunk(2, dim=1)
         return self.project_out(F.gelu(gate) * value)
 
@@ -80,7 +81,7 @@ def pad_to_multiple(x: torch.Tensor, multiple: int) -> torch.Tensor:
 
 
 def is_tracing() -> bool:
-    """Whether the network is being turned into a graph, where no branch may depend on the size."""
+    """Return whether the network is being exported or compiled, where no branch may depend on the size."""
     return torch.compiler.is_compiling() or bool(torch.jit.is_tracing())  # type: ignore[no-untyped-call]
 
 
@@ -90,7 +91,7 @@ def channels_last(x: torch.Tensor) -> torch.Tensor:
 
 
 def row_strips(x: torch.Tensor) -> int:
-    """Rows of a strip in which to work through `x` (B, C, H, W); all of them when training or tracing."""
+    """Return the number of rows in a strip of `x` (B, C, H, W); all of them when training or tracing."""
     batch, channels, height, width = x.shape
     if torch.is_grad_enabled() or is_tracing():
         return height
@@ -99,12 +100,12 @@ def row_strips(x: torch.Tensor) -> int:
 
 
 def in_row_strips(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, halo: int) -> torch.Tensor:
-    """Apply `function` to strips of rows, so that what it allocates stays small: the same result, and faster on a CPU.
+    """Apply `function` to strips of rows, so that its temporaries stay small: the same result, and faster on a CPU.
 
     Args:
         function: (B, C, h, W) -> the same; a row of its result depends on at most `halo` rows above and below.
         x: (B, C, H, W).
-        halo: see above.
+        halo: rows above and below a strip that `function` reads for it.
 
     Returns:
         `function(x)`.

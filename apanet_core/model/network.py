@@ -22,8 +22,8 @@ class Derained(NamedTuple):
 
     Attributes:
         derained: the result.
-        estimate: what every view alone gives, where the network matches the views, else the result.
-        match: where the views match; None for a network that does not.
+        estimate: the views derained before the fusion; equal to `derained` for a network without matching.
+        match: the matches of both views; None for a network without matching.
     """
 
     derained: torch.Tensor
@@ -43,8 +43,16 @@ class Block(nn.Module):
         self.parallax = parallax
 
     def forward(self, views: torch.Tensor) -> torch.Tensor:
-        """views: (2 B, C, H, W), all left views before all right views -> the same."""
+        """Apply the block.
+
+        Args:
+            views: (2 B, C, H, W), left views first.
+
+        Returns:
+            The same shape.
+        """
         views = self.external(views)
+        # one strip of rows after the other, so that the attention's temporaries fit into a CPU's cache
         return views if self.parallax is None else in_row_strips(self._exchange, views, halo=0)
 
     def _exchange(self, views: torch.Tensor) -> torch.Tensor:
@@ -53,7 +61,7 @@ class Block(nn.Module):
 
 
 class APANet(nn.Module):
-    """Rainy pair in, derained pair out.
+    """Derains a rectified stereo pair.
 
     Source: APANet, IEEE TCI 2025, figure 2. The finest decoder level keeps the concatenated skip (twice the channels)
     where the coarser ones reduce it with a 1x1 convolution, as published. `stem_stride` and `max_disparity` are ours.
@@ -86,11 +94,14 @@ class APANet(nn.Module):
         self.matching: ParallaxMatching | None = None
         if config.matching_channels:
             level = config.matching_level
-            seen = widths[level - 1] * (2 if level == 1 else 1)
+            matched_channels = widths[level - 1] * (2 if level == 1 else 1)
             self.matching = ParallaxMatching(
-                seen + 3 * MATCHING_STRIDE**2, config.matching_channels, config.max_disparity, config.parallax_mask
+                matched_channels + 3 * MATCHING_STRIDE**2,
+                config.matching_channels,
+                config.max_disparity,
+                config.parallax_mask,
             )
-            self.fusion = PartnerFusion(seen, config.fusion_channels, config.fusion_blocks, config.warp)
+            self.fusion = PartnerFusion(matched_channels, config.fusion_channels, config.fusion_blocks, config.warp)
 
     def forward(self, left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Derain one batch of pairs.
@@ -115,7 +126,14 @@ class APANet(nn.Module):
         return derained_left, derained_right
 
     def derain(self, rainy: torch.Tensor) -> Derained:
-        """Derain stacked views, (2 B, 3, H, W), H and W multiples of `config.stride`, and say how."""
+        """Derain stacked views, and return the intermediate results that training needs.
+
+        Args:
+            rainy: (2 B, 3, H, W) float RGB in [0, 1], left views first; H and W are multiples of `config.stride`.
+
+        Returns:
+            The result, the estimate before the fusion and the matches.
+        """
         dtype = self.project_in.weight.dtype
         *skips, x = self.encode(rainy.to(dtype))
         features = x
@@ -134,7 +152,7 @@ class APANet(nn.Module):
         return Derained(self.fusion(rainy, estimate, features, match), estimate, match)
 
     def encode(self, rainy: torch.Tensor) -> list[torch.Tensor]:
-        """Features of every level, finest first: (2 B, 3, H, W) -> (2 B, C_i, H_i, W_i) each."""
+        """Return the encoder features of every level, finest first: (2 B, 3, H, W) -> (2 B, C_i, H_i, W_i) each."""
         x = F.pixel_unshuffle(rainy, self.config.stem_stride)
         x = self.project_in(channels_last(x))
         features = []

@@ -46,7 +46,7 @@ class ContextBlock(nn.Module):
         self.narrow = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, h, w) -> the same."""
+        """Apply the block: (N, C, h, w) -> the same."""
         return x + self.narrow(F.gelu(self.widen(self.norm(self.depthwise(x)))))
 
 
@@ -75,7 +75,14 @@ class ParallaxMatching(nn.Module):
         nn.init.zeros_(self.refine.bias)
 
     def forward(self, features: torch.Tensor) -> Match:
-        """features: (2 B, C, h, w), all left views before all right views -> their matches, in the same order."""
+        """Match stacked views.
+
+        Args:
+            features: (2 B, C, h, w), left views first.
+
+        Returns:
+            The matches of 2 B views, in the same order.
+        """
         embedded = self.embed(features)
         compared = self.compare(embedded).float()  # from here on in float32: half precision costs the match
         compared = compared * torch.rsqrt(compared.square().sum(dim=1, keepdim=True) + 1e-6)
@@ -121,7 +128,7 @@ def row_logits(query: torch.Tensor, key: torch.Tensor, max_disparity_columns: in
     keys = F.pad(key, (0, 0, span + least, tail - least)).reshape(views * height, -1, span, channels)
     windows = torch.cat([keys[:, :-1], keys[:, 1:]], dim=2)  # (N h, blocks, 2 span, C)
     products = blocks @ windows.transpose(-1, -2)  # (N h, blocks, span, 2 span)
-    # Row i needs columns i to i + span. Rows that are one longer than they are shift each by one more.
+    # Row i needs columns i to i + span. Padding each row by one shifts row i by i columns.
     skewed = F.pad(products.flatten(2), (0, span)).reshape(views * height, -1, span, 2 * span + 1)
     logits = skewed[..., : span + 1].flip(-1).reshape(views, height, -1, span + 1)[:, :, :width]
     seen_at = torch.arange(width, device=query.device)[:, None] - least - torch.arange(span + 1, device=query.device)

@@ -16,10 +16,11 @@ CANDIDATES = 5
 class PartnerFusion(nn.Module):
     """Improve each view with the matching pixels of the other one.
 
-    Rain adds light, and near drops never hide the same point from both cameras. So the candidates for a pixel are the
-    view's estimate, the partner's estimate, the darker of the two, the darker of the two rainy views, and the view as
-    it came: texture that both views show is no rain. Softmax weights choose among them, and a residual is added. The
-    weights are computed on cells of `MATCHING_STRIDE` px, so full resolution costs a few 1x1 convolutions.
+    Rain adds light, and near drops never hide the same point from both cameras. So the candidates for a pixel are, in
+    this order, the view's estimate, the partner's estimate, the darker of the two, the darker of the two rainy views,
+    and the rainy view itself: texture that both views show is no rain. The result is the sum of the candidates under
+    softmax weights, and a residual. The weights are computed on cells of `MATCHING_STRIDE` px, so full resolution costs
+    a few 1x1 convolutions.
 
     Args:
         in_channels: channels of the features.
@@ -38,17 +39,17 @@ class PartnerFusion(nn.Module):
         nn.init.zeros_(self.project_out.weight)
         assert self.project_out.bias is not None
         nn.init.zeros_(self.project_out.bias)
-        of_estimate = slice(cell_channels, cell_channels + MATCHING_STRIDE**2)
-        self.project_out.bias.data[of_estimate] = 4.0  # a new module keeps the estimate
+        estimate_logits = slice(cell_channels, cell_channels + MATCHING_STRIDE**2)  # of the first candidate
+        self.project_out.bias.data[estimate_logits] = 4.0  # a new module keeps the estimate
 
     def forward(
         self, rainy: torch.Tensor, estimate: torch.Tensor, features: torch.Tensor, match: Match
     ) -> torch.Tensor:
-        """Derain once more.
+        """Improve the estimates of both views.
 
         Args:
             rainy: (2 B, 3, H, W), left views first.
-            estimate: what each view alone gives, the same shape.
+            estimate: derained views before the fusion, the same shape.
             features: (2 B, C, H / 4, W / 4).
             match: result of `ParallaxMatching` for these views.
 
@@ -59,31 +60,34 @@ class PartnerFusion(nn.Module):
         if self.warp:
             partner = warp_rows(partner, match.disparity)
         partner_estimate, partner_rainy = partner.to(estimate.dtype).chunk(2, dim=1)
-        removed, partner_news = rainy - estimate, partner_estimate - estimate
-        darkest_news = torch.minimum(rainy, partner_rainy) - estimate
-        x = self.blocks(self._project(features, (removed, partner_news, darkest_news), match.confidence))
+        # Differences of candidates from the estimate: the rainy view, the partner's estimate, the darker rainy view.
+        rainy_difference, partner_difference = rainy - estimate, partner_estimate - estimate
+        darker_difference = torch.minimum(rainy, partner_rainy) - estimate
+        differences = (rainy_difference, partner_difference, darker_difference)
+        x = self.blocks(self._project(features, differences, match.confidence))
         residual, *weights = (F.pixel_shuffle(cells, MATCHING_STRIDE).to(estimate.dtype) for cells in self._choose(x))
-        # Candidates as differences from the estimate, whose own weight is what the others leave of 1.
-        news = (partner_news, partner_news.clamp(max=0), darkest_news, removed)
-        return estimate + residual + sum(weight * image for weight, image in zip(weights, news))
+        # `weights` belong to candidates 2 to 5 in the order of the class docstring. Those of all five sum to 1, so the
+        # weighted sum of the candidates is the estimate plus their weighted differences from it.
+        differences_2_to_5 = (partner_difference, partner_difference.clamp(max=0), darker_difference, rainy_difference)
+        return estimate + residual + sum(weight * image for weight, image in zip(weights, differences_2_to_5))
 
     def _project(
-        self, features: torch.Tensor, news: tuple[torch.Tensor, ...], confidence: torch.Tensor
+        self, features: torch.Tensor, differences: tuple[torch.Tensor, ...], confidence: torch.Tensor
     ) -> torch.Tensor:
-        """Apply `project_in` to [features, unshuffled news, confidence], part by part instead of a concatenation.
+        """Apply `project_in` to [features, unshuffled differences, confidence], part by part, without concatenation.
 
         A 1x1 convolution after pixel-unshuffle equals a convolution of the image with that stride.
         """
         weight, stride, count = self.project_in.weight, MATCHING_STRIDE, features.shape[1]
         x = F.conv2d(features, weight[:, :count], self.project_in.bias)
         x = x + F.conv2d(confidence.to(x.dtype), weight[:, -1:])
-        for image, part in zip(news, weight[:, count:-1].chunk(len(news), dim=1)):
+        for image, part in zip(differences, weight[:, count:-1].chunk(len(differences), dim=1)):
             kernel = part.reshape(weight.shape[0], 3, stride, stride)
             x = x + F.conv2d(image.to(features.dtype), kernel, stride=stride)
         return x
 
     def _choose(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Apply `project_out`: (2 B, C, h, w) -> cells of the residual, and of the weights of all but the estimate."""
+        """Apply `project_out`: (2 B, C, h, w) -> cells of the residual, and of the weights of candidates 2 to 5."""
         assert self.project_out.bias is not None
         sizes = [3 * MATCHING_STRIDE**2] + CANDIDATES * [MATCHING_STRIDE**2]
         weights, biases = (torch.split(p, sizes) for p in (self.project_out.weight, self.project_out.bias))

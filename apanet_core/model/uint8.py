@@ -1,4 +1,4 @@
-"""The network between bytes: uint8 in, uint8 out, and coring, which keeps a dry view unchanged (docs/decisions/013)."""
+"""The network with uint8 images in and out, and coring, which keeps a dry view unchanged (docs/decisions/013)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from torch import nn
 
 from apanet_core.model.network import APANet
 
-# Left, right, and the mean change before coring, on a scale of [0, 1]: not finite where a value of the network is not.
-Derained = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+# Left and right view, and the mean change before coring, for images in [0, 1]: not finite if any value is not.
+ViewsAndChange = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def apply_coring(rainy: torch.Tensor, derained: torch.Tensor, coring: float) -> torch.Tensor:
@@ -35,21 +35,21 @@ class Uint8Derainer(nn.Module):
     """Scale, derain, core, clip and round where the network runs, in float32.
 
     Args:
-        network: what derains.
+        network: in eval mode.
     """
 
     def __init__(self, network: APANet) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, left: torch.Tensor, right: torch.Tensor) -> Derained:
+    def forward(self, left: torch.Tensor, right: torch.Tensor) -> ViewsAndChange:
         """Derain one pair, (H, W, 3) uint8 RGB each; the change is a scalar."""
         views = [view.permute(2, 0, 1)[None].float() / 255 for view in (left, right)]
         clean_left, clean_right, change = self._derain(views[0], views[1])
         clean_left, clean_right = (_to_bytes(view)[0].permute(1, 2, 0) for view in (clean_left, clean_right))
         return clean_left, clean_right, change[0]
 
-    def derain_batch(self, left: torch.Tensor, right: torch.Tensor) -> Derained:
+    def derain_batch(self, left: torch.Tensor, right: torch.Tensor) -> ViewsAndChange:
         """Derain B pairs, (B, 3, H, W) each, uint8 or float RGB in [0, 1].
 
         The results have the dtype of the input; the change is (B,).
@@ -61,7 +61,7 @@ class Uint8Derainer(nn.Module):
             return _to_bytes(clean_left), _to_bytes(clean_right), change
         return clean_left.clamp(0, 1).to(left.dtype), clean_right.clamp(0, 1).to(left.dtype), change
 
-    def _derain(self, left: torch.Tensor, right: torch.Tensor) -> Derained:
+    def _derain(self, left: torch.Tensor, right: torch.Tensor) -> ViewsAndChange:
         derained_left, derained_right = self.network(left, right)
         change = ((derained_left - left) + (derained_right - right)).mean(dim=(1, 2, 3)) / 2
         if coring := self.network.config.coring / 255:

@@ -162,7 +162,7 @@ class TrainConfig:
         if self.minutes is not None and self.minutes <= 0:
             raise ValueError(f"minutes must be above 0: got {self.minutes}")
         if self.minutes is not None and self.phases:
-            raise ValueError("phases have steps of their own, so minutes cannot end them: give minutes or phases")
+            raise ValueError("phases have their own steps, so minutes cannot end them: give minutes or phases")
         for phase in self.all_phases:
             if min(phase.steps, phase.batch_size, *phase.size) < 1:
                 raise ValueError(f"steps, batch_size and size must be at least 1: got {phase}")

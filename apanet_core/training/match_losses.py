@@ -44,7 +44,7 @@ def _mean(values: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
 
 
 def photometric_losses(match: Match, views: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Judge matches without true disparities: by what the views show there, and by each other.
+    """Return the photometric and the cycle loss of matches, which need no true disparities.
 
     Args:
         match: matches of 2 B views, left ones first, under the parallax mask.

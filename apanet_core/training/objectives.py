@@ -86,7 +86,7 @@ def _matches(network: nn.Module) -> bool:
 
 
 def _derain(network: nn.Module, rainy: torch.Tensor) -> Derained:
-    """Derain stacked views with what the matching found; all results have the padded size."""
+    """Pad and derain stacked views; the results have the padded size."""
     result: Derained = network.derain(pad_to_multiple(rainy, network.config.stride))  # type: ignore[operator, union-attr, arg-type]
     return result
 
