@@ -24,7 +24,7 @@ class PairResult:
     """The result of processing a pair.
 
     Attributes:
-        clean: derained left and right view; None: publish the pair unchanged.
+        clean: derained left and right view; None if the network did not run or failed.
         level: rain level in grey levels, while bypassed the last measured one; None if not measured.
         failure: the error of the network; empty if it did not fail.
         bypassed: whether the pair passes unchanged because it is dry.
@@ -39,9 +39,9 @@ class PairResult:
 
     @property
     def decision(self) -> str:
-        """The decision about the pair in words, for the log."""
+        """Return the decision about the pair as text, for the log."""
         if self.failure:
-            return f"passed through, {self.failure}"
+            return f"not derained, {self.failure}"  # `on_failure` passes the pair through or drops it
         if self.bypassed:
             return "passed through as dry" + ("" if self.level is None else f", rain level {self.level:.2f}")
         return (
@@ -74,7 +74,7 @@ class PairProcessor:
             enabled: False only checks that both views have one size.
 
         Returns:
-            The images to publish, or the reason to publish the pair unchanged.
+            The derained images, or the reason why there are none.
 
         Raises:
             ValueError: the sizes differ, or a view cannot be decoded.
@@ -96,8 +96,8 @@ class PairProcessor:
         self._level = rain_level(rainy, clean)
         if self._bypass.update(self._level, parameters):
             return PairResult(level=self._level, bypassed=True, size=size)
-        answers = [encodings.encode(view, source) for view, source in zip(clean, sources)]
-        return PairResult(answers, self._level, size=size)
+        images = [encodings.encode(view, source) for view, source in zip(clean, sources)]
+        return PairResult(images, self._level, size=size)
 
 
 def check_usable(rainy: Views, clean: Views) -> None:

@@ -62,22 +62,22 @@ class StereoPublishers:
         Returns:
             Publishers and their messages; images only for topics with a subscriber.
         """
-        messages, came = [], source.message
+        messages, received = [], source.message
         if info is not None:
             messages.append((self._publishers[side, "camera_info"], info))
         compressed, raw = (self._publishers[side, name] for name in ("compressed", "image_rect"))
         if compressed.get_subscription_count():
-            if clean is None and isinstance(came, CompressedImage):
-                answer = came
+            if clean is None and isinstance(received, CompressedImage):
+                message = received
             else:
-                answer = compressed_message(clean or _passthrough_image(came), came, jpeg_quality)
-            messages.append((compressed, answer))
+                message = compressed_message(clean or _passthrough_image(received), received, jpeg_quality)
+            messages.append((compressed, message))
         if raw.get_subscription_count():
-            if clean is None and isinstance(came, SerializedImage) and keeps_encoding(came.encoding):
-                answer = came.serialized
+            if clean is None and isinstance(received, SerializedImage) and keeps_encoding(received.encoding):
+                message = received.serialized
             else:
-                answer = write_image(clean or _passthrough_image(came), came.header)
-            messages.append((raw, answer))
+                message = write_image(clean or _passthrough_image(received), received.header)
+            messages.append((raw, message))
         return messages
 
     def publish_level(self, level: float) -> None:

@@ -61,6 +61,7 @@ class StereoSubscriptions:
         on_refused: Callable[[str, Exception], None],
         on_lost: Callable[[str, int], None],
     ) -> None:
+        # The synchronizer stays connected to these while `_subscribers` come and go; `_on_image` forwards good images.
         self.images = {side: SimpleFilter() for side in SIDES}
         self.infos = {side: CameraInfoCache() for side in SIDES}
         self._node, self._parameters = node, parameters
