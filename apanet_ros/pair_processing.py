@@ -74,7 +74,7 @@ class PairProcessor:
             enabled: False only checks that both views have one size.
 
         Returns:
-            The derained images, or the reason why there are none.
+            The derained images, or the reason why the pair has none.
 
         Raises:
             ValueError: the sizes differ, or a view cannot be decoded.

@@ -37,7 +37,7 @@ class ExternalAttention(nn.Module):
 
         Args:
             x: (B, C, H, W), an image or a strip of its rows.
-            log_normalizers: of the whole image, for a strip; None computes them from `x`.
+            log_normalizers: result of `log_normalizers` for the whole image; None computes it from `x`.
 
         Returns:
             (B, S, H, W) float32; sums to 1 over the units, except for eps.
