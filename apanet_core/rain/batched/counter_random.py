@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import zlib
 
@@ -24,6 +25,12 @@ class CounterRandom:
         self.device = indices.device
         self.batch = indices.shape[0]
         self._keys = _mix(_mix(indices & _MASK) + _mix(torch.tensor(seed & _MASK, device=self.device)))
+
+    def of(self, rows: torch.Tensor) -> CounterRandom:
+        """Return the random numbers of some samples of the batch; `rows` is (N,) int64."""
+        chosen = copy.copy(self)
+        chosen.batch, chosen._keys = len(rows), self._keys[rows]
+        return chosen
 
     def uniform(self, name: str, *shape: int, low: Bound = 0.0, high: Bound = 1.0) -> torch.Tensor:
         """Return uniform numbers in [low, high), (B, *shape) float32; bounds are numbers or tensors to broadcast."""

@@ -15,7 +15,7 @@ LONGEST_SIDE = 1600  # px; larger photographs are scaled down
 class PhotoAtlas:
     """Textures to sample.
 
-    A pixel is one int32 (R + 256 G + 65536 B), so that one read returns its three channels.
+    A pixel is one int32 with the bytes R, G, B, 0, so that one read returns its three channels.
 
     Args:
         photos: (H, W, 3) uint8 RGB each, of any size.
@@ -35,8 +35,7 @@ class PhotoAtlas:
             for _ in range(LEVELS):
                 height, width = image.shape[:2]
                 table.append((offset, height, width))
-                wide = image.astype(np.int32)
-                pieces.append((wide[..., 0] + 256 * wide[..., 1] + 65536 * wide[..., 2]).reshape(-1))
+                pieces.append(np.pad(image, ((0, 0), (0, 0), (0, 1))).reshape(-1).view(np.int32))
                 offset += height * width
                 size = max(width // 2, 1), max(height // 2, 1)
                 image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
@@ -65,15 +64,16 @@ class PhotoAtlas:
         u, v = column * shrunk - 0.5, row * shrunk - 0.5
         left, top = u.floor(), v.floor()
         across, down = (u - left)[..., None], (v - top)[..., None]
+        columns = [_mirrored(left.long() + dx, width) for dx in (0, 1)]
+        upper, lower = (
+            torch.lerp(*(self._colours(start + place) for place in columns), weight=across)
+            for start in (offset + _mirrored(top.long() + dy, height) * width for dy in (0, 1))
+        )
+        return torch.lerp(upper, lower, down)
 
-        def texel(dx: int, dy: int) -> torch.Tensor:
-            place = offset + _mirrored(top.long() + dy, height) * width + _mirrored(left.long() + dx, width)
-            packed = self.pixels[place]
-            return torch.stack([packed & 255, (packed >> 8) & 255, packed >> 16], dim=-1).float()
-
-        upper = texel(0, 0) * (1 - across) + texel(1, 0) * across
-        lower = texel(0, 1) * (1 - across) + texel(1, 1) * across
-        return upper * (1 - down) + lower * down
+    def _colours(self, place: torch.Tensor) -> torch.Tensor:
+        """Read pixels: (...) int64 positions in the buffer to (..., 3) float32."""
+        return self.pixels[place].view(torch.uint8).unflatten(-1, (-1, 4))[..., :3].float()
 
 
 def _mirrored(index: torch.Tensor, length: torch.Tensor) -> torch.Tensor:

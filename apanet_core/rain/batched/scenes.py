@@ -224,7 +224,8 @@ def _render(
         one = {f.name: getattr(surfaces, f.name)[:, k, None, None] for f in fields(_Surfaces)}
         x_left = _in_left_view(x, y, one) if right else x.expand(shape)
         d = one["base"] + one["across"] * (x_left - one["column"]) + one["down"] * (y - one["row"])
-        alpha = _opacity(x_left, y, one)
+        limited = k > 1  # backdrop and ground are not
+        alpha = _opacity(x_left, y, one) if limited else one["shown"]
         there = (alpha > 0) & (d > 0.2)
         nearest, next_nearest = there & (d > first_d), there & (d > second_d)
         pushed = nearest & (first_d > second_d)  # the nearest so far becomes the second
@@ -232,12 +233,14 @@ def _render(
         second_d = torch.where(nearest, torch.where(pushed, first_d, second_d), torch.where(next_nearest, d, second_d))
         first_alpha = torch.where(nearest, alpha, first_alpha)
         first_k, first_d = torch.where(nearest, k, first_k), torch.where(nearest, d, first_d)
-    second_k = torch.where(second_d < 0, first_k, second_k)
-    solid = first_alpha > 0.5
-    disparity = torch.where(solid | (second_d < 0), first_d, second_d)
-    front = _shade(atlas, surfaces, cameras, first_k, x, y, right)
-    behind = _shade(atlas, surfaces, cameras, second_k, x, y, right)
-    image = behind + first_alpha[..., None] * (front - behind)
+    edge = (first_alpha < 1) & (second_d >= 0)
+    disparity = torch.where(edge & (first_alpha <= 0.5), second_d, first_d)
+    number = torch.arange(batch, device=device)[:, None, None].expand(shape)
+    x, y = x.expand(shape), y.expand(shape)
+    image = _shade(atlas, surfaces, cameras, number.flatten(), first_k.flatten(), x.flatten(), y.flatten(), right)
+    image = image.reshape(*shape, 3)
+    behind = _shade(atlas, surfaces, cameras, number[edge], second_k[edge], x[edge], y[edge], right)
+    image[edge] = torch.lerp(behind, image[edge], first_alpha[edge][:, None])
     return image.permute(0, 3, 1, 2), disparity.clamp(min=0)
 
 
@@ -264,30 +267,31 @@ def _shade(
     atlas: PhotoAtlas,
     surfaces: _Surfaces,
     cameras: Cameras,
+    number: torch.Tensor,
     k: torch.Tensor,
     x: torch.Tensor,
     y: torch.Tensor,
     right: bool,
 ) -> torch.Tensor:
-    """Return the colour of surface `k` (B, H, W) at every pixel: (B, H, W, 3)."""
+    """Return the colour of surface `k` of sample `number` at column `x` and row `y`, (N,) each: (N, 3)."""
 
     def of(name: str) -> torch.Tensor:
-        value = getattr(surfaces, name)
-        return value.gather(1, k.flatten(1)).reshape(k.shape)
+        return getattr(surfaces, name)[number, k]
 
     names = ("base", "across", "down", "column", "row")
-    x_left = _in_left_view(x, y, {name: of(name) for name in names}) if right else x.expand(k.shape)
+    x_left = _in_left_view(x, y, {name: of(name) for name in names}) if right else x
     down = y - of("row")
     across = x_left - of("column") - of("lean") * down
     step = of("step_v")
     column, row = of("u") + of("step_u") * across, of("v") + step * down
     # ground: Z = f h / (y - horizon), and b / h is the plane's slope
     per_m = of("per_m")
-    depth = (cameras.focal_px * cameras.baseline_m)[:, None, None] / (of("down") * down).clamp(min=0.2)
+    focal, baseline = cameras.focal_px[number], cameras.baseline_m[number]
+    depth = focal * baseline / (of("down") * down).clamp(min=0.2)
     ground = per_m > 0
-    ground_step = per_m * depth / cameras.focal_px[:, None, None]
+    ground_step = per_m * depth / focal
     column = torch.where(ground, ground_step * across + of("u"), column)
     row = torch.where(ground, per_m * depth, row)
-    above_m = cameras.baseline_m[:, None, None] / of("down").clamp(min=1e-3)
-    stretched = torch.maximum(ground_step, per_m * depth**2 / (cameras.focal_px[:, None, None] * above_m) / 2)
+    above_m = baseline / of("down").clamp(min=1e-3)
+    stretched = torch.maximum(ground_step, per_m * depth**2 / (focal * above_m) / 2)
     return atlas.sample(of("photo"), column, row, torch.where(ground, stretched, step))

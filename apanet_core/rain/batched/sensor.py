@@ -104,9 +104,11 @@ def misalign(views: torch.Tensor, disparity: torch.Tensor, random: CounterRandom
 
 def expose(views: torch.Tensor, random: CounterRandom, dry: torch.Tensor) -> torch.Tensor:
     """Add noise and JPEG to rainy pairs (B, 2, 3, H, W) in [0, 255]; `dry` (B,) ones are unchanged."""
-    noisy = random.happens("noisy", 0.35) & ~dry
-    level = torch.where(noisy, random.uniform("noise", high=2.5), 0)[:, None, None, None, None]
-    views = (views + level * random.normal("noise", *views.shape[1:])).clamp(0, 255).round()
+    noisy = (random.happens("noisy", 0.35) & ~dry).nonzero()[:, 0]
+    if len(noisy):
+        level = random.uniform("noise", high=2.5)[noisy][:, None, None, None, None]
+        views = views.index_add(0, noisy, level * random.of(noisy).normal("noise", *views.shape[1:]))
+    views = views.clamp(0, 255).round()
     packed = (random.happens("compressed", 0.2) & ~dry).nonzero()[:, 0]
     if len(packed):
         quality = random.uniform("quality", low=70, high=98)[packed]

@@ -88,12 +88,13 @@ def _draw(s: Segments, disparity: torch.Tensor, cell: int) -> torch.Tensor:
     stretch = 1 + wide / length  # the ends of a wide segment are round: lengthen it by its width
     weight = s.value * area * ONE
 
-    ends = count.cumsum(0)
-    total = int(ends[-1]) if len(ends) else 0
+    starts = count.cumsum(0) - count
+    lines = torch.repeat_interleave(count)  # the segment of every sample
+    total = len(lines)
     for begin in range(0, total, MOST_SAMPLES):
         place = torch.arange(begin, min(begin + MOST_SAMPLES, total), device=device)
-        line = torch.searchsorted(ends, place, right=True)
-        number = place - (ends[line] - count[line])
+        line = lines[begin : begin + MOST_SAMPLES]
+        number = place - starts[line]
         a = along[line]
         side_number = torch.div(number, a.long(), rounding_mode="floor")
         t = (number - side_number * a.long() + 0.5) / a  # along, 0 to 1
