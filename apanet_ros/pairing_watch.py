@@ -87,8 +87,8 @@ class PairingWatch:
             missing, sent = lost - lost_before, received + lost - received_before - lost_before
             if missing > LOST_SHARE * sent:
                 sentences.append(f"{missing} of {sent} {side} images")
-        lost = " and ".join(sentences)
-        return f"{lost} were lost on the way: this machine is overloaded, or {_too_large()}" if lost else ""
+        told = " and ".join(sentences)
+        return f"{told} were lost on the way: this machine is overloaded, or {_too_large()}" if told else ""
 
     def _unstamped(self) -> str:
         """Return a warning for the views whose images all have one stamp, usually 0; else an empty text."""

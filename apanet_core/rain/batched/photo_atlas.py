@@ -64,16 +64,15 @@ class PhotoAtlas:
         u, v = column * shrunk - 0.5, row * shrunk - 0.5
         left, top = u.floor(), v.floor()
         across, down = (u - left)[..., None], (v - top)[..., None]
-        columns = [_mirrored(left.long() + dx, width) for dx in (0, 1)]
-        upper, lower = (
-            torch.lerp(*(self._colours(start + place) for place in columns), weight=across)
-            for start in (offset + _mirrored(top.long() + dy, height) * width for dy in (0, 1))
-        )
+        first, second = (_mirrored(left.long() + dx, width) for dx in (0, 1))
+        above, below = (offset + _mirrored(top.long() + dy, height) * width for dy in (0, 1))
+        upper = torch.lerp(self._colours(above + first), self._colours(above + second), across)
+        lower = torch.lerp(self._colours(below + first), self._colours(below + second), across)
         return torch.lerp(upper, lower, down)
 
     def _colours(self, place: torch.Tensor) -> torch.Tensor:
         """Read pixels: (...) int64 positions in the buffer to (..., 3) float32."""
-        return self.pixels[place].view(torch.uint8).unflatten(-1, (-1, 4))[..., :3].float()
+        return self.pixels[place].view(torch.uint8).reshape(*place.shape, 4)[..., :3].float()
 
 
 def _mirrored(index: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
