@@ -28,6 +28,8 @@ from apanet_core.model.parallax_attention import ParallaxAttention, band_mask
 from apanet_core.progress import progress_bar
 from apanet_core.workers import worker_pool
 
+LAUNCHES = ("cudaLaunchKernel", "cuLaunchKernel", "cudaGraphLaunch", "cudaMemcpyAsync")  # calls of the CUDA runtime
+
 
 @dataclass(frozen=True)
 class Case:
@@ -63,12 +65,15 @@ class Result:
         device: name of the device.
         precision: auto, float32, float16 or bfloat16.
         size: WIDTHxHEIGHT in px.
+        first_ms: time to prepare the engine for a size, and of its first pair.
         median_ms: median time of one pair, uint8 images in and out.
         p95_ms: 95th percentile.
         pairs_per_s: 1000 / median_ms.
         gmac: billions of multiply-accumulates of one pair, counted by torch.
         gmac_per_s: gmac x pairs_per_s.
-        peak_gib: most memory the process held (CPU), or torch allocated (CUDA).
+        peak_gib: most memory the process held (CPU), or torch reserved (CUDA).
+        device_ms: time of a pair on the device, copies included; None on a CPU.
+        launches: kernels, graphs and copies that a pair starts; None on a CPU.
     """
 
     model: str
@@ -76,12 +81,15 @@ class Result:
     device: str
     precision: str
     size: str
+    first_ms: float
     median_ms: float
     p95_ms: float
     pairs_per_s: float
     gmac: float
     gmac_per_s: float
     peak_gib: float
+    device_ms: float | None = None
+    launches: int | None = None
 
 
 def benchmark(cases: list[Case], repeats: int, seconds: float) -> list[Result]:
@@ -126,15 +134,18 @@ def measure(case: Case, repeats: int, seconds: float) -> Result:
     check_memory(network.config, engine, case.height, case.width, dense=case.dense)
     rng = np.random.default_rng(0)
     left, right = (rng.integers(0, 256, (case.height, case.width, 3), dtype=np.uint8) for _ in range(2))
+    started = time.perf_counter()
     engine.prepare(case.height, case.width)
     engine(left, right)
+    first = time.perf_counter() - started
     times: list[float] = []
     while len(times) < repeats and sum(times) < seconds:
         times.append(_seconds(engine, left, right))
     median = statistics.median(times)
     on_gpu = engine.device != "CPU"
     on_cpu = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    peak = torch.cuda.max_memory_allocated(engine.memory) if on_gpu else on_cpu
+    peak = torch.cuda.max_memory_reserved(engine.memory) if on_gpu else on_cpu
+    device_ms, launches = _on_device(engine, left, right) if on_gpu else (None, None)
     return Result(
         model=case.model
         + (f" cap {case.max_disparity}" if case.max_disparity else "")
@@ -143,12 +154,15 @@ def measure(case: Case, repeats: int, seconds: float) -> Result:
         device=engine.device,
         precision=engine.precision,
         size=f"{case.width}x{case.height}",
+        first_ms=1000 * first,
         median_ms=1000 * median,
         p95_ms=1000 * sorted(times)[math.ceil(0.95 * len(times)) - 1],
         pairs_per_s=1 / median,
         gmac=gmac,
         gmac_per_s=gmac / median,
         peak_gib=peak / 2**30,
+        device_ms=device_ms,
+        launches=launches,
     )
 
 
@@ -159,17 +173,21 @@ def _network(case: Case) -> APANet:
 
 
 def _seconds(engine: Engine, left: np.ndarray, right: np.ndarray) -> float:
-    """Time one pair, host arrays in and out, in s; on CUDA with CUDA events."""
-    if engine.device == "CPU" or not torch.cuda.is_available():
-        start = time.perf_counter()
-        engine(left, right)
-        return time.perf_counter() - start
-    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-    first.record()
+    """Time one pair, host arrays in and out, in s."""
+    start = time.perf_counter()
     engine(left, right)
-    last.record()
-    torch.cuda.synchronize()
-    return first.elapsed_time(last) / 1000
+    return time.perf_counter() - start
+
+
+def _on_device(engine: Engine, left: np.ndarray, right: np.ndarray) -> tuple[float, int]:
+    """Return the device time of a pair in ms, and the number of launches and copies from the host."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
+        engine(left, right)
+    events = profiler.key_averages()
+    launches = sum(event.count for event in events if event.key.startswith(LAUNCHES))
+    return sum(event.self_device_time_total for event in events) / 1000, launches
 
 
 def dense_attention(
@@ -198,12 +216,10 @@ def count_gmac(network: APANet, height: int, width: int) -> float:
 
 def format_results(results: list[Result]) -> str:
     """Return a Markdown table, the ratio of every `+dense` row to the row without it, and the machine."""
-    names = [field.name for field in fields(Result)]
+    rows = [asdict(result) for result in results]
+    names = [field.name for field in fields(Result) if any(row[field.name] is not None for row in rows)]
     lines = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
-    for result in results:
-        values = [f"{v:.3g}" if isinstance(v, float) and v < 100 else f"{v:.0f}" if isinstance(v, float) else v
-                  for v in asdict(result).values()]  # fmt: skip
-        lines.append(f"| {' | '.join(values)} |")
+    lines += [f"| {' | '.join(_text(row[name]) for name in names)} |" for row in rows]
     own = {(r.model, r.engine, r.size, r.precision): r for r in results}
     for dense in (r for r in results if r.model.endswith("+dense")):
         ours = own[dense.model.removesuffix("+dense"), dense.engine, dense.size, dense.precision]
@@ -212,6 +228,13 @@ def format_results(results: list[Result]) -> str:
             f"\n{ours.model} {ours.size}: dense takes {speed:.2f} times as long, {memory:.2f} times the memory"
         )
     return "\n".join([*lines, "", machine()])
+
+
+def _text(value: str | float | None) -> str:
+    """Return three digits of a number; empty for None."""
+    if isinstance(value, float):
+        return f"{value:.3g}" if value < 100 else f"{value:.0f}"
+    return "" if value is None else str(value)
 
 
 def machine() -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from apanet_core.rain.batched.counter_random import CounterRandom
+from apanet_core.rain.batched.marked_photos import with_marks
 from apanet_core.rain.batched.photo_atlas import PhotoAtlas
 from apanet_core.rain.batched.samples import render_samples
 from apanet_core.rain.batched.weather import DROPS, DRY, NO_MIST, NO_VEIL, STREAKS, draw_shower
@@ -66,7 +67,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("gallery.html"))
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    atlas = PhotoAtlas(read_photos(arguments.photos), torch.device("cpu"))
+    atlas = PhotoAtlas(with_marks(read_photos(arguments.photos), arguments.seed), torch.device("cpu"))
     indices = torch.arange(COUNT)
     batch = render_samples(atlas, SIZE, arguments.seed, indices)
     random = CounterRandom(arguments.seed, indices)

@@ -35,7 +35,16 @@ def test_rows_and_ratio_are_printed_and_written(tmp_path, capsys):
     assert "tiny 64x48: dense takes" in printed
     rows = json.loads((tmp_path / "b.json").read_text())["results"]
     assert [row["model"] for row in rows] == ["tiny", "tiny+dense"]
-    assert all(row["median_ms"] > 0 and row["peak_gib"] > 0 for row in rows)
+    assert all(row["median_ms"] > 0 and row["first_ms"] > 0 and row["peak_gib"] > 0 for row in rows)
+    assert all(row["launches"] is None for row in rows)
+    assert "launches" not in printed
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a graphics card")
+def test_device_time_and_launches_are_measured_on_cuda():
+    result = benchmark.measure(benchmark.Case("tiny", "torch", "cuda", "auto", 96, 160), 5, 10.0)
+    assert 0 < result.device_ms < result.first_ms
+    assert 3 <= result.launches < 100  # a graph, and the copies of both views
 
 
 def test_wrong_sizes_are_refused(capsys):
