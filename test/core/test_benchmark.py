@@ -40,13 +40,6 @@ def test_rows_and_ratio_are_printed_and_written(tmp_path, capsys):
     assert "launches" not in printed
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a graphics card")
-def test_device_time_and_launches_are_measured_on_cuda():
-    result = benchmark.measure(benchmark.Case("tiny", "torch", "cuda", "auto", 96, 160), 5, 10.0)
-    assert 0 < result.device_ms < result.first_ms
-    assert 3 <= result.launches < 100  # a graph, and the copies of both views
-
-
 def test_wrong_sizes_are_refused(capsys):
     assert main(["benchmark", "--sizes", "[big]"]) == 2
     assert "WIDTHxHEIGHT" in capsys.readouterr().err

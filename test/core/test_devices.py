@@ -8,6 +8,7 @@ import torch
 from networks import fill_zeros
 
 from apanet_core import StereoDerainer
+from apanet_core.benchmark import Case, measure
 from apanet_core.model.config import PRESETS
 from apanet_core.model.network import APANet
 from apanet_core.rain.batched.photo_atlas import PhotoAtlas
@@ -73,3 +74,10 @@ def test_rain_agrees_with_the_cpu(device):
     for name in ("rainy_left", "rainy_right", "clean_left", "clean_right"):
         difference = (got[name].cpu().int() - want[name].int()).abs()
         assert (difference > 1).float().mean() < 1e-3, name
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a graphics card")
+def test_device_time_and_launches_are_measured_on_cuda():
+    result = measure(Case("tiny", "torch", "cuda", "auto", 96, 160), 5, 10.0)
+    assert 0 < result.device_ms < result.first_ms
+    assert 3 <= result.launches < 100  # a graph, and the copies of both views
