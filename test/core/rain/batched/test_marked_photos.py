@@ -1,0 +1,41 @@
+"""Tests of photographs with marks that look like rain."""
+
+import numpy as np
+import pytest
+import torch
+
+from apanet_core.rain.batched.marked_photos import EVERY_GRAINED, EVERY_STROKED, with_marks
+from apanet_core.rain.batched.photo_atlas import PhotoAtlas
+from apanet_core.rain.batched.samples import render_samples
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return [np.full((90, 120, 3), (40 + 10 * number, 90, 60), np.uint8) for number in range(12)]
+
+
+def test_marked_copies_follow_the_photographs(plain):
+    marked = with_marks(plain, seed=3)
+    assert len(marked) == 12 + 12 // EVERY_STROKED + -(-10 // EVERY_GRAINED)
+    for photo, kept in zip(plain, marked):
+        assert kept is photo
+    for copy in marked[12:]:
+        assert copy.shape == (90, 120, 3)
+        assert copy.std() > 1  # the marks
+
+
+def test_marks_depend_on_the_seed_only(plain):
+    first, same, other = (with_marks(plain, seed)[12:] for seed in (3, 3, 4))
+    assert all(np.array_equal(a, b) for a, b in zip(first, same))
+    assert not any(np.array_equal(a, b) for a, b in zip(first, other))
+
+
+def test_grain_keeps_the_mean_colour(plain):
+    grain = with_marks(plain, seed=3)[-1]
+    assert np.abs(grain.mean((0, 1)) - plain[10].mean((0, 1))).max() < 12
+
+
+def test_marks_are_part_of_the_clean_scene_in_both_views(plain):
+    atlas = PhotoAtlas(with_marks(plain, seed=3)[12:])
+    samples = render_samples(atlas, (64, 128), 1, torch.arange(6))
+    assert (samples["clean_left"].float().std(dim=(2, 3)).amax(1) > 1).all()
