@@ -210,11 +210,11 @@ def definitions() -> dict[str, Field[Any]]:
 
 
 def description(definition: Field[Any]) -> str:
-    """Return the description of a parameter with its unit and choices, and whether it is read on configure."""
-    choices, unit, fixed = (definition.metadata[key] for key in ("choices", "unit", "fixed"))
+    """Return the description of a parameter with its range, unit and choices, and whether it is read on configure."""
+    choices, limits, unit, fixed = (definition.metadata[key] for key in ("choices", "limits", "unit", "fixed"))
     parts = [
         definition.metadata["description"],
-        f"Unit: {unit}." if unit else "",
+        f"From {limits[0]:g} to {limits[1]:g}{f' {unit}' if unit else ''}." if limits else f"Unit: {unit}." * bool(unit),
         f"One of {', '.join(choices)}." if choices else "",
         "Read on configure." if fixed else "",
     ]
