@@ -214,7 +214,7 @@ def description(definition: Field[Any]) -> str:
     choices, limits, unit, fixed = (definition.metadata[key] for key in ("choices", "limits", "unit", "fixed"))
     parts = [
         definition.metadata["description"],
-        f"From {limits[0]:g} to {limits[1]:g}{f' {unit}' if unit else ''}." if limits else f"Unit: {unit}." * bool(unit),
+        f"From {limits[0]:g} to {f'{limits[1]:g} {unit}'.strip()}." if limits else f"Unit: {unit}." if unit else "",
         f"One of {', '.join(choices)}." if choices else "",
         "Read on configure." if fixed else "",
     ]
