@@ -128,6 +128,8 @@ class Job:
         label: name of its file; the shape by default.
         init: checkpoint to start from; tensors that do not fit are skipped.
         rate: highest learning rate.
+        decay: whether the rate falls along a cosine; a constant rate is for weights that are averaged over long.
+        average: share of the averaged weights that a step keeps.
         change: fields of the model config to change.
         objective: weights of `MatchingConfig` to change.
         only: prefixes of the names of the parameters that learn; all by default.
@@ -140,12 +142,14 @@ class Job:
         label: str | None = None,
         init: str | None = None,
         rate: float = 6e-4,
+        decay: bool = True,
+        average: float = 0.998,
         change: dict[str, Any] | None = None,
         objective: dict[str, float] | None = None,
         only: list[str] | None = None,
     ) -> None:
         change = {k: tuple(v) if isinstance(v, list) else v for k, v in (change or {}).items()}
-        self.label, self.rate, self.steps = label or shape, rate, 0
+        self.label, self.rate, self.decay, self.average, self.steps = label or shape, rate, decay, average, 0
         self.network = APANet(replace(SHAPES[shape], **change))
         taken = start_from(self.network, Path(init)) if init else 0
         self.network = self.network.to(batch["rainy_left"].device, memory_format=torch.channels_last)
@@ -159,9 +163,10 @@ class Job:
     def __call__(self, batch: dict[str, torch.Tensor], done: float) -> None:
         """Train one step; `done`, from 0 to 1, is the progress of the run."""
         warm = min(1.0, (self.steps + 1) / 200)
-        self.step(batch, self.rate * warm * (0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * done))))
+        falling = 0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * done)) if self.decay else 1.0
+        self.step(batch, self.rate * warm * falling)
         self.steps += 1
-        update_average(self.averaged, self.network, min(0.998, (1 + self.steps) / (10 + self.steps)))
+        update_average(self.averaged, self.network, min(self.average, (1 + self.steps) / (10 + self.steps)))
 
     def save(self, folder: Path) -> None:
         """Write the averaged weights into `folder` in half precision."""
