@@ -28,11 +28,13 @@ class Match(NamedTuple):
         logits: (N, h, w, bins) float32 at `MATCHING_STRIDE`, minus infinity where there is no such column.
         disparity: (N, 1, H, W) float32 px.
         confidence: (N, 1, h, w) float32 in (0, 1]: attention in the three bins around the peak.
+        zero_bin: bin of disparity 0: 0 under the parallax mask; without it, negative disparities come first.
     """
 
     logits: torch.Tensor
     disparity: torch.Tensor
     confidence: torch.Tensor
+    zero_bin: int = 0
 
 
 class ContextBlock(nn.Module):
@@ -96,12 +98,13 @@ class ParallaxMatching(nn.Module):
         largest, offset, confidence = peak(logits)
         coarse = (largest / COARSE).floor() * COARSE
         fine = largest - coarse + offset
-        coarse = coarse if self.mask else coarse - max_disparity_columns
+        zero_bin = 0 if self.mask else max_disparity_columns
+        coarse = coarse - zero_bin
         size = MATCHING_STRIDE * features.shape[2], MATCHING_STRIDE * features.shape[3]
         coarse_and_fine = F.interpolate(torch.stack([coarse, fine], dim=1), size, mode="bilinear", align_corners=False)
         columns = coarse_and_fine.sum(dim=1, keepdim=True)
         disparity = MATCHING_STRIDE * columns + F.pixel_shuffle(self.refine(embedded).float(), MATCHING_STRIDE)
-        return Match(logits, disparity, confidence[:, None])
+        return Match(logits, disparity, confidence[:, None], zero_bin)
 
 
 def row_logits(query: torch.Tensor, key: torch.Tensor, max_disparity_columns: int, mask: bool = True) -> torch.Tensor:

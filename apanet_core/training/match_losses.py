@@ -26,7 +26,7 @@ def match_losses(match: Match, disparity: torch.Tensor) -> dict[str, torch.Tenso
     """
     bins = match.logits.shape[-1]
     cells = disparity[:, MATCHING_STRIDE // 2 :: MATCHING_STRIDE, MATCHING_STRIDE // 2 :: MATCHING_STRIDE]
-    target = cells / MATCHING_STRIDE
+    target = cells / MATCHING_STRIDE + match.zero_bin
     known = target.isfinite() & (target < bins - 1)
     target = torch.where(known, target, 0)
     below = target.floor()
@@ -34,7 +34,7 @@ def match_losses(match: Match, disparity: torch.Tensor) -> dict[str, torch.Tenso
     lower, upper = (log.gather(-1, (below.long() + n)[..., None])[..., 0] for n in range(2))
     share = target - below
     cross_entropy = -((1 - share) * lower + share * upper)
-    seen = disparity.isfinite() & (disparity < MATCHING_STRIDE * (bins - 1))
+    seen = disparity.isfinite() & (disparity < MATCHING_STRIDE * (bins - 1 - match.zero_bin))
     error = (match.disparity[:, 0] - torch.where(seen, disparity, 0)).abs().clamp(max=FARTHEST_PX)
     return {"attention": _mean(cross_entropy, known), "disparity": _mean(error, seen)}
 

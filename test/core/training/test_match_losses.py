@@ -35,6 +35,15 @@ def test_two_bins_share_a_target_between_them():
     assert match_losses(match, torch.full((2, 8, 48), 15.0))["attention"].item() == pytest.approx(entropy, abs=1e-4)
 
 
+def test_bins_of_negative_disparities_shift_the_target():
+    truth = torch.full((2, 8, 48), 12.0)
+    unmasked = a_match(7)._replace(disparity=torch.full((2, 1, 8, 48), 12.0), zero_bin=4)
+    losses = match_losses(unmasked, truth)
+    assert losses["attention"] < 0.01
+    assert losses["disparity"] == 0
+    assert match_losses(unmasked, torch.full((2, 8, 48), 16.0))["attention"] == 0  # beyond the last pair of bins
+
+
 def test_points_without_a_match_do_not_count():
     truth = torch.full((2, 8, 48), 12.0)
     truth[:, :, 24:] = torch.nan  # not seen by the other view
