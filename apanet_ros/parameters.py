@@ -54,7 +54,7 @@ class NodeParameters:
 
     model: str = parameter(
         "auto",
-        "Bundled preset, or path of a .safetensors checkpoint. auto takes small on CUDA, else tiny.",
+        "Bundled preset, or path of a .safetensors checkpoint. auto takes small-stereo on CUDA, else tiny.",
         fixed=True,
     )
     engine: str = parameter(

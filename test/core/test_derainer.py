@@ -281,11 +281,11 @@ def test_a_closed_derainer_says_so(engine, smallest):
     ("engine", "device", "cuda", "expected"),
     [
         ("auto", "auto", False, "tiny"),
-        ("auto", "auto", True, "small"),
-        ("torch", "auto", True, "small"),
+        ("auto", "auto", True, "small-stereo"),
+        ("torch", "auto", True, "small-stereo"),
         ("openvino", "auto", True, "tiny"),
         ("auto", "cpu", True, "tiny"),
-        ("torch", "cuda:1", True, "small"),
+        ("torch", "cuda:1", True, "small-stereo"),
     ],
 )
 def test_auto_model_depends_on_where_it_runs(monkeypatch, engine, device, cuda, expected):
