@@ -82,9 +82,10 @@ class PairingWatch:
 
     def _describe_losses(self) -> str:
         counts, sentences = self._matcher.counts, []
-        for side, *now_and_before in zip(SIDES, counts.received, counts.lost, *self._losses_before):
-            received, lost, received_before, lost_before = now_and_before
-            missing, sent = lost - lost_before, received + lost - received_before - lost_before
+        received_before, lost_before = self._losses_before
+        for number, side in enumerate(SIDES):
+            missing = counts.lost[number] - lost_before[number]
+            sent = counts.received[number] - received_before[number] + missing
             if missing > LOST_SHARE * sent:
                 sentences.append(f"{missing} of {sent} {side} images")
         told = " and ".join(sentences)

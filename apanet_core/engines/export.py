@@ -57,7 +57,7 @@ def onnx_program(network: APANet) -> Any:
     Returns:
         The torch.onnx.ONNXProgram with `INPUTS` and `OUTPUTS`, of dynamic height and width.
     """
-    network, example = _traceable(network, (network.config.stride + 18, network.config.stride + 22))
+    network, example = _traceable(network)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.onnx.export(
@@ -137,7 +137,7 @@ def _traceable(
         if isinstance(module, ParallaxAttention) and module.attention is scanline_attention:
             module.attention = masked_attention
     # not a multiple of the stride, so that the padding is traced too
-    height, width = size or (network.config.stride + 2, network.config.stride + 6)
+    height, width = size or (network.config.stride + 18, network.config.stride + 22)
     # two tensors: an exporter takes one tensor passed twice for one input
     left, right = (torch.zeros(height, width, 3, dtype=torch.uint8) for _ in range(2))
     return network, (left, right)

@@ -1,4 +1,4 @@
-"""Tests of two robots under pushed namespaces with launch_testing: each derains the pairs of its own cameras."""
+"""Tests of two robots in two pushed namespaces, with launch_testing: each node derains the pairs of its cameras."""
 
 import unittest
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from networks import fill_zeros
 
 from apanet_core import StereoDerainer
 from apanet_core.commands.main import main
@@ -100,8 +101,7 @@ def test_onnx_round_trip(tmp_path):
     import onnxruntime
 
     torch.manual_seed(0)
-    network = APANet(replace(MATCHED, parallax_levels=(2, 3), matching_channels=0)).eval()
-    torch.nn.init.normal_(network.project_out.weight, std=0.02)
+    network = fill_zeros(APANet(replace(MATCHED, parallax_levels=(2, 3), matching_channels=0)), std=0.02).eval()
     save_checkpoint(network, tmp_path / "small.safetensors")
     path = tmp_path / "model.onnx"
     assert main(["export", str(path), "--model", str(tmp_path / "small.safetensors")]) == 0
