@@ -14,11 +14,9 @@ import numpy as np
 import torch
 
 from apanet_core.rain.batched.counter_random import CounterRandom
-from apanet_core.rain.batched.marked_photos import with_marks
-from apanet_core.rain.batched.photo_atlas import PhotoAtlas
+from apanet_core.rain.batched.marked_photos import training_atlas
 from apanet_core.rain.batched.samples import render_samples
 from apanet_core.rain.batched.weather import DROPS, DRY, NO_MIST, NO_VEIL, STREAKS, draw_shower
-from apanet_core.rain.photos import read_photos
 
 COUNT, SIZE = 36, (192, 384)
 PAGE = """<!DOCTYPE html><meta charset="utf-8"><title>Training samples</title>
@@ -67,7 +65,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("gallery.html"))
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    atlas = PhotoAtlas(with_marks(read_photos(arguments.photos), arguments.seed), torch.device("cpu"))
+    atlas = training_atlas(arguments.photos, arguments.seed)
     indices = torch.arange(COUNT)
     batch = render_samples(atlas, SIZE, arguments.seed, indices)
     random = CounterRandom(arguments.seed, indices)

@@ -1,6 +1,6 @@
 """Train networks at the same time on a graphics card, for a number of seconds.
 
-Rain is rendered on the card once for all networks, and every step is a CUDA graph.
+Rain is rendered on the card once for all networks.
 
 Run: python -m tools.train_on_card '[{"shape": "small-stereo", "init": "small.safetensors"}]' --photos FOLDER
 --seconds 480 --out OUT
@@ -23,13 +23,12 @@ from safetensors.torch import load_file
 from apanet_core.model.checkpoint import save_checkpoint
 from apanet_core.model.config import PRESETS, ModelConfig
 from apanet_core.model.network import APANet
-from apanet_core.rain.batched.marked_photos import with_marks
-from apanet_core.rain.batched.photo_atlas import PhotoAtlas
+from apanet_core.rain.batched.marked_photos import training_atlas
 from apanet_core.rain.batched.samples import render_samples
-from apanet_core.rain.photos import read_photos
 from apanet_core.training.averaging import update_average
 from apanet_core.training.config import MatchingConfig
-from apanet_core.training.objectives import Supervised
+from apanet_core.training.objectives import Batch, Supervised
+from apanet_core.training.step import CUDACapture, TrainingStep
 
 LOSSES = {"charbonnier": 1.0, "frequency": 0.05, "box_ssim": 0.2}
 SHAPES = {
@@ -50,65 +49,38 @@ SHAPES = {
 }
 
 
-class GraphedStep:
-    """One training step, captured as a CUDA graph; eager on a CPU."""
+FAST = 2.5  # learning rate of matching and fusion, which start untrained, as a multiple of that of the rest
 
-    def __init__(self, network: APANet, objective: Supervised, batch: dict[str, torch.Tensor]) -> None:
-        self.network, self.objective = network, objective
-        device = next(network.parameters()).device
-        cuda = device.type == "cuda"
-        self.rate = torch.tensor(0.0, device=device)
-        self.bad = torch.tensor(0.0, device=device)  # 1 if a gradient is not finite: the optimiser skips the step
-        self.skipped = torch.tensor(0.0, device=device)
-        self.fast = torch.tensor(0.0, device=device)  # rate of the parts that start untrained
-        groups: list[list[torch.nn.Parameter]] = [[], []]
-        for name, parameter in network.named_parameters():
-            if not parameter.requires_grad:
-                continue
+
+def optimizer_of(network: APANet) -> torch.optim.AdamW:
+    """Return an optimizer with two groups: matching and fusion, and the rest; those without parameters are left out."""
+    groups: list[list[torch.nn.Parameter]] = [[], []]
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
             groups[name.startswith(("matching.", "fusion."))].append(parameter)
-        self.optimizer = torch.optim.AdamW(
-            [{"params": group, "lr": rate} for group, rate in zip(groups, (self.rate, self.fast)) if group],
-            weight_decay=1e-4,
-            fused=True,
-            capturable=cuda,
-        )
-        self.optimizer.found_inf = self.bad
-        self.optimizer.grad_scale = None
-        self.inputs = {name: value.clone() for name, value in batch.items()}
-        self.graph = None
-        if not cuda:
-            return
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(3):
-                self._step()
-        torch.cuda.current_stream().wait_stream(side)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
-            self._step()
+    used = [{"params": group, "factor": factor} for group, factor in zip(groups, (1.0, FAST)) if group]
+    return torch.optim.AdamW(used, weight_decay=1e-4, fused=True)
 
-    def _step(self) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
+
+def training_step(network: APANet, objective: Supervised, optimizer: torch.optim.AdamW) -> TrainingStep:
+    """Return the step of a network: captured on CUDA, in bfloat16 there; it skips gradients that are not finite."""
+    device = next(network.parameters()).device
+    bad = torch.tensor(0.0, device=device)
+    optimizer.found_inf, optimizer.grad_scale = bad, None  # the fused step reads them
+
+    def gradients(batches: list[Batch]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         # on a CPU in float32: oneDNN's bfloat16 gradients of dilated depthwise convolutions can be infinite
-        with torch.autocast(self.rate.device.type, torch.bfloat16, enabled=self.rate.is_cuda):
-            loss, terms = self.objective(self.network, self.inputs)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            loss, terms = objective(network, batches[0])
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0, foreach=True)
-        self.bad.copy_((~torch.isfinite(norm)).float())
-        self.skipped += self.bad
-        self.optimizer.step()
-        self.terms = {"loss": loss.detach(), **terms, "norm": norm, "skipped": self.skipped}
+        return loss.detach(), terms
 
-    def __call__(self, batch: dict[str, torch.Tensor], rate: float) -> None:
-        for name, value in batch.items():
-            self.inputs[name].copy_(value)
-        self.rate.fill_(rate)
-        self.fast.fill_(2.5 * rate)
-        if self.graph is None:
-            self._step()
-        else:
-            self.graph.replay()
+    def clip() -> torch.Tensor:
+        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0, foreach=True)
+        bad.copy_((~torch.isfinite(norm)).float())
+        return norm
+
+    return TrainingStep(gradients, clip, optimizer, CUDACapture() if device.type == "cuda" else None)
 
 
 def start_from(network: APANet, path: Path) -> int:
@@ -124,7 +96,7 @@ class Job:
 
     Args:
         shape: a key of `SHAPES`.
-        batch: the first batch.
+        device: trains it.
         label: name of its file; the shape by default.
         init: checkpoint to start from; tensors that do not fit are skipped.
         rate: highest learning rate.
@@ -138,7 +110,7 @@ class Job:
     def __init__(
         self,
         shape: str,
-        batch: dict[str, torch.Tensor],
+        device: torch.device,
         label: str | None = None,
         init: str | None = None,
         rate: float = 6e-4,
@@ -152,11 +124,14 @@ class Job:
         self.label, self.rate, self.decay, self.average, self.steps = label or shape, rate, decay, average, 0
         self.network = APANet(replace(SHAPES[shape], **change))
         taken = start_from(self.network, Path(init)) if init else 0
-        self.network = self.network.to(batch["rainy_left"].device, memory_format=torch.channels_last)
+        self.network = self.network.to(device, memory_format=torch.channels_last)
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(only is None or name.startswith(tuple(only)))
         self.averaged = copy.deepcopy(self.network).requires_grad_(False)
-        self.step = GraphedStep(self.network, Supervised(LOSSES, MatchingConfig(**(objective or {}))), batch)
+        self.optimizer = optimizer_of(self.network)
+        losses = Supervised(LOSSES, MatchingConfig(**(objective or {})))
+        self.step = training_step(self.network, losses, self.optimizer)
+        self.skipped = torch.zeros((), device=device)
         size = sum(p.numel() for p in self.network.parameters())
         print(f"{self.label}: {size:,} parameters, {taken} of {len(self.network.state_dict())} tensors from {init}")
 
@@ -164,7 +139,9 @@ class Job:
         """Train one step; `done`, from 0 to 1, is the progress of the run."""
         warm = min(1.0, (self.steps + 1) / 200)
         falling = 0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * done)) if self.decay else 1.0
-        self.step(batch, self.rate * warm * falling)
+        rates = [group["factor"] * self.rate * warm * falling for group in self.optimizer.param_groups]
+        self.result = self.step([batch], rates)
+        self.skipped += ~torch.isfinite(self.result.norm)
         self.steps += 1
         update_average(self.averaged, self.network, min(self.average, (1 + self.steps) / (10 + self.steps)))
 
@@ -202,7 +179,7 @@ def main() -> None:
     def say(words: str) -> None:
         print(f"{time.monotonic() - started:6.1f} s  {words}", flush=True)
 
-    atlas = PhotoAtlas(with_marks(read_photos([args.photos]), args.seed), device)
+    atlas = training_atlas([args.photos], args.seed, device)
     say(f"{len(atlas)} photographs")
     many = args.batch * args.chunk
 
@@ -210,10 +187,9 @@ def main() -> None:
         return render_samples(atlas, tuple(args.size), args.seed, torch.arange(many, device=device) + chunk * many)
 
     chunk = render(0)
-    first = {name: value[: args.batch] for name, value in chunk.items()}
-    jobs = [Job(batch=first, **job) for job in args.jobs]
+    jobs = [Job(device=device, **job) for job in args.jobs]
     main_stream, side = (torch.cuda.current_stream(), torch.cuda.Stream()) if device.type == "cuda" else (None, None)
-    say("captured")
+    say("ready")
     began = logged = saved = time.monotonic()
     number = 0
     while (done := (time.monotonic() - began) / args.seconds) < 1:
@@ -240,8 +216,9 @@ def main() -> None:
             waited = f", waited {now - rendered:.2f} s for training" if side else ""
             say(f"{number} chunks, {2 * many * number / (now - began):.0f} samples/s{waited}")
             for job in jobs:
-                terms = " ".join(f"{k} {v.item():.4f}" for k, v in job.step.terms.items())
-                say(f"  {job.label} step {job.steps}: {terms}")
+                loss, norm, terms = job.result
+                values = {"loss": loss, **terms, "norm": norm, "skipped": job.skipped}
+                say(f"  {job.label} step {job.steps}: " + " ".join(f"{k} {v.item():.4f}" for k, v in values.items()))
             logged = now
         if now - saved > 100:
             for job in jobs:

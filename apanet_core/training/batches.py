@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from lightning_fabric import Fabric
 from torch.utils.data import DataLoader
 
-from apanet_core.rain.batched.marked_photos import with_marks
+from apanet_core.rain.batched.marked_photos import training_atlas
 from apanet_core.rain.batched.photo_atlas import PhotoAtlas
-from apanet_core.rain.photos import read_photos
 from apanet_core.training.config import Phase, TrainConfig
 from apanet_core.training.datasets import SAMPLES_PER_EPOCH, training_set
 from apanet_core.training.objectives import Batch
@@ -21,7 +20,7 @@ def training_steps(fabric: Fabric, config: TrainConfig, first: int) -> Iterator[
     """Yield every step from `first` on with its batches, phase by phase."""
     step, atlas = 0, None
     if config.renders_on(fabric.device.type):
-        atlas = PhotoAtlas(with_marks(read_photos(config.data.photos), config.seed), fabric.device)
+        atlas = training_atlas(config.data.photos, config.seed, fabric.device)
     for number, phase in enumerate(config.all_phases):
         skipped = max(first - step, 0)
         if skipped < phase.steps:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,11 @@ from apanet_core.training.batches import training_steps
 from apanet_core.training.config import TrainConfig
 from apanet_core.training.datasets import validation_set
 from apanet_core.training.finite import FiniteCheck
+from apanet_core.training.last_checkpoint import load_last, save_last
 from apanet_core.training.objectives import Batch, Objective, build_objective, to_float32
-from apanet_core.training.recipe import differences, recipe
+from apanet_core.training.recipe import recipe
 from apanet_core.training.schedule import Schedule, learning_rate
+from apanet_core.training.step import Capture, CUDACapture, TrainingStep
 
 VALIDATIONS_RESERVED = 1.5  # time kept for the last validation of a run by the clock, as a multiple of the first one
 HIGHEST_DB = 50.0  # cap of a pair's PSNR, which is infinite for an unchanged dry pair
@@ -74,7 +76,7 @@ def train(config: TrainConfig) -> Path:
         "seconds": 0.0,
         "recipe": recipe(config, fabric.world_size, fabric.device.type),
     }
-    _resume(fabric, config, state)
+    load_last(fabric, config, state)
 
     validation = validation_set(config.data, config.all_phases[-1].size, config.validation_pairs, config.seed)
     validation[0]  # raises now, not after hours, if an image is too small
@@ -91,21 +93,17 @@ def train(config: TrainConfig) -> Path:
                 "give more minutes or fewer validation_pairs"
             )
     check = FiniteCheck(config.out, config.precision == "16-mixed")
+    clip = partial(
+        fabric.clip_gradients, model, optimizer, max_norm=config.clip_norm or math.inf, error_if_nonfinite=False
+    )
+    train_step = TrainingStep(partial(_accumulate, fabric, model, objective), clip, optimizer, _capture(config, fabric))
     with _bar(config, state["step"], fabric.is_global_zero) as bar:
         for step, batches in training_steps(fabric, config, state["step"]):
             progress = schedule.progress(step)
             if progress >= 1:
                 break
             rate = learning_rate(step, config, progress)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            loss, terms = _accumulate(fabric, model, objective, batches)
-            norm = fabric.clip_gradients(
-                model, optimizer, max_norm=config.clip_norm or math.inf, error_if_nonfinite=False
-            )
-            assert norm is not None
-            optimizer.step()
-            optimizer.zero_grad()
+            loss, norm, terms = train_step(batches, [rate])
             check.add(step, loss, norm, batches)
             update_average(averaged, network, min(config.ema, (1 + step) / (10 + step)))
             state["step"] = step + 1
@@ -119,11 +117,11 @@ def train(config: TrainConfig) -> Path:
                 _validate(fabric, averaged, validation, config, state)
             if state["step"] % config.checkpoint_every == 0:
                 check.look()
-                _save(fabric, config, state, schedule)
+                save_last(fabric, config, state, schedule)
         check.look()
         if state["step"] % config.validate_every:
             _validate(fabric, averaged, validation, config, state)
-        _save(fabric, config, state, schedule)
+        save_last(fabric, config, state, schedule)
     return config.out / "best.safetensors"
 
 
@@ -151,32 +149,10 @@ def _fabric(config: TrainConfig) -> Fabric:
     return fabric
 
 
-def _resume(fabric: Fabric, config: TrainConfig, state: dict[str, Any]) -> None:
-    """Load `last.ckpt` into `state` if it exists and has the same recipe."""
-    last = config.out / "last.ckpt"
-    if not (config.resume and last.exists()):
-        return
-    stored = ("step", "best", "seconds", "recipe")
-    try:
-        found = fabric.load(last, {k: v for k, v in state.items() if k not in stored}, weights_only=True)
-        was = json.loads(found["recipe"])
-    except (MemoryError, OSError):
-        raise
-    except Exception as error:  # torch.load raises many types on a damaged file
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(
-            f"{last} is damaged or not a run of this model: choose another out, or resume false: {reason}"
-        ) from error
-    changed = {key: value for key, value in json.loads(state["recipe"]).items() if was.get(key) != value}
-    if changed:
-        details = "; ".join(
-            detail for key, value in changed.items() for detail in differences(key, was.get(key), value)
-        )
-        raise ValueError(
-            f"{last} is a run with another {', '.join(changed)}: choose another out, or resume false "
-            f"(init starts a new run from its weights). {details}"
-        )
-    state.update({key: found[key] for key in stored})
+def _capture(config: TrainConfig, fabric: Fabric) -> Capture | None:
+    """Return what captures the steps on CUDA: those of several processes or with a loss scaler run eagerly."""
+    alone = fabric.world_size == 1 and fabric.device.type == "cuda"
+    return CUDACapture() if alone and config.precision != "16-mixed" else None
 
 
 def _start_from(path: Path, network: APANet) -> None:
@@ -187,15 +163,6 @@ def _start_from(path: Path, network: APANet) -> None:
         if ours != theirs:
             raise ValueError(f"init {path} was made with {name} {theirs}, this run has {ours}: set it in model as well")
     load_tensors(network, start.state_dict(), path)
-
-
-def _save(fabric: Fabric, config: TrainConfig, state: dict[str, Any], schedule: Schedule) -> None:
-    """Write `last.ckpt` atomically: to a temporary file, which then replaces it."""
-    state["seconds"] = schedule.spent_s
-    last = config.out / "last.ckpt"
-    fabric.save(last.with_suffix(".partial"), state)
-    if fabric.is_global_zero:
-        last.with_suffix(".partial").replace(last)
 
 
 def _accumulate(

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from apanet_core.rain.batched.counter_random import CounterRandom
+from apanet_core.rain.batched.photo_atlas import PhotoAtlas
 from apanet_core.rain.batched.splat import Segments, draw_segments
+from apanet_core.rain.photos import read_photos
 
 EVERY_STROKED, EVERY_GRAINED = 3, 8  # one photograph in so many is added with strokes, and one as grain in its colour
 MOST_STROKES = 6_000  # limit per photograph
+
+
+def training_atlas(folders: list[Path], seed: int, device: torch.device | str = "cpu") -> PhotoAtlas:
+    """Read the photographs for training, add marked ones, and place all on the device."""
+    return PhotoAtlas(with_marks(read_photos(folders), seed), device)
 
 
 @torch.no_grad()

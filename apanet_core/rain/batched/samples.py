@@ -8,7 +8,7 @@ from apanet_core.rain.batched.counter_random import CounterRandom
 from apanet_core.rain.batched.photo_atlas import PhotoAtlas
 from apanet_core.rain.batched.scenes import Scenes, occluded, random_scenes
 from apanet_core.rain.batched.sensor import expose, misalign, recolour
-from apanet_core.rain.batched.weather import is_dry, rain_on
+from apanet_core.rain.batched.weather import is_dry, is_veiled, rain_on
 
 SINGLE = 0.1  # share of samples with the same photograph in both views
 ONE_DRY = 0.12  # share of samples with one dry view
@@ -37,7 +37,7 @@ def render_samples(
     scenes = random_scenes(atlas, size, random)
     hidden = occluded(scenes.disparity)
     views, disparity = misalign(scenes.views, scenes.disparity, random)
-    scenes = Scenes(recolour(views, random), scenes.disparity, scenes.cameras)
+    scenes = Scenes(recolour(views, random, is_veiled(random)), scenes.disparity, scenes.cameras)
     rainy = expose(rain_on(scenes, random), random, is_dry(random))
     clean, disparity = scenes.views, torch.where(hidden, torch.nan, disparity)
 

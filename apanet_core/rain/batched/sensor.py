@@ -27,8 +27,11 @@ _LUMINANCE = [
 ]
 
 
-def recolour(views: torch.Tensor, random: CounterRandom) -> torch.Tensor:
-    """Vary exposure, contrast, colour and sharpness of clean pairs (B, 2, 3, H, W), equally in both views."""
+def recolour(views: torch.Tensor, random: CounterRandom, veiled: torch.Tensor) -> torch.Tensor:
+    """Vary exposure, contrast, colour and sharpness of clean pairs (B, 2, 3, H, W), equally in both views.
+
+    Samples that will be `veiled`, (B,) bool, keep their contrast: a network cannot tell a veil from a plain scene.
+    """
     gamma = random.normal("gamma").mul(0.25).exp()[:, None, None, None, None]
     gain = random.uniform("gain", 1, 1, 1, 1, low=0.6, high=1.15)
     views = (gain * (views / 255).clamp(min=1e-4) ** gamma).clamp(0, 1)
@@ -36,7 +39,7 @@ def recolour(views: torch.Tensor, random: CounterRandom) -> torch.Tensor:
     grey = torch.where(chance < 0.6, 0, torch.where(chance < 0.7, 1, (chance - 0.7) / 0.3))[:, None, None, None, None]
     weights = torch.tensor([0.299, 0.587, 0.114], device=views.device)[:, None, None]
     views = views + grey * ((views * weights).sum(2, keepdim=True) - views)
-    contrast = torch.where(random.happens("plain", PLAIN), random.uniform("contrast", low=0.2), 1.0)
+    contrast = torch.where(random.happens("plain", PLAIN) & ~veiled, random.uniform("contrast", low=0.2), 1.0)
     middle = views.mean((1, 3, 4), keepdim=True)
     views = middle + contrast[:, None, None, None, None] * (views - middle)
     colour = torch.where(random.happens("coloured", COLOURED)[:, None], 0.3 * random.normal("colour of light", 3), 0.0)

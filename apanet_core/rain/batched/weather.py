@@ -29,8 +29,7 @@ LENS_DROPS = 6  # largest number of drops on the glass of a wet camera
 def rain_on(scenes: Scenes, random: CounterRandom) -> torch.Tensor:
     """Render rain over scenes: (B, 2, 3, H, W) float32 in [0, 255], before the effects of the sensor."""
     kind = random.uniform("kind")
-    with_drops = (kind >= DRY) & ((kind < DRY + DROPS) | (kind >= DRY + DROPS + STREAKS))
-    with_streaks = kind >= DRY + DROPS
+    with_drops, with_streaks = _has_drops(random), kind >= DRY + DROPS
     light = to_linear(scenes.views / 255)
     light = torch.where(with_drops[:, None, None, None, None], _falling_rain(light, scenes, random, with_drops), light)
     views = 255 * to_srgb(light)
@@ -42,6 +41,16 @@ def rain_on(scenes: Scenes, random: CounterRandom) -> torch.Tensor:
 def is_dry(random: CounterRandom) -> torch.Tensor:
     """Return a mask, (B,) bool, of the samples that `rain_on` leaves unchanged."""
     return random.uniform("kind") < DRY
+
+
+def is_veiled(random: CounterRandom) -> torch.Tensor:
+    """Return a mask, (B,) bool, of the samples that `rain_on` veils."""
+    return _has_drops(random) & (draw_shower(random).veil >= NO_VEIL)
+
+
+def _has_drops(random: CounterRandom) -> torch.Tensor:
+    kind = random.uniform("kind")
+    return (kind >= DRY) & ((kind < DRY + DROPS) | (kind >= DRY + DROPS + STREAKS))
 
 
 def to_linear(value: torch.Tensor) -> torch.Tensor:
