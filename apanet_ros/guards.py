@@ -43,13 +43,13 @@ def refuse_impossible_transitions(node: Any) -> None:
 
 
 def report_exceptions(callback: Callable[..., None]) -> Callable[..., None]:
-    """Pass an exception of a callback to the node's `callback_failed`: in rclpy it would end the process."""
+    """Pass an exception of a callback to `callback_failed` of its object: in rclpy it would end the process."""
 
     @functools.wraps(callback)
-    def wrapped(node: Any, *args: Any) -> None:
+    def wrapped(owner: Any, *args: Any) -> None:
         try:
-            callback(node, *args)
+            callback(owner, *args)
         except Exception as error:  # noqa: BLE001
-            node.callback_failed(callback.__name__.strip("_"), error)
+            owner.callback_failed(callback.__name__.strip("_"), error)
 
     return wrapped
