@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def run() -> None:
-    """List the presets with their sizes, and the cards of the bundled weights and their training data."""
+    """List the presets with their sizes, and the cards of the bundled weights, their evaluation and their training data."""
     from apanet_core.benchmark import count_gmac
     from apanet_core.model.checkpoint import bundled_models
     from apanet_core.model.config import PRESETS
@@ -25,6 +25,6 @@ def run() -> None:
         "\nGMAC count one pair. The receptive field is that of the convolutions; external attention adds a\n"
         "statistic of the whole image, parallax attention the row up to max_disparity px."
     )
-    for card in (*bundled, "data"):
+    for card in (*bundled, "evaluation", "data"):
         text = (Path(__file__).parents[1] / "weights" / f"{card}.md").read_text()
         print(f"\n{text}")
