@@ -4,13 +4,25 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from launch_stand_in import (
+    ROOT,
+    GroupAction,
+    IncludeLaunchDescription,
+    LaunchDescription,
+    PushRosNamespace,
+    SetParameter,
+    SetRemap,
+    nodes_of,
+    ros_arguments,
+)
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import GetState
 from messages import SIDES, info_message, stamp_of
 from node_rig import QUICK, Rig, call, change, wait_for
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
-from rcl_interfaces.srv import DescribeParameters, ListParameters, SetParameters
+from rcl_interfaces.srv import DescribeParameters, GetParameters, ListParameters, SetParameters
 from rclpy.qos import DurabilityPolicy
+from sensor_msgs.msg import Image
 
 from apanet_ros.derain_node import main
 from apanet_ros.guards import refuse_impossible_transitions
@@ -184,27 +196,47 @@ def test_failed_publisher_leaves_no_others(start):
 def test_topics_can_be_remapped_and_put_into_a_namespace(start):
     start("-r", "__ns:=/robot", "-r", "left/image_rect:=/cam/left/image_rect", program=QUICK)
     rig = Rig(namespace="/robot")
-    from sensor_msgs.msg import Image
-
     rig.image_pub["left"] = rig.node.create_publisher(Image, "/cam/left/image_rect", 10)
     rig.wait_until_heard()
     rig.wait_for_pair(rig.send())
     rig.close()
 
 
-def test_two_robots_side_by_side_answer_their_own_cameras_only(start):
-    robots = [f"/robot{number}/stereo" for number in (1, 2)]
-    for namespace in robots:
-        start("-r", f"__ns:={namespace}", program=QUICK)
-    rigs = [Rig(namespace=namespace) for namespace in robots]
+def test_two_robots_in_pushed_namespaces_answer_own_cameras_only(start, monkeypatch):
+    robots = ("robot1", "robot2")
+    groups = [
+        GroupAction(
+            [
+                PushRosNamespace(robot),
+                SetParameter("queue_size", 4 + number),
+                SetRemap("left/image_rect", f"/{robot}/eye"),
+                IncludeLaunchDescription(
+                    str(ROOT / "launch/stereo_depth.launch.py"), {"namespace": "stereo", "engine": "torch"}.items()
+                ),
+            ]
+        )
+        for number, robot in enumerate(robots)
+    ]
+    nodes = nodes_of(LaunchDescription(groups), monkeypatch)
+    depth = [node for node in nodes if node.name == "depth_container"]
+    assert [node.namespace for node in depth] == [f"/{robot}/stereo/derained" for robot in robots]
+    assert not any("left/image_rect" in dict(node.remaps) for node in depth)
+    for node in nodes:
+        if node.name == "derain":
+            start(*ros_arguments(node), program=QUICK)
+    rigs = [Rig(namespace=f"/{robot}/stereo") for robot in robots]
+    for robot, rig in zip(robots, rigs):
+        rig.image_pub["left"] = rig.node.create_publisher(Image, f"/{robot}/eye", 50)
     for rig in rigs:
         rig.wait_until_heard()
     stamps = [rig.send_until_answered() for rig in rigs]
-    for rig, own, other in zip(rigs, stamps, reversed(stamps)):
+    for number, (robot, rig, own, other) in enumerate(zip(robots, rigs, stamps, reversed(stamps))):
         assert rig.received(own)
         assert not rig.received(other)
-    # each is told from the other in /diagnostics
-    for robot in robots:
+        request = GetParameters.Request(names=["queue_size"])
+        answer = call(rig, GetParameters, f"/{robot}/stereo/derain/get_parameters", request)
+        assert answer.values[0].integer_value == 4 + number
+        # each is told from the other in /diagnostics
         wait_for(lambda r=robot: any(r in s.name for m in list(rigs[0].diagnostics) for s in m.status), 20)
     for rig in rigs:
         rig.close()
