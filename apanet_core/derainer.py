@@ -105,7 +105,7 @@ class StereoDerainer:
 
         Args:
             left: (B, 3, H, W) RGB, uint8 or float in [0, 1], rectified; H and W from 16 up.
-            right: the same shape, dtype and device.
+            right: of the shape, dtype and device of `left`.
 
         Returns:
             Derained left and right, with the shape, dtype and device of the input.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import sysconfig
 from collections.abc import Callable
@@ -12,8 +13,11 @@ PIP_NAMES = {  # of packages that pip knows under another name than import
     "docstring_parser": "docstring-parser-fork",
     "lightning_fabric": "lightning-fabric",
     "skimage": "scikit-image",
+    "torch": "'torch<2.14'",  # as in setup.py
     "yaml": "pyyaml",
 }
+# Beside a ROS distribution: pip's OpenCV needs another NumPy than its cv_bridge.
+APT_NAMES = {"cv2": "python3-opencv", "numpy": "python3-numpy", "tqdm": "python3-tqdm", "yaml": "python3-yaml"}
 
 
 def pip_install(*packages: str) -> str:
@@ -30,6 +34,8 @@ def install_hint(error: BaseException) -> str:
     package = error.name.partition(".")[0]
     if package == "rclpy":
         return "; source the setup file of a ROS 2 distribution: source /opt/ros/$ROS_DISTRO/setup.bash"
+    if package in APT_NAMES and os.environ.get("ROS_DISTRO"):
+        return f"; install it: sudo apt install {APT_NAMES[package]}"
     return f"; install it for this interpreter: {pip_install(PIP_NAMES.get(package, package))}"
 
 

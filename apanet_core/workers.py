@@ -176,7 +176,7 @@ def _cluster(address: str) -> Iterator[Executor]:
     try:
         client = Client(address, timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
-        raise ConnectionError(f"what answers at {address} is no Dask scheduler: {error}") from error
+        raise ConnectionError(f"the server at {address} is not a Dask scheduler: {error}") from error
     try:
         with client:
             yield client.get_executor(pure=False)  # type: ignore[no-untyped-call]

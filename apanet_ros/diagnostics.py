@@ -86,7 +86,7 @@ class DiagnosticsPublisher:
         level, message = DiagnosticStatus.OK, state
         if hangs_s is not None:
             level = DiagnosticStatus.ERROR
-            message = f"the network hangs, for {hangs_s:.0f} s so far: restart the node if it persists"
+            message = f"inference has taken {hangs_s:.0f} s so far: restart the node if it persists"
         elif failed:
             level = DiagnosticStatus.ERROR if network_failed else DiagnosticStatus.WARN
             message = self._stats.last_error

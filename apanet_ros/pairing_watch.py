@@ -121,5 +121,5 @@ class PairingWatch:
 
 def _too_large() -> str:
     if not uses_fast_dds():
-        return "the middleware loses images of this size"
-    return f"Fast DDS loses images of this size; start the cameras with {profile_variable()}={PROFILE}"
+        return "the middleware loses large images"
+    return f"Fast DDS loses large images; start the cameras with {profile_variable()}={PROFILE}"

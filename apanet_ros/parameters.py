@@ -144,7 +144,7 @@ class NodeParameters:
     )
     jpeg_quality: int = parameter(
         95,
-        "JPEG quality of derained/*/image_rect/compressed; PNG and 16-bit input stay PNG.",
+        "JPEG quality of derained/*/image_rect/compressed. PNG input and 16-bit images are published as PNG.",
         limits=(1, 100),
     )
     bypass_when_dry: bool = parameter(

@@ -98,7 +98,7 @@ class StereoSubscriptions:
             self.close()
             if not self._asleep_said:
                 self._node.get_logger().info(
-                    f"nobody subscribes to derained/*: sleeping; the inputs will be {self.describe()}"
+                    f"asleep until a node subscribes to an output under derained/; the inputs will be {self.describe()}"
                 )
                 self._asleep_said = True
             return False

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def run() -> None:
-    """List the presets with their sizes, and the cards of the bundled weights, their evaluation and their training data."""
+    """List the presets with sizes, and cards, evaluation and training data of the bundled weights."""
     from apanet_core.benchmark import count_gmac
     from apanet_core.model.checkpoint import bundled_models
     from apanet_core.model.config import PRESETS

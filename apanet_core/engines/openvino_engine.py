@@ -20,8 +20,8 @@ KERNELS_KEPT = 200  # by default 5000, which are those of hundreds of sizes and 
 class OpenVINOEngine:
     """OpenVINO on the CPU, the fastest there for small networks.
 
-    A model of any size is ready from the start; a model for the very size of the images is a fifth faster, takes about
-    a second to compile, and is compiled in the background when a size keeps coming, so that no frame waits for it.
+    A model for any size is ready from the start. After `SAME_SIZE_IN_A_ROW` pairs of one size, a model for that size is
+    compiled in the background, which takes about a second; it is a fifth faster.
 
     Args:
         network: in eval mode, float32, on the CPU.

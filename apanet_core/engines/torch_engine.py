@@ -69,7 +69,7 @@ class TorchEngine:
 
         Args:
             left: (B, 3, H, W) RGB, uint8 or float in [0, 1].
-            right: the same shape and dtype.
+            right: of the shape and dtype of `left`.
 
         Returns:
             The derained pairs, with the shape and dtype of the input.

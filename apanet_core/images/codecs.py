@@ -81,7 +81,9 @@ def decode_file(data: bytes) -> np.ndarray:
         raise ValueError(f"OpenCV does not take this image{of_size}: {' '.join(str(error).split())}") from error
     if pixels is None:
         raise ValueError(
-            f"the {codec} image of {len(data)} bytes is damaged" if codec else "no image that OpenCV reads"
+            f"the {codec} image of {len(data)} bytes is damaged"
+            if codec
+            else f"expected an image that OpenCV reads: got {len(data)} bytes of something else"
         )
     return pixels
 

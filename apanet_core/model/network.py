@@ -108,7 +108,7 @@ class APANet(nn.Module):
 
         Args:
             left: (B, 3, H, W) float RGB in [0, 1]; any H, W.
-            right: the same shape as `left`, rectified with it.
+            right: of the shape of `left`, rectified with it.
 
         Returns:
             Derained left and right, shapes as given; not clipped.

@@ -126,7 +126,7 @@ def test_the_core_knows_nothing_of_ros():
     [
         ("cv2.typing", "-m pip install opencv-python"),
         ("docstring_parser", "-m pip install docstring-parser-fork"),
-        ("torch", "-m pip install torch"),
+        ("torch", "-m pip install 'torch<2.14'"),
         ("rclpy", "source /opt/ros/$ROS_DISTRO/setup.bash"),
     ],
 )

@@ -41,7 +41,7 @@ def inactive(case):
 
 def asleep(case):
     case.run()
-    wait_for(lambda: "nobody subscribes" in case.node.text(), 60)
+    wait_for(lambda: "asleep until" in case.node.text(), 60)
 
 
 def awake(case):

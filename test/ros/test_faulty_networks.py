@@ -92,7 +92,7 @@ def test_inference_timeout_reports_error_and_passes_pairs(make):
     assert not case.is_clean(case.rig.send())
     assert all(not case.is_clean(case.rig.send()) for _ in range(10))
     assert "inference has taken" in case.node.text()
-    case.wait_for_error("the network hangs, for")  # reported without new pairs too
+    case.wait_for_error("inference has taken")  # reported without new pairs too
     case.order("fine")
     wait_for(lambda: case.is_clean(case.rig.send()))
     case.rig.diagnostics.clear()
@@ -103,7 +103,7 @@ def test_inference_timeout_drops_pairs_with_on_failure_drop(make):
     case = make(*TIMEOUT, "-p", "on_failure:=drop")
     case.order("hang")
     stamps = [case.rig.send() for _ in range(3)]
-    case.wait_for_error("the network hangs, for")
+    case.wait_for_error("inference has taken")
     failures = case.failures()
     stamps.append(case.rig.send())
     wait_for(lambda: case.failures() > failures)

@@ -148,7 +148,7 @@ def test_node_without_subscribers_sleeps(rig, node):
     before = len(node.text())
     rig.stop_listening()
     wait_for(lambda: not any(p.get_subscription_count() for p in rig.image_pub.values()))
-    wait_for(lambda: "nobody subscribes" in node.text()[before:])
+    wait_for(lambda: "asleep until" in node.text()[before:])
     rig.listen()
     rig.wait_until_heard()
     rig.wait_for_pair(rig.send())
