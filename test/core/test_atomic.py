@@ -5,12 +5,12 @@ import pytest
 from apanet_core.atomic import check_can_be_made
 
 
-def test_a_folder_that_can_be_made_leaves_no_trace(tmp_path):
+def test_check_can_be_made_writable_path_leaves_no_files(tmp_path):
     check_can_be_made(tmp_path / "a" / "b")
     assert not list(tmp_path.iterdir())
 
 
-def test_what_cannot_be_made_is_named_before_the_work(tmp_path):
+def test_check_can_be_made_unusable_path_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError, match="file is a file; choose another"):
         check_can_be_made(tmp_path / "file" / "out")

@@ -13,7 +13,7 @@ from apanet_core.model.network import APANet
 from apanet_core.model.parallax_attention import scanline_attention
 
 
-def test_the_dense_reference_is_the_same_attention():
+def test_dense_attention_matches_scanline_attention():
     rows = tuple(torch.randn(2, 3, 33, 4) for _ in range(3))
     for reach in (None, 5):
         for for_right_view in (False, True):
@@ -22,13 +22,13 @@ def test_the_dense_reference_is_the_same_attention():
             )
 
 
-def test_multiply_accumulates_are_counted():
+def test_count_gmac_matches_paper_and_grows_with_size():
     """The paper counts 17.98 for one pair of 128x128; torch counts causal attention as if it were dense."""
     assert abs(count_gmac(APANet(PRESETS["paper"]), 128, 128) / 17.98 - 1) < 0.05
     assert count_gmac(APANet(PRESETS["tiny"]), 256, 128) > 1.9 * count_gmac(APANet(PRESETS["tiny"]), 128, 128)
 
 
-def test_rows_and_ratio_are_printed_and_written(tmp_path, capsys):
+def test_benchmark_prints_ratio_and_writes_rows(tmp_path, capsys):
     arguments = ["--models", "[tiny]", "--engines", "[torch]", "--sizes", "[64x48]", "--repeats", "2"]
     assert main(["benchmark", *arguments, "--against", "dense", "--json", str(tmp_path / "b.json")]) == 0
     printed = capsys.readouterr().out
@@ -40,12 +40,12 @@ def test_rows_and_ratio_are_printed_and_written(tmp_path, capsys):
     assert "launches" not in printed
 
 
-def test_wrong_sizes_are_refused(capsys):
+def test_benchmark_bad_sizes_are_refused(capsys):
     assert main(["benchmark", "--sizes", "[big]"]) == 2
     assert "WIDTHxHEIGHT" in capsys.readouterr().err
 
 
-def test_a_case_that_cannot_run_is_named_and_the_others_are_measured(capsys):
+def test_benchmark_failed_case_is_named_and_others_are_measured(capsys):
     arguments = ["benchmark", "--sizes", "[64x48]", "--repeats", "1", "--precision", "float16"]
     assert main([*arguments, "--engines", "[openvino,torch]"]) == 0
     printed = capsys.readouterr()
@@ -54,7 +54,7 @@ def test_a_case_that_cannot_run_is_named_and_the_others_are_measured(capsys):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a process that can be killed")
-def test_a_case_whose_process_is_killed_is_named(capsys, monkeypatch):
+def test_benchmark_killed_case_is_named(capsys, monkeypatch):
     monkeypatch.setattr(benchmark, "measure", die)
     with pytest.raises(ValueError, match="nothing could be measured"):
         benchmark.benchmark([benchmark.Case("tiny", "torch", "cpu", "auto", 48, 64)], 1, 1.0)
@@ -74,6 +74,6 @@ def die(*_):
         (["--json", "nowhere/b.json"], "no folder nowhere"),
     ],
 )
-def test_requests_that_make_no_sense_are_refused_before_work(capsys, arguments, message):
+def test_benchmark_bad_options_are_refused(capsys, arguments, message):
     assert main(["benchmark", *arguments]) == 2
     assert message in capsys.readouterr().err

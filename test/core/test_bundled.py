@@ -24,11 +24,11 @@ def psnr(image, reference):
 
 
 @pytest.mark.parametrize("name", bundled_models())
-def test_bundled_weights_are_of_their_preset(name):
+def test_bundled_weights_match_preset(name):
     assert load_model(name).config == PRESETS[name]
 
 
-def test_dry_pair_stays_nearly_unchanged(derainer, clean):
+def test_bundled_weights_dry_pair_is_nearly_unchanged(derainer, clean):
     derained = derainer(*clean)
     for got, want in zip(derained, clean):
         assert psnr(got, want) > 40
@@ -36,12 +36,12 @@ def test_dry_pair_stays_nearly_unchanged(derainer, clean):
     assert bad_pixel_rate(sgbm_disparity(*derained, 64), sgbm_disparity(*clean, 64)) <= 0.01
 
 
-def test_streaks_leave_and_the_scene_stays(derainer, rainy, clean):
+def test_bundled_weights_improve_rainy_pair_by_3_db(derainer, rainy, clean):
     for got, before, want in zip(derainer(*rainy), rainy, clean):
         assert psnr(got, want) > psnr(before, want) + 3
 
 
-def test_coring_leaves_out_small_changes_and_keeps_large_ones():
+def test_coring_removes_small_changes_and_preserves_large_changes():
     network = load_model("tiny")
     with torch.no_grad():
         for parameter in network.project_out.parameters():

@@ -28,7 +28,7 @@ def derain(root, *more, left="left", right="right"):
     )
 
 
-def test_folders_are_matched_by_name_and_keep_their_size(tmp_path):
+def test_derain_folders_writes_png_of_input_size_per_image(tmp_path):
     write_pairs(tmp_path, ["b", "a"], suffix=".jpg")
     assert derain(tmp_path, "--engine", "torch") == 0
     assert sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*")) == [
@@ -40,7 +40,7 @@ def test_folders_are_matched_by_name_and_keep_their_size(tmp_path):
     assert cv2.imread(str(tmp_path / "out/right/b.png")).shape == (40, 60, 3)
 
 
-def test_one_pair_of_files(tmp_path):
+def test_derain_single_files_writes_left_and_right(tmp_path):
     write_pairs(tmp_path, ["x"], size=(16, 16))
     assert derain(tmp_path, "--engine", "torch", left="left/x.png", right="right/x.png") == 0
     assert (tmp_path / "out/left/x.png").is_file()
@@ -56,7 +56,7 @@ def test_one_pair_of_files(tmp_path):
         (lambda root: cv2.imwrite(str(root / "left/b.jpg"), np.zeros((40, 60, 3))), "two images named 'b'"),
     ],
 )
-def test_bad_folders_give_one_line_and_write_nothing(tmp_path, capsys, break_it, message):
+def test_derain_bad_folders_prints_error_and_writes_nothing(tmp_path, capsys, break_it, message):
     write_pairs(tmp_path, ["a", "b"])
     break_it(tmp_path)
     assert derain(tmp_path, "--engine", "torch") == 2
@@ -66,7 +66,7 @@ def test_bad_folders_give_one_line_and_write_nothing(tmp_path, capsys, break_it,
     assert not (tmp_path / "out").exists()
 
 
-def test_results_do_not_go_between_the_inputs(tmp_path, capsys):
+def test_derain_output_among_inputs_is_refused(tmp_path, capsys):
     write_pairs(tmp_path, ["a"], suffix=".jpg")
     arguments = ["--left", tmp_path / "left", "--right", tmp_path / "right", "--output", tmp_path]
     assert main(["derain", *map(str, arguments), "--engine", "torch"]) == 2
@@ -83,7 +83,7 @@ def test_results_do_not_go_between_the_inputs(tmp_path, capsys):
         (["--colour", "red"], "--colour"),
     ],
 )
-def test_bad_options_give_one_line(tmp_path, capsys, arguments, message):
+def test_derain_bad_options_prints_error_and_writes_nothing(tmp_path, capsys, arguments, message):
     write_pairs(tmp_path, ["a"])
     assert derain(tmp_path, *arguments) == 2
     lines = capsys.readouterr().err.strip().splitlines()
@@ -91,27 +91,27 @@ def test_bad_options_give_one_line(tmp_path, capsys, arguments, message):
     assert not (tmp_path / "out").exists()
 
 
-def test_missing_inputs_and_commands(tmp_path, capsys):
+def test_missing_folder_or_unknown_command_returns_2(tmp_path, capsys):
     assert derain(tmp_path, left="nowhere") == 2
     assert "no file or folder at" in capsys.readouterr().err
     assert main(["derian"]) == 2
     assert "derain" in capsys.readouterr().err
 
 
-def test_version_is_that_of_the_package(capsys):
+def test_version_option_prints_package_version(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--version"])
     assert capsys.readouterr().out.strip() == f"apanet {__version__}"
 
 
-def test_info_lists_presets_and_cards(capsys):
+def test_info_prints_parameter_count_and_licence(capsys):
     assert main(["info"]) == 0
     printed = capsys.readouterr().out
     assert "8,013,443" in printed
     assert "Licence" in printed
 
 
-def test_the_core_knows_nothing_of_ros():
+def test_core_modules_import_no_ros_package():
     code = "import sys, pkgutil, importlib, apanet_core\n" + (
         "for m in pkgutil.walk_packages(apanet_core.__path__, 'apanet_core.'): importlib.import_module(m.name)\n"
         "ros = {m.split('.')[0] for m in sys.modules} & {'rclpy', 'sensor_msgs', 'apanet_ros', 'cv_bridge', 'launch'}\n"
@@ -130,7 +130,7 @@ def test_the_core_knows_nothing_of_ros():
         ("rclpy", "source /opt/ros/$ROS_DISTRO/setup.bash"),
     ],
 )
-def test_missing_package_is_one_line_with_the_remedy(capsys, module, remedy):
+def test_missing_package_prints_one_line_with_remedy(capsys, module, remedy):
     def load():
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
@@ -140,12 +140,12 @@ def test_missing_package_is_one_line_with_the_remedy(capsys, module, remedy):
     assert line.endswith(remedy)
 
 
-def test_programs_start_by_their_entry_points():
+def test_entry_points_load_callable():
     for program in (apanet_core.commands.program, apanet_ros.program):
         assert callable(program._load())
 
 
-def test_help_is_quick_to_load():
+def test_help_does_not_import_torch():
     code = (
         "import sys; from apanet_core.commands.main import main\n"
         "try: main(['--help'])\nexcept SystemExit: pass\n"

@@ -53,7 +53,7 @@ class Slow(Inverter):
         return super().__call__(left, right)
 
 
-def test_a_worker_that_is_killed_costs_its_segment_only(cluster, tmp_path):
+def test_cluster_killed_worker_does_not_change_output(cluster, tmp_path):
     bag = write_bag(tmp_path / "bag", pairs(8))
     derain(bag, tmp_path / "one", IN_TWO)
     with cluster() as started:
@@ -69,7 +69,7 @@ def test_a_worker_that_is_killed_costs_its_segment_only(cluster, tmp_path):
     assert read_bag(tmp_path / "out") == read_bag(tmp_path / "one")
 
 
-def test_segments_finished_before_scheduler_loss_are_kept(cluster, tmp_path):
+def test_cluster_finished_segments_survive_scheduler_loss(cluster, tmp_path):
     bag = write_bag(tmp_path / "bag", pairs(60))  # more than is done before the scheduler has gone
     done = partial_path(tmp_path / "out")
     with cluster() as started:
@@ -98,7 +98,7 @@ def test_segments_finished_before_scheduler_loss_are_kept(cluster, tmp_path):
     assert read_bag(tmp_path / "out") == read_bag(tmp_path / "one")
 
 
-def test_render_rain_and_evaluate_give_the_same_files(cluster, clean, tmp_path, monkeypatch):
+def test_cluster_render_rain_and_evaluate_match_local_run(cluster, clean, tmp_path, monkeypatch):
     with cluster() as started:
         monkeypatch.chdir(tmp_path)  # relative paths are those of the command, wherever the workers were started
         for out, options in (("one", []), ("many", ["--scheduler", started.scheduler_address])):
@@ -112,7 +112,7 @@ def test_render_rain_and_evaluate_give_the_same_files(cluster, clean, tmp_path, 
     assert tables[0] == tables[1]
 
 
-def test_a_scheduler_that_does_not_answer_is_named(clean, tmp_path, capsys, monkeypatch):
+def test_cluster_unusable_scheduler_is_refused(clean, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("apanet_core.workers.CONNECT_S", 1)
     arguments = ["render-rain", str(clean), "--out", str(tmp_path / "out"), "--scheduler", "tcp://127.0.0.1:9"]
     assert main([*arguments[:-1], "foo"]) == 2

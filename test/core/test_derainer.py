@@ -55,7 +55,7 @@ def small_paper():
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
 @pytest.mark.parametrize("engine", CPU_ENGINES)
-def test_engines_agree_with_the_network_to_a_thousandth(name, engine):
+def test_engines_match_network_within_one_thousandth(name, engine):
     torch.manual_seed(0)
     config = small_paper() if name == "paper" else PRESETS[name]
     network = APANet(config).eval()
@@ -74,7 +74,7 @@ def test_engines_agree_with_the_network_to_a_thousandth(name, engine):
             assert np.abs(got - want).max() <= 0.5 + 0.255  # a thousandth, and rounding to a grey level
 
 
-def test_openvino_gives_the_same_before_and_after_it_knows_the_size(smallest):
+def test_openvino_warm_up_does_not_change_result(smallest):
     derainer, pair = StereoDerainer(smallest, engine="openvino"), random_pair(50, 70)
     first = derainer(*pair)
     derainer.warm_up(50, 70)
@@ -82,7 +82,7 @@ def test_openvino_gives_the_same_before_and_after_it_knows_the_size(smallest):
         assert np.abs(a.astype(int) - b).max() <= 1
 
 
-def test_results_do_not_change_when_the_next_pair_comes(derainers):
+def test_derainer_next_pair_does_not_overwrite_results(derainers):
     for derainer in derainers.values():
         first = derainer(*random_pair(32, 48))
         kept = [view.copy() for view in first]
@@ -90,7 +90,7 @@ def test_results_do_not_change_when_the_next_pair_comes(derainers):
         assert all((a == b).all() for a, b in zip(first, kept))
 
 
-def test_padded_rows_and_read_only_arrays_are_welcome(derainers):
+def test_derainer_padded_rows_and_read_only_arrays_are_accepted(derainers):
     left, right = random_pair(32, 64)
     expected = derainers["torch"](left[:, :48].copy(), right[:, :48].copy())
     left.flags.writeable = False
@@ -107,12 +107,12 @@ def test_padded_rows_and_read_only_arrays_are_welcome(derainers):
         (np.zeros((8, 32, 3), np.uint8), np.zeros((8, 32, 3), np.uint8), "at least 16 px each way: got 32x8"),
     ],
 )
-def test_bad_pairs_are_refused(derainers, left, right, message):
+def test_derainer_wrong_shapes_are_refused(derainers, left, right, message):
     with pytest.raises(ValueError, match=message):
         derainers["torch"](left, right)
 
 
-def test_floats_are_refused(derainers):
+def test_derainer_float_images_are_refused(derainers):
     with pytest.raises(TypeError, match="uint8.*got float64"):
         derainers["torch"](np.zeros((32, 32, 3)), np.zeros((32, 32, 3)))
 
@@ -128,25 +128,25 @@ def test_floats_are_refused(derainers):
         ({"engine": "openvino", "precision": "float16"}, "openvino engine computes in float32 or bfloat16"),
     ],
 )
-def test_unknown_options_list_the_valid_ones(options, message):
+def test_make_engine_bad_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         make_engine(load_model("tiny"), **options)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
-def test_cuda_without_a_gpu_is_refused():
+def test_make_engine_cuda_without_gpu_is_refused():
     with pytest.raises(ValueError, match="needs a CUDA build of torch and a GPU"):
         make_engine(load_model("tiny"), engine="torch", device="cuda")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_takes_half_precision():
+def test_auto_precision_on_cuda_is_float16():
     assert StereoDerainer("tiny", engine="torch", device="cuda").engine.precision == "float16"
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_half_precision_stays_finite_and_close(name, precision):
+def test_half_precision_result_stays_near_float32(name, precision):
     torch.manual_seed(0)
     network = APANet(PRESETS[name]).eval()
     fill_zeros(network, std=0.02)
@@ -157,7 +157,7 @@ def test_half_precision_stays_finite_and_close(name, precision):
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
-def test_the_compiled_engine_agrees(smallest):
+def test_compiled_torch_engine_matches_eager(smallest):
     pair = random_pair(32, 48)
     eager, compiled = (StereoDerainer(smallest, engine="torch", device="cpu", compiled=c) for c in (False, True))
     for got, want in zip(compiled(*pair), eager(*pair)):
@@ -165,7 +165,7 @@ def test_the_compiled_engine_agrees(smallest):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_graphs_give_what_eager_gives():
+def test_cuda_compiled_engine_matches_uncompiled():
     pairs = [random_pair(64, 96, seed) for seed in range(3)]
     eager, compiled = (StereoDerainer("tiny", device="cuda", compiled=c) for c in (False, True))
     kept = [compiled(*pair) for pair in pairs]  # a graph must not write over results that were handed out
@@ -173,14 +173,14 @@ def test_cuda_graphs_give_what_eager_gives():
         assert np.abs(result[0].astype(int) - eager(*pair)[0]).max() <= 2
 
 
-def test_auto_takes_torch_where_openvino_would_build_a_full_resolution_map():
+def test_auto_engine_is_torch_for_paper_and_openvino_for_small():
     assert make_engine(APANet(PRESETS["paper"]).eval(), "auto", "cpu").name == "torch"
     assert make_engine(APANet(PRESETS["small"]).eval(), "auto", "cpu").name == "openvino"
 
 
 @pytest.mark.parametrize("engine", CPU_ENGINES)
 @pytest.mark.parametrize("coring", [0.0, 3.0])
-def test_overflow_in_the_network_is_an_error(engine, coring):
+def test_network_overflow_raises_floating_point_error(engine, coring):
     torch.manual_seed(0)
     network = APANet(ModelConfig(4, (8, 16), (1, 1), (1,), 4, (2,), (2,), coring=coring)).eval()
     torch.nn.init.constant_(network.project_out.bias, 1e30)
@@ -196,7 +196,7 @@ def has_bfloat16():
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def test_openvino_takes_bfloat16_where_the_cpu_has_it(derainers, smallest):
+def test_openvino_auto_precision_follows_cpu_bfloat16_support(derainers, smallest):
     if not has_bfloat16():
         with pytest.raises(ValueError, match="no bfloat16"):
             StereoDerainer(smallest, engine="openvino", precision="bfloat16")
@@ -209,7 +209,7 @@ def test_openvino_takes_bfloat16_where_the_cpu_has_it(derainers, smallest):
         assert np.abs(got.astype(int) - want).mean() < 1
 
 
-def test_bfloat16_moves_pixels_by_a_large_disparity_as_float32_does():
+def test_openvino_bfloat16_large_disparity_matches_float32():
     if not has_bfloat16():
         pytest.skip("this CPU has no bfloat16")
     wide = cv2.resize(random_pair(24, 160)[0], (512, 72), interpolation=cv2.INTER_CUBIC)
@@ -224,7 +224,7 @@ def test_bfloat16_moves_pixels_by_a_large_disparity_as_float32_does():
 @pytest.mark.parametrize(
     "error", [torch.OutOfMemoryError("CUDA"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
 )
-def test_lack_of_memory_says_what_helps(smallest, error):
+def test_out_of_memory_error_suggests_tile(smallest, error):
     derainer = StereoDerainer(smallest, engine="torch", device="cpu")
 
     def full(*_):
@@ -236,7 +236,7 @@ def test_lack_of_memory_says_what_helps(smallest, error):
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
-def test_tensors_come_back_as_arrays_do(derainers, dtype):
+def test_derain_tensors_matches_array_results(derainers, dtype):
     pairs = [random_pair(40, 56, seed) for seed in range(3)]
     left, right = (torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2) for views in zip(*pairs))
     if dtype != torch.uint8:
@@ -249,7 +249,7 @@ def test_tensors_come_back_as_arrays_do(derainers, dtype):
             assert np.abs(image.numpy() - want).max() <= 1
 
 
-def test_tensors_that_do_not_fit_are_refused(derainers):
+def test_derain_tensors_bad_input_is_refused(derainers):
     view = torch.zeros(1, 3, 32, 32)
     for left, right, message in (
         (view, view[..., :16], r"both be \(B, 3, H, W\)"),
@@ -263,14 +263,14 @@ def test_tensors_that_do_not_fit_are_refused(derainers):
         derainers["openvino"].derain_tensors(view, view)
 
 
-def test_bfloat16_runs_on_the_cpu(derainers):
+def test_torch_bfloat16_on_cpu_stays_near_float32(derainers):
     pair = random_pair(32, 48)
     got = StereoDerainer("tiny", engine="torch", precision="bfloat16")(*pair)
     assert np.abs(got[0].astype(int) - derainers["torch"](*pair)[0]).mean() < 2
 
 
 @pytest.mark.parametrize("engine", CPU_ENGINES)
-def test_a_closed_derainer_says_so(engine, smallest):
+def test_closed_derainer_raises_value_error(engine, smallest):
     derainer = StereoDerainer(smallest, engine=engine)
     derainer.close()
     with pytest.raises(ValueError, match="the derainer is closed"):
@@ -288,10 +288,10 @@ def test_a_closed_derainer_says_so(engine, smallest):
         ("torch", "cuda:1", True, "small-stereo"),
     ],
 )
-def test_auto_model_depends_on_where_it_runs(monkeypatch, engine, device, cuda, expected):
+def test_choose_model_follows_engine_and_device(monkeypatch, engine, device, cuda, expected):
     monkeypatch.setattr("apanet_core.engines.choose._has_cuda", lambda: cuda)
     assert choose_model(engine, device) == expected
 
 
-def test_auto_model_is_named_by_the_derainer():
+def test_derainer_auto_model_reports_chosen_name():
     assert StereoDerainer(engine="torch", device="cpu").model == "tiny"

@@ -34,7 +34,7 @@ def smooth_pair(height, width):
 
 
 @pytest.mark.parametrize("model", ["tiny", "tiny-stereo"])
-def test_a_derainer_agrees_with_the_cpu(model, device, dtype):
+def test_derainer_on_device_matches_cpu(model, device, dtype):
     pair = smooth_pair(64, 96)
     want = StereoDerainer(model, "torch", "cpu", "float32")(*pair)
     got = StereoDerainer(model, "torch", str(device), dtype)(*pair)
@@ -42,12 +42,12 @@ def test_a_derainer_agrees_with_the_cpu(model, device, dtype):
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
-def test_losses_agree_with_the_cpu(name, device):
+def test_losses_on_device_match_cpu(name, device):
     views = torch.rand(2, 2, 3, 64, 96)
     torch.testing.assert_close(LOSSES[name](*views.to(device)).cpu(), LOSSES[name](*views), atol=1e-5, rtol=1e-4)
 
 
-def test_a_gradient_agrees_with_the_cpu(device):
+def test_gradient_on_device_matches_cpu(device):
     batch = {
         f"{kind}_{side}": torch.randint(0, 256, (1, 3, 32, 64)).byte()
         for kind in ("rainy", "clean")
@@ -64,7 +64,7 @@ def test_a_gradient_agrees_with_the_cpu(device):
     assert (gradients[1] - gradients[0]).norm() <= 0.02 * gradients[0].norm()
 
 
-def test_rain_agrees_with_the_cpu(device):
+def test_render_samples_on_device_matches_cpu(device):
     rng = np.random.default_rng(0)
     photos = [np.kron(rng.integers(0, 256, (20, 30, 3)), np.ones((8, 8, 1))).astype(np.uint8) for _ in range(2)]
     want, got = (
@@ -77,7 +77,7 @@ def test_rain_agrees_with_the_cpu(device):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a graphics card")
-def test_device_time_and_launches_are_measured_on_cuda():
+def test_measure_on_cuda_reports_device_time_and_launches():
     result = measure(Case("tiny", "torch", "cuda", "auto", 96, 160), 5, 10.0)
     assert 0 < result.device_ms < result.first_ms
     assert 3 <= result.launches < 100  # a graph, and the copies of both views

@@ -6,7 +6,7 @@ import pytest
 from apanet_core import progress
 
 
-def test_a_log_file_gets_lines_and_a_terminal_a_bar(monkeypatch):
+def test_progress_bar_writes_lines_to_log_and_bar_to_terminal(monkeypatch):
     monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
     log = io.StringIO()
     monkeypatch.setattr(sys, "stderr", log)
@@ -25,7 +25,7 @@ def test_a_log_file_gets_lines_and_a_terminal_a_bar(monkeypatch):
     assert "100%" in terminal.getvalue()
 
 
-def test_a_bar_that_an_error_left_open_ends_its_line(monkeypatch):
+def test_close_bars_after_error_ends_line(monkeypatch):
     terminal = io.StringIO()
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stderr", terminal)

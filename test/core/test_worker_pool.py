@@ -28,7 +28,7 @@ def is_running(pid):
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs /proc")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_workers_end_with_a_parent_that_is_killed(tmp_path, number):
+def test_worker_pool_exits_when_parent_is_killed(tmp_path, number):
     script = tmp_path / "parent.py"
     script.write_text(SCRIPT)
     parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)

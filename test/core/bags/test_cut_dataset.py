@@ -75,7 +75,7 @@ def names(folder):
 
 
 @pytest.mark.parametrize("plugin", ["MCAP", "SQLITE3"])
-def test_clips_are_cut_at_pauses_and_split_whole(tmp_path, plugin):
+def test_cut_dataset_cuts_clips_at_pauses_and_splits_whole_clips(tmp_path, plugin):
     stamps = [100 * i for i in range(6)] + [5000 + 100 * i for i in range(4)]
     content = cut_dataset([write_bag(tmp_path / "bag", pairs(stamps), plugin)], tmp_path / "out", SETTINGS)
     assert (content["pairs"], content["kept"]) == (10, 10)
@@ -88,7 +88,7 @@ def test_clips_are_cut_at_pauses_and_split_whole(tmp_path, plugin):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bag", "out"]
 
 
-def test_blurred_frames_and_those_of_a_camera_that_stands_are_dropped(tmp_path):
+def test_cut_dataset_drops_blurred_and_duplicate_frames(tmp_path):
     positions = [0, 1, 2, 3, 3, 3, 4, 5, 6]
     bag = write_bag(tmp_path / "bag", pairs(range(0, 900, 100), positions, blurred=(1, 7)))
     content = cut_dataset([bag], tmp_path / "out", SETTINGS)
@@ -108,7 +108,7 @@ def test_blurred_frames_and_those_of_a_camera_that_stands_are_dropped(tmp_path):
 @pytest.mark.parametrize(
     "how", [{"encoding": "bgr8", "padding": 5}, {"encoding": "bgra8"}, {"encoding": "mono8"}, {"make": compressed}]
 )
-def test_encodings_give_the_same_picture(tmp_path, how):
+def test_cut_dataset_decodes_every_encoding(tmp_path, how):
     bag = write_bag(tmp_path / "bag", pairs([0, 100], **how))
     cut_dataset([bag], tmp_path / "out", SETTINGS)
     left, _ = find_unpaired(tmp_path / "out")[1]
@@ -118,7 +118,7 @@ def test_encodings_give_the_same_picture(tmp_path, how):
     np.testing.assert_array_equal(cv2.imread(str(left))[..., ::-1], expected)
 
 
-def test_two_recordings_give_clips_of_their_own(tmp_path, capsys):
+def test_cut_dataset_two_bags_give_separate_clips(tmp_path, capsys):
     first, second = (write_bag(tmp_path / name, pairs([start, start + 100])) for name, start in (("a", 0), ("b", 200)))
     arguments = ["cut-dataset", str(first), str(second), "--out", str(tmp_path / "out")]
     assert main([*arguments, "--left-topic", LEFT, "--right-topic", RIGHT]) == 0
@@ -131,14 +131,14 @@ def test_two_recordings_give_clips_of_their_own(tmp_path, capsys):
     ]
 
 
-def test_nearest_stamps_pair_within_the_tolerance_only(tmp_path):
+def test_cut_dataset_pairs_nearest_stamps_within_tolerance(tmp_path):
     bag = write_bag(tmp_path / "bag", pairs([0, 100, 200], lag_ms=4))
     with pytest.raises(ValueError, match=r"within 0.0 s: the nearest differ by 0.0040 s; give a larger --tolerance_s"):
         cut_dataset([bag], tmp_path / "out", SETTINGS)
     assert cut_dataset([bag], tmp_path / "out", CutSettings(LEFT, RIGHT, tolerance_s=0.005))["pairs"] == 3
 
 
-def test_no_image_is_in_two_pairs():
+def test_pair_stamps_uses_each_stamp_once():
     assert pair_stamps([0, 10, 20], [1, 11, 21], 1) == [(0, 1), (10, 11), (20, 21)]
     assert pair_stamps([0, 10], [4, 6], 5) == [(0, 4), (10, 6)]
     assert pair_stamps([4, 6], [5], 5) == [(4, 5)]
@@ -146,7 +146,7 @@ def test_no_image_is_in_two_pairs():
     assert pair_stamps([], [1], 9) == []
 
 
-def test_long_clips_are_cut_and_validation_takes_whole_clips():
+def test_long_clips_are_cut_and_validation_gets_whole_clips():
     stamps = [int(i * 1e9) for i in range(25)]
     settings = CutSettings(LEFT, RIGHT, clip_s=10, gap_s=2)
     assert [(s.start, s.stop) for s in split_clips(stamps, settings)] == [(0, 10), (10, 20), (20, 25)]
@@ -156,7 +156,7 @@ def test_long_clips_are_cut_and_validation_takes_whole_clips():
     assert len(validation_clips(2, 0.9)) == 1
 
 
-def test_images_that_repeat_a_stamp_are_counted(tmp_path):
+def test_cut_dataset_counts_images_with_repeated_stamp(tmp_path):
     again = [(topic, START, image(view(9), START)) for topic in (LEFT, RIGHT)]
     bag = write_bag(tmp_path / "bag", [*pairs([0, 40]), *again])
     content = cut_dataset([bag], tmp_path / "out", SETTINGS)
@@ -173,7 +173,7 @@ def test_images_that_repeat_a_stamp_are_counted(tmp_path):
         ({"blur_below": 1.0}, "must be in"),
     ],
 )
-def test_impossible_requests_say_what_there_is(tmp_path, change, message):
+def test_cut_dataset_bad_settings_are_refused(tmp_path, change, message):
     bag = write_bag(tmp_path / "bag", pairs([0]))
     with pytest.raises(ValueError, match=message):
         cut_dataset([bag], tmp_path / "out", CutSettings(**{"left_topic": LEFT, "right_topic": RIGHT, **change}))

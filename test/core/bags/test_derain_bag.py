@@ -53,7 +53,7 @@ def others(path, topics=(LEFT, RIGHT)):
         ("SQLITE3", "FILE", 9),
     ],
 )
-def test_clean_images_take_the_place_of_the_rainy_and_all_else_is_copied(tmp_path, plugin, compression, version):
+def test_derain_bag_replaces_images_and_copies_other_messages(tmp_path, plugin, compression, version):
     bag = write_bag(tmp_path / "bag", pairs(7), plugin, compression, version)
     report = derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, segment_pairs=3))
     assert (report.derained, report.failed, report.unpaired) == (7, 0, (0, 0))
@@ -77,7 +77,7 @@ def test_clean_images_take_the_place_of_the_rainy_and_all_else_is_copied(tmp_pat
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bag", "out"]
 
 
-def test_beside_keeps_the_rainy_images_and_names_the_clean_as_the_node_does(tmp_path):
+def test_derain_bag_keep_original_adds_derained_topics(tmp_path):
     bag = write_bag(tmp_path / "bag", pairs(3))
     derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, keep_original=True))
     added = {f"/cam/derained/{side}/{name}" for side in ("left", "right") for name in ("image_rect", "camera_info")}
@@ -89,7 +89,7 @@ def test_beside_keeps_the_rainy_images_and_names_the_clean_as_the_node_does(tmp_
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpeg"])
-def test_compressed_images_stay_compressed(tmp_path, suffix):
+def test_derain_bag_compressed_images_stay_compressed(tmp_path, suffix):
     def make(seed, stamp):
         return compressed(seed, stamp, suffix)
 
@@ -104,7 +104,7 @@ def test_compressed_images_stay_compressed(tmp_path, suffix):
         np.testing.assert_array_equal(clean, cv2.imdecode(again, cv2.IMREAD_COLOR))
 
 
-def test_images_without_partner_and_broken_ones_stay_as_they_are(tmp_path):
+def test_derain_bag_copies_unpaired_and_broken_images_unchanged(tmp_path):
     messages = list(pairs(6))
     lonely = next(m for m in messages if m[0] == RIGHT and m[1] == START + 201 * MS)
     messages.remove(lonely)
@@ -121,7 +121,7 @@ def test_images_without_partner_and_broken_ones_stay_as_they_are(tmp_path):
 
 
 @pytest.mark.parametrize("make", [image, compressed])
-def test_an_image_that_was_cut_off_does_not_stop_the_run(tmp_path, make):
+def test_derain_bag_cut_off_image_counts_as_failed(tmp_path, make):
     messages = list(pairs(3, make))
     damaged = [m[2] for m in messages if m[0] == RIGHT][1]
     damaged.data = damaged.data[: damaged.data.size // 2]
@@ -129,21 +129,21 @@ def test_an_image_that_was_cut_off_does_not_stop_the_run(tmp_path, make):
     assert (report.derained, report.failed) == (2, 1)
 
 
-def test_nearest_stamps_pair_within_the_tolerance_only(tmp_path):
+def test_derain_bag_pairs_nearest_stamps_within_tolerance(tmp_path):
     bag = write_bag(tmp_path / "bag", pairs(4, lag_ms=4))
     with pytest.raises(ValueError, match=r"share a stamp within 0.0 s: give a larger --tolerance-s"):
         derain(bag, tmp_path / "out")
     assert derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, tolerance_s=0.005)).derained == 4
 
 
-def test_a_recording_that_was_played_twice_is_derained_twice(tmp_path):
+def test_derain_bag_recording_played_twice_is_derained_twice(tmp_path):
     once = list(pairs(3))
     again = [(topic, log + 1000 * MS, message) for topic, log, message in once]
     report = derain(write_bag(tmp_path / "bag", once + again), tmp_path / "out")
     assert (report.derained, report.unpaired) == (6, (0, 0))
 
 
-def test_of_two_playings_only_what_was_recorded_together_pairs(tmp_path):
+def test_derain_bag_pairs_repeated_stamps_by_log_time(tmp_path):
     once = list(pairs(3))
     again = [(topic, log + 1000 * MS, message) for topic, log, message in once]
     once.remove(next(m for m in once if m[0] == LEFT))
@@ -151,14 +151,14 @@ def test_of_two_playings_only_what_was_recorded_together_pairs(tmp_path):
     assert (report.derained, report.unpaired) == (5, (0, 1))
 
 
-def test_images_that_were_recorded_twice_are_both_derained(tmp_path):
+def test_derain_bag_duplicate_images_are_all_derained(tmp_path):
     messages = [(topic, log + late, message) for topic, log, message in pairs(2) for late in (0, 1)]
     report = derain(write_bag(tmp_path / "bag", messages), tmp_path / "out")
     assert (report.derained, report.unpaired) == (4, (0, 0))
 
 
 @pytest.mark.parametrize("topics", [(LEFT,), (LEFT, RIGHT)])
-def test_a_message_that_was_recorded_twice_costs_no_other(tmp_path, topics):
+def test_derain_bag_duplicate_message_loses_no_other_pair(tmp_path, topics):
     messages = list(pairs(6))
     twice = [m for m in messages if m[0] in topics and m[2].header.stamp.nanosec == 200 * MS]
     bag = write_bag(tmp_path / "bag", sorted(messages + twice, key=lambda m: m[1]))
@@ -168,7 +168,7 @@ def test_a_message_that_was_recorded_twice_costs_no_other(tmp_path, topics):
     assert [m[:2] for m in read_bag(tmp_path / "out")] == [m[:2] for m in read_bag(bag)]
 
 
-def test_recordings_of_humble_without_type_definitions_keep_their_own_types(tmp_path):
+def test_derain_bag_humble_bag_without_type_definitions_is_derained(tmp_path):
     bag = write_bag(tmp_path / "bag", pairs(3), "SQLITE3", version=8)
     with sqlite3.connect(bag / "bag.db3") as database:
         for table in ("message_definitions", "schema", "metadata"):
@@ -185,7 +185,7 @@ def test_recordings_of_humble_without_type_definitions_keep_their_own_types(tmp_
     assert "version: 8" in (tmp_path / "out/metadata.yaml").read_text()  # Humble cannot read 9
 
 
-def test_a_recording_that_fails_does_not_hold_up_the_others(tmp_path):
+def test_derain_bags_failed_bag_does_not_stop_other_bags(tmp_path):
     bags = [write_bag(tmp_path / "bad", unreadable()), write_bag(tmp_path / "good", pairs(2))]
     outs = [tmp_path / "out" / bag.name for bag in bags]
     with pytest.raises(ValueError, match="not one of the 2 pairs of .*bad could be derained"):
@@ -193,7 +193,7 @@ def test_a_recording_that_fails_does_not_hold_up_the_others(tmp_path):
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["good"]
 
 
-def test_files_of_one_recording_are_one_recording(tmp_path):
+def test_derain_bag_treats_file_and_folder_as_equal_input(tmp_path):
     bag = write_bag(tmp_path / "bag", pairs(2))
     file = next(bag.glob("*.mcap"))
     with pytest.raises(ValueError, match="every bag can be named once, by its folder or one of its files"):
@@ -202,7 +202,7 @@ def test_files_of_one_recording_are_one_recording(tmp_path):
     assert derain(file, tmp_path / "out").finished_before
 
 
-def test_clean_images_are_not_mixed_with_those_of_the_node(tmp_path):
+def test_derain_bag_keep_original_with_derained_topic_is_refused(tmp_path):
     messages = list(pairs(2))
     node = [("/cam/derained/left/image_rect", log, m) for topic, log, m in messages if topic == LEFT]
     bag = write_bag(tmp_path / "bag", messages + node)
@@ -211,7 +211,7 @@ def test_clean_images_are_not_mixed_with_those_of_the_node(tmp_path):
     assert derain(bag, tmp_path / "out").derained == 2
 
 
-def test_a_damaged_recording_is_one_clear_line(tmp_path, capsys):
+def test_derain_bag_damaged_recording_prints_error(tmp_path, capsys):
     bag = write_bag(tmp_path / "bag", pairs(4), compression="MESSAGE")
     file = next(bag.glob("*.mcap"))
     content = bytearray(file.read_bytes())
@@ -222,7 +222,7 @@ def test_a_damaged_recording_is_one_clear_line(tmp_path, capsys):
     assert f"{bag} is damaged: " in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_the_command_gives_what_the_derainer_gives(tmp_path, capsys):
+def test_derain_bag_command_matches_derainer(tmp_path, capsys):
     from apanet_core import StereoDerainer
 
     topics = ("/left/image_rect", "/right/image_rect")  # the defaults, found under /
@@ -245,7 +245,7 @@ def test_the_command_gives_what_the_derainer_gives(tmp_path, capsys):
         (["--jpeg-quality", "0"], "jpeg_quality 1 to 100"),
     ],
 )
-def test_impossible_requests_are_one_clear_line(tmp_path, capsys, arguments, message):
+def test_derain_bag_bad_options_print_error_and_write_nothing(tmp_path, capsys, arguments, message):
     bag = write_bag(tmp_path / "bag", pairs(1))
     assert main(["derain-bag", str(bag), str(tmp_path / "out"), *arguments]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
@@ -254,13 +254,13 @@ def test_impossible_requests_are_one_clear_line(tmp_path, capsys, arguments, mes
     assert [p.name for p in tmp_path.iterdir()] == ["bag"]
 
 
-def test_if_nothing_can_be_derained_there_is_no_output(tmp_path):
+def test_derain_bag_without_derainable_pair_writes_no_output(tmp_path):
     with pytest.raises(ValueError, match="not one of the 2 pairs of .* could be derained: encoding 'yuv999'"):
         derain(write_bag(tmp_path / "bag", unreadable()), tmp_path / "out")
     assert [p.name for p in tmp_path.iterdir()] == ["bag"]
 
 
-def test_types_of_the_images_survive(tmp_path):
+def test_derain_bag_preserves_custom_message_types(tmp_path):
     bag = write_bag(tmp_path / "bag", pairs(1))
     derain(bag, tmp_path / "out")
     with AnyReader([tmp_path / "out"]) as reader:

@@ -46,7 +46,7 @@ def left_out(topic):
 
 @pytest.mark.parametrize("plugin", ["MCAP", "SQLITE3"])
 @pytest.mark.parametrize("difference", [other_qos, left_out])
-def test_topics_are_matched_by_name_and_type_and_nothing_is_lost(tmp_path, plugin, difference):
+def test_derain_bag_altered_metadata_loses_no_message(tmp_path, plugin, difference):
     bag = write_bag(tmp_path / "bag", pairs(4), plugin)
     before = messages_per_topic(bag)
     for topic in before:
@@ -56,7 +56,7 @@ def test_topics_are_matched_by_name_and_type_and_nothing_is_lost(tmp_path, plugi
     assert messages_per_topic(bag) == messages_per_topic(tmp_path / "out") == before
 
 
-def test_the_distribution_is_kept(tmp_path):
+def test_derain_bag_preserves_ros_distro(tmp_path):
     bag = write_bag(tmp_path / "bag", pairs(2))
     edit(bag, lambda info: info.update(ros_distro="jazzy"))
     derain(bag, tmp_path / "out")
@@ -67,7 +67,7 @@ def test_the_distribution_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize("plugin", ["MCAP", "SQLITE3"])
-def test_restarted_time_in_recording_loses_no_pair(tmp_path, plugin):
+def test_derain_bag_restarted_time_loses_no_pair(tmp_path, plugin):
     bag = write_bag(tmp_path / "bag", [*pairs(3), *pairs(3)], plugin)
     assert derain(bag, tmp_path / "out").derained == 6
     assert len(read_bag(tmp_path / "out")) == len(read_bag(bag))
@@ -111,7 +111,7 @@ def unchunked_copy(bag, order, extra=()):
     return path
 
 
-def test_unchunked_mcap_in_order_is_read_and_out_of_order_is_explained(tmp_path):
+def test_unchunked_mcap_is_read_in_order_and_refused_out_of_order(tmp_path):
     bag = write_bag(tmp_path / "bag", pairs(4), "MCAP")
     path = unchunked_copy(bag, lambda messages: messages)
     assert derain(path, tmp_path / "out").derained == 4
@@ -120,7 +120,7 @@ def test_unchunked_mcap_in_order_is_read_and_out_of_order_is_explained(tmp_path)
         derain(path, tmp_path / "other")
 
 
-def test_channels_that_are_no_ros_messages_are_named(tmp_path):
+def test_mcap_with_non_ros_channel_is_refused(tmp_path):
     bag = write_bag(tmp_path / "bag", pairs(2), "MCAP")
     path = unchunked_copy(bag, lambda messages: messages, [("/status", "Status", "jsonschema", "{}", "json")])
     with pytest.raises(ValueError, match="not ROS 2 messages.*mcap filter"):

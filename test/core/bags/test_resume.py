@@ -67,7 +67,7 @@ def test_run_killed_at_any_point_resumes_and_output_is_never_partial(tmp_path, p
     assert spared == {0, 1, 2, 3, 4} or step > 1  # no clean pair is derained again
 
 
-def test_resume_with_another_recipe_is_refused(tmp_path):
+def test_derain_bag_resume_with_other_options_is_refused(tmp_path):
     bag = write_bag(tmp_path / "bag", pairs(4))
     assert killed_at(9, bag, tmp_path / "out", SETTINGS)
     with locked([partial_path(tmp_path / "out")]), pytest.raises(FileExistsError, match="another run is at work"):

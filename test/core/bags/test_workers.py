@@ -18,7 +18,7 @@ from apanet_core.bags.partial import partial_path
 from apanet_core.workers import WorkerOptions
 
 
-def test_several_recordings_and_workers_give_the_output_of_one_process(tmp_path):
+def test_derain_bags_two_workers_match_single_process(tmp_path):
     bags = [write_bag(tmp_path / name, pairs(count)) for name, count in (("a", 5), ("b", 3))]
     settings = dataclasses.replace(SETTINGS, segment_pairs=2)
     outs = [tmp_path / "out" / name for name in ("a.clean", "b.clean")]
@@ -44,7 +44,7 @@ class Killed(Inverter):
     ("make", "error", "message"),
     [(refuse, ValueError, "unknown engine 'magic'"), (Killed, MemoryError, "a worker was killed.*use fewer workers")],
 )
-def test_dead_worker_ends_the_run(tmp_path, make, error, message):
+def test_derain_bag_worker_failure_ends_run(tmp_path, make, error, message):
     bag = write_bag(tmp_path / "bag", pairs(4))
     with pytest.raises(error, match=message):
         derain(bag, tmp_path / "out", dataclasses.replace(SETTINGS, segment_pairs=2), make, WorkerOptions(2))
@@ -68,7 +68,7 @@ def is_running(pid):
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGKILL])
-def test_workers_end_with_the_run(tmp_path, signal_number):
+def test_derain_bag_workers_exit_with_killed_run(tmp_path, signal_number):
     bag = write_bag(tmp_path / "bag", pairs(8))
     script = f"""
 import signal, sys

@@ -4,7 +4,7 @@ import pytest
 from apanet_core.data.augment import crop_pair, mirror_pair
 
 
-def test_crop_takes_one_window_and_refuses_what_does_not_fit():
+def test_crop_pair_cuts_equal_window_and_refuses_small_image():
     image = np.arange(20 * 30 * 3).reshape(20, 30, 3)
     cut = crop_pair({"left": image, "right": image}, (8, 9), np.random.default_rng(0))
     assert cut["left"].shape == (8, 9, 3)
@@ -13,7 +13,7 @@ def test_crop_takes_one_window_and_refuses_what_does_not_fit():
         crop_pair({"left": image}, (8, 31), np.random.default_rng(0))
 
 
-def test_mirror_keeps_disparities_positive():
+def test_mirror_pair_preserves_disparity():
     left, right = np.zeros((1, 20, 3)), np.zeros((1, 20, 3))
     left[:, 12], right[:, 8] = 1, 1  # disparity 4
     mirrored = mirror_pair({"rainy_left": left, "rainy_right": right})

@@ -25,7 +25,7 @@ def relative(root, pairs):
 
 
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
-def test_every_layout_is_recognised_and_split(layout, tmp_path):
+def test_paired_folders_every_layout_is_read_and_split(layout, tmp_path):
     folders = LAYOUTS[layout]
     write_layout(tmp_path, folders)
     training, validation = (PairedFolders(tmp_path, split, (16, 32)) for split in ("train", "validation"))
@@ -40,7 +40,7 @@ def test_every_layout_is_recognised_and_split(layout, tmp_path):
     assert training[0]["rainy_left"].shape == (3, 16, 32)
 
 
-def test_released_rainkitti_is_paired_by_number(tmp_path):
+def test_find_pairs_released_rainkitti_pairs_by_number(tmp_path):
     for number in ("9_10", "10_10", "000046_10"):
         for view, folder in (("2", "2_3"), ("3", "3_2")):
             write(tmp_path, f"image_{folder}_rain50/{number}_rain_{view}_50.jpg")
@@ -65,14 +65,14 @@ def test_released_rainkitti_is_paired_by_number(tmp_path):
         ("photo12.jpg", "gt_12.png"),
     ],
 )
-def test_names_may_say_rain_and_clean(tmp_path, rainy, clean):
+def test_find_pairs_matches_names_with_rain_and_clean_parts(tmp_path, rainy, clean):
     write(tmp_path, f"rain/{rainy}", f"clean/{clean}", "rain/5.png", "clean/5.png")
     (pair,) = [pair for pair in find_pairs(tmp_path) if pair[0].name == rainy]
     assert pair[0] == pair[1]
     assert pair[2] == pair[3] == tmp_path / "clean" / clean
 
 
-def test_rains_of_one_scene_share_its_clean_image_and_its_side_of_the_split(tmp_path):
+def test_find_pairs_variants_share_clean_image_and_split(tmp_path):
     write(tmp_path, *(f"rain/{scene}_{rain}.png" for scene in range(3) for rain in range(4)))
     write(tmp_path, *(f"norain/{scene}.png" for scene in range(3)))
     pairs = find_pairs(tmp_path)
@@ -83,7 +83,7 @@ def test_rains_of_one_scene_share_its_clean_image_and_its_side_of_the_split(tmp_
     assert {pair[2].stem for pair in training.files} == {"1", "2"}
 
 
-def test_equal_counts_are_not_enough(tmp_path):
+def test_folders_equal_counts_other_names_are_refused(tmp_path):
     write_layout(tmp_path, LAYOUTS["StereoCityscapes"], count=3)
     (tmp_path / "norain/right/001.png").rename(tmp_path / "norain/right/004.png")
     with pytest.raises(ValueError, match=r"rain/right/001.png has no partner in .*norain/right.*\(3 and 3 images\)"):
@@ -96,7 +96,7 @@ def test_equal_counts_are_not_enough(tmp_path):
         find_pairs(tmp_path)
 
 
-def test_a_root_too_high_is_followed_down_when_there_is_one_way(tmp_path):
+def test_find_pairs_parent_of_single_data_set_is_accepted(tmp_path):
     write_layout(tmp_path / "K12/train", RELEASED, count=2)
     assert find_pairs(tmp_path) == find_pairs(tmp_path / "K12") == find_pairs(tmp_path / "K12/train")
     write_layout(tmp_path / "K12/test", RELEASED, count=2)
@@ -104,14 +104,14 @@ def test_a_root_too_high_is_followed_down_when_there_is_one_way(tmp_path):
         find_pairs(tmp_path)
 
 
-def test_a_root_too_low_is_told_where_to_go(tmp_path):
+def test_find_pairs_subfolder_error_names_parent(tmp_path):
     write_layout(tmp_path / "set", LAYOUTS["StereoCityscapes"], count=2)
     for low in ("rain", "rain/left"):
         with pytest.raises(FileNotFoundError, match=rf"name the folder above, {tmp_path}/set$"):
             find_pairs(tmp_path / "set" / low)
 
 
-def test_unknown_layouts_say_what_was_expected_and_found(tmp_path):
+def test_find_pairs_unknown_layout_is_refused(tmp_path):
     (tmp_path / "something").mkdir()
     with pytest.raises(FileNotFoundError, match=r"no layout known here .*gt_left.*found: something"):
         find_pairs(tmp_path)
@@ -122,7 +122,7 @@ def test_unknown_layouts_say_what_was_expected_and_found(tmp_path):
         find_pairs(tmp_path / "nowhere")
 
 
-def test_crops_are_a_function_of_seed_and_index_and_never_the_same_twice(tmp_path):
+def test_paired_folders_crops_depend_on_seed_and_index(tmp_path):
     rng = np.random.default_rng(0)
     for folder in LAYOUTS["StereoCityscapes"]:
         (tmp_path / folder).mkdir(parents=True)
@@ -136,7 +136,7 @@ def test_crops_are_a_function_of_seed_and_index_and_never_the_same_twice(tmp_pat
     assert (first[0]["clean_left"] != first[2]["clean_left"]).any()  # the same file, another crop
 
 
-def test_unpaired_pairs_of_stereorealrain(tmp_path):
+def test_find_unpaired_reads_stereorealrain_splits(tmp_path):
     write(
         tmp_path,
         *(f"{split}/{side}/1_{i}.png" for split in ("train", "val") for side in ("left", "right") for i in "ab"),

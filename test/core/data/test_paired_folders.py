@@ -18,7 +18,7 @@ def split(root):
 
 
 @pytest.mark.parametrize("joint", ["_", "-", ""])
-def test_frames_of_one_scene_are_on_one_side_of_the_split(tmp_path, joint):
+def test_paired_folders_split_groups_frames_by_scene(tmp_path, joint):
     names = [f"scene{scene:02}x{joint}{frame:03}" for scene in range(20) for frame in range(4)]
     train, validation = split(make(tmp_path, names))
     assert len(train) + len(validation) == 80
@@ -29,6 +29,6 @@ def test_frames_of_one_scene_are_on_one_side_of_the_split(tmp_path, joint):
 @pytest.mark.parametrize(
     "names", [[f"{n:06}" for n in range(20)], [f"{n:06}_10" for n in range(20)], [f"a_{n}" for n in range(20)]]
 )
-def test_names_of_one_sequence_or_of_single_frames_are_split_one_by_one(tmp_path, names):
+def test_paired_folders_single_sequence_is_split_by_frame(tmp_path, names):
     _, validation = split(make(tmp_path, names))
     assert validation == {sorted(names)[0], sorted(names)[10]}

@@ -37,7 +37,7 @@ def contents(folder):
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def test_the_folder_is_a_data_set_for_training_and_evaluation(clean, tmp_path):
+def test_render_folder_output_is_readable_for_training_and_evaluation(clean, tmp_path):
     out = tmp_path / "out"
     assert render_folder(clean, out, SETTINGS, tmp_path / "disparity") == 3
     assert len(find_pairs(out)) == len(find_samples(out, {})) == 3
@@ -56,7 +56,7 @@ def test_the_folder_is_a_data_set_for_training_and_evaluation(clean, tmp_path):
             assert np.abs(rainy - kept)[mask > 0].mean() > 2 * np.abs(rainy - kept)[mask == 0].mean()
 
 
-def test_one_seed_one_folder_however_many_workers_and_pairs(clean, tmp_path):
+def test_render_folder_equal_seed_equal_files_for_any_workers(clean, tmp_path):
     for out, workers in (("one", 1), ("two", 2)):
         render_folder(clean, tmp_path / out, SETTINGS, options=WorkerOptions(workers))
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
@@ -69,7 +69,7 @@ def test_one_seed_one_folder_however_many_workers_and_pairs(clean, tmp_path):
     assert contents(tmp_path / "other")["rain_left/1.png"] != one["rain_left/1.png"]
 
 
-def test_a_rendering_goes_on_where_it_was_and_keeps_to_its_settings(clean, tmp_path):
+def test_render_folder_resumes_and_refuses_other_settings(clean, tmp_path):
     out = tmp_path / "out"
     render_folder(clean, out, SETTINGS)
     before = contents(out)
@@ -88,7 +88,7 @@ def test_a_rendering_goes_on_where_it_was_and_keeps_to_its_settings(clean, tmp_p
         render_folder(clean, tmp_path / "full", SETTINGS)
 
 
-def test_variants_share_the_clean_pair(clean, tmp_path):
+def test_render_folder_variants_share_clean_pair(clean, tmp_path):
     settings = RenderSettings(kind="both", variants=3, sensor=Sensor(gain_spread=0.1))
     assert render_folder(clean, tmp_path / "out", settings) == 9
     assert len(list((tmp_path / "out/gt_left").iterdir())) == 3
@@ -105,7 +105,7 @@ def test_variants_share_the_clean_pair(clean, tmp_path):
     assert streaks[0] != streaks[1]
 
 
-def test_a_variant_is_never_named_as_another_pair(clean, tmp_path):
+def test_render_folder_ambiguous_variant_name_is_refused(clean, tmp_path):
     for side in ("left", "right"):
         folder = tmp_path / "names" / side
         folder.mkdir(parents=True)
@@ -117,14 +117,14 @@ def test_a_variant_is_never_named_as_another_pair(clean, tmp_path):
     assert render_folder(tmp_path / "names", tmp_path / "out", RenderSettings()) == 2
 
 
-def test_rate_zero_is_the_identity(clean, tmp_path):
+def test_render_folder_rate_zero_returns_clean_images(clean, tmp_path):
     render_folder(clean, tmp_path / "out", RenderSettings(rain=Rain(0)))
     for rainy_left, rainy_right, clean_left, clean_right in find_pairs(tmp_path / "out"):
         np.testing.assert_array_equal(cv2.imread(str(rainy_left)), cv2.imread(str(clean_left)))
         np.testing.assert_array_equal(cv2.imread(str(rainy_right)), cv2.imread(str(clean_right)))
 
 
-def test_clean_pairs_are_found_in_kittis_folders_and_in_paired_sets(clean, tmp_path):
+def test_find_clean_reads_kitti_folders_and_paired_sets(clean, tmp_path):
     (clean / "left").rename(clean / "image_2")
     (clean / "right").rename(clean / "image_3")
     assert [name for name, _, _ in find_clean(tmp_path)] == ["0", "1", "2"]
@@ -133,7 +133,7 @@ def test_clean_pairs_are_found_in_kittis_folders_and_in_paired_sets(clean, tmp_p
     assert [pair[2].stem for pair in find_pairs(tmp_path / "again")] == ["0", "1", "2"]
 
 
-def test_the_command_says_what_it_assumes(clean, tmp_path, capsys):
+def test_render_rain_reports_assumed_camera_and_disparity(clean, tmp_path, capsys):
     arguments = ["render-rain", str(clean), "--out", str(tmp_path / "out"), "--rate", "10", "--lens-drops", "1"]
     assert main([*arguments, "--disparity", str(tmp_path / "disparity")]) == 0
     printed = capsys.readouterr()
@@ -155,13 +155,13 @@ def test_the_command_says_what_it_assumes(clean, tmp_path, capsys):
         (["--workers", "0"], "workers must be at least 1"),
     ],
 )
-def test_impossible_requests_give_one_line_and_write_nothing(clean, tmp_path, capsys, more, message):
+def test_render_rain_bad_options_print_error_and_write_nothing(clean, tmp_path, capsys, more, message):
     assert main(["render-rain", str(clean), "--out", str(tmp_path / "out"), *more]) == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "out").exists()
 
 
-def test_files_that_do_not_fit_are_named(clean, tmp_path):
+def test_render_folder_unequal_sizes_are_refused(clean, tmp_path):
     np.save(tmp_path / "disparity/2.npy", np.zeros((5, 5)))
     with pytest.raises(ValueError, match=r"2.npy is 5x5, its image 160x64"):
         render_folder(clean, tmp_path / "out", SETTINGS, tmp_path / "disparity")
@@ -170,7 +170,7 @@ def test_files_that_do_not_fit_are_named(clean, tmp_path):
         render_folder(clean, tmp_path / "out2", SETTINGS)
 
 
-def test_a_claimed_folder_without_images_may_be_rendered_with_other_settings(clean, tmp_path, capsys):
+def test_render_folder_without_images_accepts_other_settings(clean, tmp_path, capsys):
     out = tmp_path / "out"
     render_folder(clean, out, RenderSettings(rain=Rain(0)))
     for image in out.rglob("*.png"):

@@ -43,7 +43,7 @@ def eager(left, right):
     return left, right, 1.0
 
 
-def test_a_size_is_captured_once_and_the_least_recently_used_one_goes():
+def test_captured_sizes_capture_once_and_evict_least_recently_used():
     captures = Captures()
     sizes = CapturedSizes(captures, eager, kept=2)
     for size in ((16, 16), (16, 32), (16, 16), (16, 48), (16, 16), (16, 32)):
@@ -55,7 +55,7 @@ def test_a_size_is_captured_once_and_the_least_recently_used_one_goes():
     assert sorted(captures.closed[2:]) == [(16, 16), (16, 32)]
 
 
-def test_a_failed_capture_is_said_once_and_pairs_run_eager():
+def test_captured_sizes_failed_capture_warns_once_and_runs_eager():
     sizes = CapturedSizes(Captures(RuntimeError("operation not permitted when stream is capturing\nmore")), eager)
     with pytest.warns(UserWarning, match="capture failed.*not permitted when stream is capturing$"):
         assert sizes(*pair(16, 16))[2] == 1.0
@@ -64,13 +64,13 @@ def test_a_failed_capture_is_said_once_and_pairs_run_eager():
         assert sizes(*pair(16, 32))[2] == 1.0
 
 
-def test_lack_of_memory_is_no_reason_to_run_eager():
+def test_captured_sizes_out_of_memory_raises_error():
     sizes = CapturedSizes(Captures(torch.OutOfMemoryError("out of memory")), eager)
     with pytest.raises(torch.OutOfMemoryError):
         sizes(*pair(16, 16))
 
 
-def test_one_pair_at_a_time_and_one_capture_at_a_time():
+def test_captured_sizes_serialise_threads():
     inside, most, lock = [0], [0], threading.Lock()
 
     class Graph:
@@ -105,7 +105,7 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 
 
 @needs_cuda
-def test_captured_and_eager_agree_and_results_are_not_written_over():
+def test_cuda_graph_results_match_eager_and_are_not_overwritten():
     derainer = StereoDerainer("tiny", device="cuda")
     pairs = [pair(64, width) for width in (96, 128, 96)]
     kept = [derainer(*views) for views in pairs]
@@ -115,7 +115,7 @@ def test_captured_and_eager_agree_and_results_are_not_written_over():
 
 
 @needs_cuda
-def test_several_derainers_in_several_threads_leave_stream_and_device_alone():
+def test_cuda_derainers_in_threads_match_eager_and_preserve_stream():
     derainers = [StereoDerainer("tiny", device="cuda") for _ in range(2)]
     views = pair(64, 96)
     want = derainers[0].engine.eager(*views)

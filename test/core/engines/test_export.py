@@ -30,7 +30,7 @@ def config_of(text):
     return ModelConfig.from_dict(json.loads(text))
 
 
-def test_openvino_round_trip(tmp_path, expected):
+def test_export_openvino_matches_derainer(tmp_path, expected):
     openvino = import_openvino()
 
     path = tmp_path / "model.xml"
@@ -44,7 +44,7 @@ def test_openvino_round_trip(tmp_path, expected):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model.bin", "model.xml"]
 
 
-def test_torch_export_round_trip(tmp_path, expected):
+def test_export_torch_export_matches_derainer(tmp_path, expected):
     path = tmp_path / "model.pt2"
     assert main(["export", str(path), "--format", "torch-export", "--height", "50", "--width", "70"]) == 0
     extra = {CONFIG_KEY: ""}
@@ -66,14 +66,14 @@ def test_torch_export_round_trip(tmp_path, expected):
         (["model.onnx", "--model", "huge"], "unknown preset 'huge'"),
     ],
 )
-def test_wrong_requests_write_nothing(tmp_path, monkeypatch, capsys, arguments, message):
+def test_export_bad_options_prints_error_and_writes_nothing(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     assert main(["export", *arguments]) == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_network_stays_as_it_is(tmp_path):
+def test_export_does_not_change_network(tmp_path):
     network = load_model("tiny").bfloat16()
     export(network, tmp_path / "model.xml", None, (480, 640))
     assert next(network.parameters()).dtype == torch.bfloat16
@@ -96,7 +96,7 @@ MATCHED = ModelConfig(
 )
 
 
-def test_onnx_round_trip(tmp_path):
+def test_export_onnx_matches_network(tmp_path):
     import onnx
     import onnxruntime
 
@@ -119,7 +119,7 @@ def test_onnx_round_trip(tmp_path):
 
 
 @pytest.mark.parametrize("file_format", ["onnx", "openvino", "torch-export"])
-def test_a_network_that_matches_its_views_computes_the_same_everywhere(tmp_path, file_format):
+def test_export_matching_network_matches_torch_in_every_format(tmp_path, file_format):
     torch.manual_seed(0)
     network = APANet(MATCHED).eval()
     for name, parameter in network.named_parameters():
@@ -156,7 +156,7 @@ def test_a_network_that_matches_its_views_computes_the_same_everywhere(tmp_path,
 
 
 @pytest.mark.parametrize("suffix", [".xml"])
-def test_a_full_disk_is_said_in_one_line_and_nothing_is_left(tmp_path, suffix):
+def test_export_full_disk_prints_error_and_leaves_no_file(tmp_path, suffix):
     code = (
         "import resource, signal, sys\n"
         "from apanet_core.commands.main import main\n"

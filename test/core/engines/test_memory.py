@@ -11,7 +11,7 @@ from apanet_core.images.files import write_image
 from apanet_core.model.config import preset
 
 
-def test_bands_of_rows_take_less_and_the_map_makes_graph_engines_take_more():
+def test_estimate_bytes_falls_with_height_and_rises_for_openvino():
     paper = preset("paper")
     whole = memory.estimate_bytes(paper, "torch", "float32", 2160, 4096)
     assert memory.estimate_bytes(paper, "torch", "float32", 270, 4096) < whole / 5
@@ -19,11 +19,11 @@ def test_bands_of_rows_take_less_and_the_map_makes_graph_engines_take_more():
     assert memory.estimate_bytes(paper, "openvino", "float32", 2160, 4096) > 10 * whole
 
 
-def test_free_memory_is_that_of_the_machine():
+def test_free_bytes_on_cpu_is_plausible():
     assert 2**20 < memory.free_bytes(torch.device("cpu")) < 2**50
 
 
-def test_a_pair_that_does_not_fit_is_refused_before_anything_is_allocated(monkeypatch):
+def test_derainer_pair_beyond_free_memory_is_refused(monkeypatch):
     derainer = StereoDerainer("tiny", engine="torch")
     monkeypatch.setattr(memory, "free_bytes", lambda device: 2**28)
     derainer.engine = SimpleNamespace(
@@ -34,7 +34,7 @@ def test_a_pair_that_does_not_fit_is_refused_before_anything_is_allocated(monkey
         derainer(views, views)
 
 
-def test_tiles_fit_where_the_image_does_not(monkeypatch):
+def test_derainer_tiles_fit_where_whole_image_is_refused(monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda device: 0.28 * 2**30)
     derainer = StereoDerainer("tiny", engine="torch", tile=64)
     views = np.zeros((600, 400, 3), np.uint8)
@@ -43,7 +43,7 @@ def test_tiles_fit_where_the_image_does_not(monkeypatch):
         StereoDerainer("tiny", engine="torch")(views, views)
 
 
-def test_the_command_says_so_in_one_line(tmp_path, monkeypatch, capsys):
+def test_derain_out_of_memory_prints_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(memory, "free_bytes", lambda device: 1.0)
     image = tmp_path / "a.png"
     write_image(image, np.zeros((32, 32, 3), np.uint8))
@@ -51,7 +51,7 @@ def test_the_command_says_so_in_one_line(tmp_path, monkeypatch, capsys):
     assert "GiB are free" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_a_container_leaves_what_its_limit_says(monkeypatch, tmp_path):
+def test_free_bytes_follows_container_limit(monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "CGROUP", tmp_path)
     assert memory._container_bytes() == float("inf")
     for name, text in (("max", "max"), ("current", "700"), ("stat", "anon 400\ninactive_file 200\n")):

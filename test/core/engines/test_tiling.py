@@ -11,7 +11,7 @@ from apanet_core.engines.tiling import derain_tiled, tile_starts
 
 
 @given(tile=st.integers(2, 50), extra=st.integers(1, 200), share=st.floats(0, 0.5))
-def test_bands_cover_every_row_and_overlap_as_told(tile, extra, share):
+def test_tile_starts_cover_every_row_with_overlap(tile, extra, share):
     overlap, height = int(share * tile), tile + extra
     tops = tile_starts(height, tile, overlap)
     assert tops[0] == 0
@@ -25,13 +25,13 @@ def views(height, seed=0):
 
 
 @pytest.mark.parametrize(("tile", "overlap"), [(16, 0), (16, 8), (17, 5), (40, 20)])
-def test_identity_in_tiles_keeps_images(tile, overlap):
+def test_derain_tiled_identity_returns_input(tile, overlap):
     pair = views(41)
     for before, after in zip(pair, derain_tiled(lambda left, right: (left, right), pair, tile, overlap)):
         assert np.array_equal(before, after)
 
 
-def test_bands_are_blended_without_a_seam():
+def test_derain_tiled_blends_tiles_smoothly():
     calls = itertools.count()
 
     def number(left, right):  # the first band comes out black, the second one grey
@@ -46,7 +46,7 @@ def test_bands_are_blended_without_a_seam():
     assert np.diff(rows).max() < 15
 
 
-def test_a_derainer_with_tiles_is_close_to_one_without(rainy, clean):
+def test_derainer_tiled_result_is_near_whole_result(rainy, clean):
     whole = StereoDerainer("tiny", engine="torch")(*rainy)
     tiled = StereoDerainer("tiny", engine="torch", tile=128)(*rainy)
     for view in range(2):
@@ -56,11 +56,11 @@ def test_a_derainer_with_tiles_is_close_to_one_without(rainy, clean):
 
 
 @pytest.mark.parametrize("options", [{"tile": 8}, {"tile": 64, "tile_overlap": 33}, {"tile": 15}])
-def test_tiles_that_make_no_sense_are_refused(options):
+def test_derainer_bad_tile_sizes_are_refused(options):
     with pytest.raises(ValueError, match="tile must be at least 16 rows and tile_overlap at most half"):
         StereoDerainer("tiny", engine="torch", **options)
 
 
-def test_negative_tiles_are_refused():
+def test_derainer_negative_tile_overlap_is_refused():
     with pytest.raises(ValueError, match="must not be negative: got 0 and -1"):
         StereoDerainer("tiny", engine="torch", tile=0, tile_overlap=-1)

@@ -13,11 +13,11 @@ def pair():
     return wide[:, :200], wide[:, 20:], np.full((60, 200), 20, np.float32)
 
 
-def test_views_of_one_plane_agree_exactly(pair):
+def test_photometric_error_of_constant_disparity_pair_is_zero(pair):
     assert photometric_error(*pair) == 0
 
 
-def test_a_change_of_one_view_counts_by_its_share(pair):
+def test_photometric_error_scales_with_changed_area(pair):
     left, right, disparity = pair
     streak = right.copy()
     streak[:, 50:68] = np.where(right[:, 50:68] > 127, right[:, 50:68] - 30, right[:, 50:68] + 30)
@@ -28,7 +28,7 @@ def test_a_change_of_one_view_counts_by_its_share(pair):
     assert photometric_error(*both, disparity) == 0  # the same change of both views is consistent
 
 
-def test_hidden_unknown_and_outside_do_not_count():
+def test_photometric_error_ignores_hidden_unknown_and_outside_pixels():
     left = np.zeros((4, 40, 3), np.uint8)
     disparity = np.full((4, 40), 2, np.float32)
     left[:, 20:30], disparity[:, 20:30] = 200, 8  # a near object: it hides left columns 14 to 19 from the right view

@@ -22,7 +22,7 @@ def results_of(root):
     return json.loads((root / "out/results.json").read_text())
 
 
-def test_the_worth_of_the_second_view_is_measured_on_demand(data_set, capsys):
+def test_evaluate_stereo_gain_option_reports_gains(data_set, capsys):
     assert run(data_set, "--disparity", str(data_set / "truth"), "--stereo_gain", "true") == 0
     assert "stereo gain" in capsys.readouterr().out
     results = results_of(data_set)
@@ -42,7 +42,7 @@ def test_the_worth_of_the_second_view_is_measured_on_demand(data_set, capsys):
         assert 0 <= gains[2] <= 100
 
 
-def test_a_whole_evaluation(data_set, capsys):
+def test_evaluate_with_truth_writes_consistent_results(data_set, capsys):
     assert run(data_set, "--disparity", str(data_set / "truth")) == 0
     printed = capsys.readouterr().out
     assert sorted(p.name for p in (data_set / "out").iterdir()) == ["per_image.csv", "report.html", "results.json"]
@@ -83,7 +83,7 @@ def test_a_whole_evaluation(data_set, capsys):
     assert "LPIPS was not measured" in printed
 
 
-def test_without_truth_the_clean_pair_is_the_reference_and_runs_agree(data_set):
+def test_evaluate_without_truth_uses_clean_pair_and_is_repeatable(data_set):
     assert run(data_set, "--models", "[]", "--limit", "2") == 0
     first = (data_set / "out/results.json").read_bytes(), (data_set / "out/report.html").read_bytes()
     results = results_of(data_set)
@@ -94,7 +94,7 @@ def test_without_truth_the_clean_pair_is_the_reference_and_runs_agree(data_set):
     assert ((data_set / "out/results.json").read_bytes(), (data_set / "out/report.html").read_bytes()) == first
 
 
-def test_single_images_have_no_depth(data_set, monkeypatch):
+def test_evaluate_single_images_has_no_depth_measures(data_set, monkeypatch):
     monkeypatch.setitem(LAYOUTS, "single", ("rain/left", "rain/left", "norain/left", "norain/left"))
     monkeypatch.delitem(LAYOUTS, "StereoCityscapes")
     for path in (data_set / "copy/right").iterdir():
@@ -106,7 +106,7 @@ def test_single_images_have_no_depth(data_set, monkeypatch):
         assert (row["psnr_rgb_left"] is None) == (row["method"] == "clean")
 
 
-def test_a_pair_without_known_truth_has_no_depth_numbers(data_set):
+def test_evaluate_pair_with_unknown_truth_has_no_depth_measures(data_set):
     np.save(data_set / "truth/a.npy", np.full((48, 112), np.nan))
     assert run(data_set, "--models", "[]", "--disparity", str(data_set / "truth")) == 0
     results = results_of(data_set)
@@ -135,7 +135,7 @@ def test_a_pair_without_known_truth_has_no_depth_numbers(data_set):
         (lambda root: None, ["--lpips", "nowhere.pth"], "no weights at nowhere.pth"),
     ],
 )
-def test_bad_input_is_one_line_and_leaves_nothing(data_set, capsys, break_it, more, message):
+def test_evaluate_bad_input_prints_error_and_writes_nothing(data_set, capsys, break_it, more, message):
     break_it(data_set)
     assert run(data_set, *more) == 2
     error = capsys.readouterr().err.splitlines()[-1]
@@ -144,13 +144,13 @@ def test_bad_input_is_one_line_and_leaves_nothing(data_set, capsys, break_it, mo
     assert not (data_set / "out").exists()
 
 
-def test_a_file_in_place_of_the_folder_is_kept(data_set):
+def test_evaluate_existing_file_as_output_is_preserved(data_set):
     (data_set / "out").write_text("mine")
     assert run(data_set) == 2
     assert (data_set / "out").read_text() == "mine"
 
 
-def test_truth_of_another_scale_is_read_and_suspected(data_set):
+def test_evaluate_wrong_disparity_scale_prints_hint(data_set):
     for path in (data_set / "truth").glob("*.npy"):
         write_image(path.with_suffix(".png"), np.full(np.load(path).shape, 8 * np.load(path)[0, 0], np.uint8))
         path.unlink()

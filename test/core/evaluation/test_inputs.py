@@ -5,7 +5,7 @@ from apanet_core.evaluation.inputs import check_samples, find_samples
 from apanet_core.images.files import read_image, write_image
 
 
-def test_files_belong_together_by_name(data_set):
+def test_find_samples_groups_files_by_name(data_set):
     samples = find_samples(data_set / "data", {"copy": data_set / "copy"}, data_set / "truth")
     assert [s.name for s in samples] == sorted(s.name for s in samples)
     for sample in samples:
@@ -17,7 +17,7 @@ def test_files_belong_together_by_name(data_set):
     assert len(find_samples(data_set / "data", {}, limit=2)) == 2
 
 
-def test_outputs_may_have_the_right_files_name_and_disparities_a_shorter_one(data_set):
+def test_find_samples_accepts_right_name_and_shorter_disparity_name(data_set):
     for side, number in (("left", 2), ("right", 3)):
         for kind in ("rain", "norain"):
             folder = data_set / "data" / kind / side
@@ -54,13 +54,13 @@ def test_outputs_may_have_the_right_files_name_and_disparities_a_shorter_one(dat
         ),
     ],
 )
-def test_unsuitable_files_are_named(data_set, break_it, message):
+def test_check_samples_unusable_files_are_refused(data_set, break_it, message):
     break_it(data_set)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         check_samples(find_samples(data_set / "data", {"copy": data_set / "copy"}, data_set / "truth"), 64)
 
 
-def test_images_too_small_for_a_measure_are_refused(data_set):
+def test_check_samples_images_below_minimum_size_are_refused(data_set):
     samples = find_samples(data_set / "data", {})
     check_samples(samples, 64, min(read_image(samples[0].rainy[0]).shape[:2]))
     with pytest.raises(ValueError, match="needs 49 px each way"):

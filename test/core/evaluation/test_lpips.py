@@ -27,7 +27,7 @@ def weights(tmp_path):
     return tmp_path / "alexnet.pth"
 
 
-def test_agrees_with_torchmetrics(weights, monkeypatch):
+def test_lpips_matches_torchmetrics(weights, monkeypatch):
     models = SimpleNamespace(
         alexnet=lambda weights: SimpleNamespace(features=alexnet_features()),
         AlexNet_Weights=SimpleNamespace(DEFAULT=None),
@@ -42,12 +42,12 @@ def test_agrees_with_torchmetrics(weights, monkeypatch):
     assert ours.min() > 0
 
 
-def test_equal_images_are_at_no_distance(weights):
+def test_lpips_of_equal_images_is_zero(weights):
     image = torch.rand(1, 3, 40, 40)
     assert LPIPS(weights)(image, image).item() == 0
 
 
-def test_foreign_files_are_refused(tmp_path):
+def test_lpips_unusable_weights_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no weights at"):
         LPIPS(tmp_path / "none.pth")
     torch.save({"features.0.weight": torch.zeros(3)}, tmp_path / "other.pth")

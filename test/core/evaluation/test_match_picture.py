@@ -3,7 +3,7 @@ import numpy as np
 from apanet_core.evaluation.match_picture import RIGHT, UNKNOWN, WRONG, draw_matches
 
 
-def test_lines_join_left_pixels_and_their_matches_in_the_colour_of_the_error():
+def test_draw_matches_colours_lines_by_error():
     height, width = 60, 120
     black = np.zeros((height, width, 3), np.uint8)
     disparity = np.full((height, width), 8.0, np.float32)

@@ -47,7 +47,7 @@ class Page(HTMLParser):
             self.scripts[-1] += text
 
 
-def test_one_file_that_needs_nothing_else(report):
+def test_report_has_no_external_resources(report):
     text = report.read_text(encoding="utf-8")
     assert not re.search(r"https?://|@import|url\(", text)
     page = Page(text)
@@ -58,7 +58,7 @@ def test_one_file_that_needs_nothing_else(report):
     assert policy.startswith("default-src 'none'")
 
 
-def test_names_stay_data(report):
+def test_report_escapes_names(report):
     page = Page(report.read_text(encoding="utf-8"))
     assert len(page.scripts) == 2
     data = json.loads(page.scripts[0])
@@ -72,7 +72,7 @@ def test_names_stay_data(report):
     }
 
 
-def test_large_pictures_are_made_to_fit():
+def test_draw_picture_large_image_fits_size_limit():
     noise = np.random.default_rng(0).integers(0, 256, (600, 1600, 3), dtype=np.uint8)
     views = dict.fromkeys(("rainy", "clean"), (noise, noise))
     drawn = draw_picture("x", views, {"clean": noise[..., 0].astype(np.float32)}, 20)
@@ -103,7 +103,7 @@ def find(browser, selector):
     return browser.find_elements("css selector", selector)
 
 
-def test_in_a_browser(report, chromium):
+def test_report_renders_in_chromium(report, chromium):
     from selenium.webdriver import ActionChains, Keys
     from selenium.webdriver.support.ui import Select
 
@@ -195,7 +195,7 @@ def test_in_a_browser(report, chromium):
 
 
 @pytest.mark.parametrize("width", [420, 1300])
-def test_the_page_fits_its_window(report, chromium, width):
+def test_report_fits_window_width(report, chromium, width):
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     chromium.get(report.as_uri())
@@ -203,7 +203,7 @@ def test_the_page_fits_its_window(report, chromium, width):
     assert chromium.get_log("browser") == []
 
 
-def test_a_report_without_pictures_or_stereo(data_set, chromium, monkeypatch):
+def test_report_without_pictures_or_stereo_hides_panels(data_set, chromium, monkeypatch):
     from apanet_core.data.layouts import LAYOUTS
 
     monkeypatch.setitem(LAYOUTS, "single", ("rain/left", "rain/left", "norain/left", "norain/left"))

@@ -3,7 +3,7 @@ import pytest
 from apanet_core.evaluation.settings import EvaluationSettings
 
 
-def test_names_of_methods():
+def test_evaluation_settings_derive_method_names():
     settings = EvaluationSettings(["tiny", "mine=runs/best.safetensors", "runs/other.safetensors"], ["a=x", "b=y=z"])
     assert {name: str(folder) for name, folder in settings.named_outputs.items()} == {"a": "x", "b": "y=z"}
     assert settings.named_models == {
@@ -23,6 +23,6 @@ def test_names_of_methods():
         (["tiny=x"], "a model and an output folder are both named 'tiny'"),
     ],
 )
-def test_wrong_names_are_refused(outputs, message):
+def test_evaluation_settings_bad_names_are_refused(outputs, message):
     with pytest.raises(ValueError, match=message):
         EvaluationSettings(outputs=outputs)

@@ -50,7 +50,7 @@ def column(key):
     return next(c for c in TABLE if c.key == key)
 
 
-def test_means_leave_out_what_was_not_measured():
+def test_summarise_ignores_missing_values():
     summary = summarise(ROWS, TABLE)
     assert list(summary) == ["rainy", "blur", "good", "clean"]
     assert summary["rainy"]["psnr_rgb_left"] == 15
@@ -69,11 +69,11 @@ def test_means_leave_out_what_was_not_measured():
         ("lpips", []),
     ],
 )
-def test_the_best_is_what_the_column_says(key, expected):
+def test_best_methods_follow_column_rule(key, expected):
     assert best_methods(summarise(ROWS, TABLE), column(key)) == expected
 
 
-def test_tables_in_words():
+def test_markdown_and_csv_format_rows():
     lines = markdown(summarise(ROWS, TABLE), TABLE).splitlines()
     assert len({line.count("|") for line in lines}) == 1
     assert lines[0].startswith("| method | PSNR RGB (dB) |")
@@ -81,7 +81,7 @@ def test_tables_in_words():
     assert csv_text(ROWS[-1:], TABLE).splitlines()[1].startswith("y,clean,,")
 
 
-def test_lpips_has_a_column_only_when_measured():
+def test_columns_without_lpips_omit_lpips_column():
     keys = [c.key for c in columns(truth_is_known=False, lpips=False)]
     assert keys == [c.key for c in TABLE if c.key != "lpips"]
     assert "clean pair" in next(c for c in columns(False, False) if c.key == "epe_px").meaning

@@ -67,14 +67,14 @@ def test_encode_16_bits_scales_change_by_257(encoding, padding, big_endian, seed
     np.testing.assert_array_equal(view_of(after)[..., 3:], view_of(before)[..., 3:])
 
 
-def test_8_bits_of_16_are_the_nearest():
+def test_decode_mono16_rounds_to_nearest_8_bit_level():
     values = np.arange(65536, dtype=np.uint16)
     got = decode(RawImage("mono16", 256, 256, 512, 0, values))[..., 0].reshape(-1)
     np.testing.assert_array_equal(got, np.rint(values / 257))
 
 
 @pytest.mark.parametrize("dtype", ["<u2", ">u2"])
-def test_colours_of_16_bits_are_where_they_belong(dtype):
+def test_decode_16_bit_colours_returns_rgb_order(dtype):
     assert decode(solid("bgra16", [257, 514, 771, 9], dtype=dtype))[0, 0].tolist() == [3, 2, 1]
     assert decode(solid("16UC3", [257, 514, 771], dtype=dtype))[0, 0].tolist() == [3, 2, 1]
     assert decode(solid("rgb16", [257, 514, 771], dtype=dtype))[0, 0].tolist() == [1, 2, 3]
@@ -82,7 +82,7 @@ def test_colours_of_16_bits_are_where_they_belong(dtype):
 
 @pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])
 @pytest.mark.parametrize("bits", [8, 16])
-def test_bayer_patterns(pattern, bits):
+def test_decode_bayer_pattern_returns_true_colour(pattern, bits):
     dtype, scale = (np.uint8, 1) if bits == 8 else ("<u2", 257)
     colour = {"r": 200 * scale, "g": 50 * scale, "b": 10 * scale}
     tile = np.array([[colour[c] for c in pattern[:2]], [colour[c] for c in pattern[2:]]], dtype)
@@ -94,7 +94,7 @@ def test_bayer_patterns(pattern, bits):
 
 @pytest.mark.parametrize("encoding", ["yuv422", "uyvy", "yuv422_yuy2", "yuyv", "nv12", "nv21"])
 @pytest.mark.parametrize("padding", [0, 4])
-def test_yuv_colours(encoding, padding):
+def test_decode_yuv_returns_true_colour(encoding, padding):
     y, u, v = 81, 90, 240  # BT.601's red
     order = {"yuv422": (u, y, v, y), "uyvy": (u, y, v, y), "yuv422_yuy2": (y, u, y, v), "yuyv": (y, u, y, v)}
     if encoding in order:
@@ -119,14 +119,14 @@ def test_yuv_colours(encoding, padding):
         (RawImage("32FC1", 4, 8, 32, 0, bytes(200)), "encoding '32FC1' is not supported: publish one of rgb8, bgr8"),
     ],
 )
-def test_broken_images_say_what_is_wrong(image, reason):
+def test_decode_invalid_image_is_refused(image, reason):
     with pytest.raises(ValueError, match=reason):
         decode(image)
 
 
 @pytest.mark.parametrize("encoding", SAME)
 @pytest.mark.parametrize("big_endian", [0, 1])
-def test_png_keeps_every_bit_and_the_named_encoding(encoding, big_endian):
+def test_compress_png_preserves_pixels_and_encoding(encoding, big_endian):
     source = noise(encoding, big_endian=big_endian)
     image = encode(decode(source), source)
     name = {"UC1": "mono", "UC3": "bgr", "UC4": "bgra"}
@@ -137,7 +137,7 @@ def test_png_keeps_every_bit_and_the_named_encoding(encoding, big_endian):
 
 
 @pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "mono8", "rgba8"])
-def test_jpeg_is_what_opencv_writes_of_the_same_colours(encoding):
+def test_compress_jpeg_matches_opencv(encoding):
     source = noise(encoding, 32, 32)
     image = encode(decode(source), source)
     codec, name = codec_and_format(image)
@@ -149,13 +149,13 @@ def test_jpeg_is_what_opencv_writes_of_the_same_colours(encoding):
     assert len(compress(image, codec, 20)) < len(data)
 
 
-def test_sixteen_bits_go_into_png():
+def test_codec_of_mono16_is_png():
     image = encode(decode(noise("mono16")), noise("mono16"))
     assert codec_and_format(image) == ("png", "mono16; png compressed mono16")
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
-def test_compressed_images_that_are_cut_off_are_refused(suffix):
+def test_decompress_cut_off_image_is_refused(suffix):
     data = cv2.imencode(suffix, np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))[1].tobytes()
     decompress(Compressed("jpeg", data + bytes(20)))  # padding, as some cameras append, is fine
     for length in (len(data) // 2, len(data) - 400):

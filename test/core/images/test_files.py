@@ -27,25 +27,25 @@ def png_chunk(kind, content):
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def test_a_name_that_is_no_utf_8_is_read_and_written(tmp_path, picture):
+def test_image_file_name_not_utf_8_is_read_and_written(tmp_path, picture):
     path = tmp_path / os.fsdecode(b"\xe9_01.png")
     write_image(path, picture)
     assert list_images(tmp_path) == [path]
     np.testing.assert_array_equal(read_image(path), picture)
 
 
-def test_a_long_name_is_written(tmp_path, picture):
+def test_write_image_name_of_255_bytes_is_written(tmp_path, picture):
     write_image(tmp_path / f"{'n' * 251}.png", picture)
     assert len(list_images(tmp_path)) == 1
 
 
 @pytest.mark.parametrize("padding", [1, 300, 100_000])
-def test_zeros_after_end_of_jpeg_are_accepted(picture, padding):
+def test_decode_file_jpeg_with_trailing_zeros_is_accepted(picture, padding):
     data = jpeg_of(picture)
     np.testing.assert_array_equal(codecs.decode_file(data + bytes(padding)), codecs.decode_file(data))
 
 
-def test_jpeg_is_decoded_as_opencv_decodes_it(picture):
+def test_decode_file_jpeg_matches_opencv(picture):
     for image in (picture, picture[..., 0], picture[:77, :33]):
         data = cv2.imencode(".jpg", image)[1].tobytes()
         expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -66,7 +66,7 @@ def test_jpeg_is_decoded_as_opencv_decodes_it(picture):
         lambda data: b"",
     ],
 )
-def test_a_damaged_file_is_refused_by_name(tmp_path, picture, suffix, damage):
+def test_read_image_damaged_file_is_refused(tmp_path, picture, suffix, damage):
     path = tmp_path / f"one{suffix}"
     write_image(path, picture)
     path.write_bytes(damage(path.read_bytes()))
@@ -74,7 +74,7 @@ def test_a_damaged_file_is_refused_by_name(tmp_path, picture, suffix, damage):
         read_image(path)
 
 
-def test_a_png_beyond_opencvs_limit_is_refused_with_its_size(tmp_path):
+def test_read_image_png_beyond_opencv_limit_is_refused(tmp_path):
     header = struct.pack(">IIBBBBB", 40000, 40000, 1, 0, 0, 0, 0)
     pixels = zlib.compress(bytes(20004))
     data = b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -93,7 +93,7 @@ def test_read_image_ignores_exif_orientation(tmp_path, picture):
     assert read_image(tmp_path / "turned.jpg").shape == picture.shape
 
 
-def test_sixteen_bits_become_the_upper_eight_and_alpha_is_left_out(tmp_path, picture):
+def test_read_image_16_bit_alpha_and_grey_become_8_bit_rgb(tmp_path, picture):
     bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
     cv2.imwrite(str(tmp_path / "deep.png"), bgr.astype(np.uint16) * 256 + 255)
     cv2.imwrite(str(tmp_path / "alpha.png"), np.dstack([bgr, np.zeros(bgr.shape[:2], np.uint8)]))
@@ -103,7 +103,7 @@ def test_sixteen_bits_become_the_upper_eight_and_alpha_is_left_out(tmp_path, pic
     np.testing.assert_array_equal(read_image(tmp_path / "grey.pgm"), picture[..., :1].repeat(3, axis=2))
 
 
-def test_linked_folders_are_followed_once_and_hidden_files_are_no_photographs(tmp_path):
+def test_find_images_follows_links_once_and_skips_hidden_files(tmp_path):
     for name in ("own/1.png", "own/._1.png", "own/.ipynb_checkpoints/1-checkpoint.png", "elsewhere/2.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()

@@ -15,13 +15,13 @@ from apanet_core.images.metrics import brightness_shift, luma, psnr, ssim
 from apanet_core.stereo.sgbm import sgbm_disparity
 
 
-def test_psnr_of_a_known_error():
+def test_psnr_known_error_matches_formula():
     clean = torch.zeros(2, 3, 8, 8)
     assert psnr(clean + 0.1, clean).tolist() == pytest.approx([20.0, 20.0], abs=1e-4)
     assert psnr(clean, clean).tolist() == [100.0, 100.0]
 
 
-def test_ssim_is_per_image_and_one_for_equal_images():
+def test_ssim_batch_returns_score_per_image():
     image = torch.rand(2, 3, 32, 32)
     other = torch.stack([image[0], torch.rand(3, 32, 32)])
     scores = ssim(other, image)
@@ -29,7 +29,7 @@ def test_ssim_is_per_image_and_one_for_equal_images():
     assert scores[1] < 0.5
 
 
-def test_sgbm_finds_a_known_shift_over_the_whole_width():
+def test_sgbm_disparity_finds_known_shift():
     rng = np.random.default_rng(0)
     wide = cv2.GaussianBlur(rng.integers(0, 256, (80, 260, 3), dtype=np.uint8), (0, 0), 1)
     left, right = wide[:, :240], wide[:, 20:]  # right shows what left shows 20 px further right
@@ -39,14 +39,14 @@ def test_sgbm_finds_a_known_shift_over_the_whole_width():
     assert bad_pixel_rate(inside, np.full(inside.shape, 20.0)) < 0.05
 
 
-def test_wrong_share_counts_missing_and_far_but_not_unknown():
+def test_bad_pixel_rate_counts_missing_and_far_but_not_unknown():
     truth = np.array([10.0, 10.0, 10.0, 10.0, np.nan])
     disparity = np.array([10.0, 12.9, 13.1, np.nan, 5.0])
     assert bad_pixel_rate(disparity, truth) == 0.5
     assert np.isnan(bad_pixel_rate(disparity, np.full(5, np.nan)))
 
 
-def test_errors_are_ghosts_wrong_or_missing():
+def test_error_shares_separate_ghosts_wrong_and_missing():
     truth = np.array([10.0, 10.0, 10.0, 10.0, 10.0, np.nan])
     clean = np.array([10.0, 10.0, 10.0, np.nan, 10.0, 10.0])
     disparity = np.array([14.0, 6.0, np.nan, np.nan, 12.0, 40.0])
@@ -58,7 +58,7 @@ def test_errors_are_ghosts_wrong_or_missing():
     assert seen == ["ghost", "too far", "missing", "unknown", "right", "unknown"]
 
 
-def test_end_point_error_is_the_shift_of_a_shifted_map():
+def test_end_point_error_is_mean_shift_of_known_pixels():
     rng = np.random.default_rng(0)
     truth = rng.uniform(0, 60, (20, 30)).astype(np.float32)
     disparity = truth + np.where(np.arange(30) < 15, 1.5, -0.5).astype(np.float32)
@@ -69,14 +69,14 @@ def test_end_point_error_is_the_shift_of_a_shifted_map():
     assert np.isnan(end_point_error(disparity, truth))
 
 
-def test_colours_of_disparities():
+def test_colour_disparity_near_is_red_far_is_blue_unknown_is_black():
     red, blue, black = colour_disparity(np.array([[40.0, 0.0, np.nan]]), top=20)[0].astype(int)
     assert red[0] > red[2]
     assert blue[2] > blue[0]
     assert black.tolist() == [0, 0, 0]
 
 
-def test_luma_is_that_of_bt_601():
+def test_luma_matches_bt_601():
     pixels = torch.tensor([[1.0, 1, 1], [0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [0.2, 0.4, 0.6]])
     r, g, b = 255 * pixels.T
     # the definition: analogue Y' of BT.601, onto 16..235
@@ -85,7 +85,7 @@ def test_luma_is_that_of_bt_601():
     assert found.tolist() == pytest.approx(expected.tolist(), abs=0.01)
 
 
-def test_quality_on_rgb_and_y_agrees_with_scikit_image():
+def test_psnr_and_ssim_match_scikit_image():
     metrics = pytest.importorskip("skimage.metrics", reason="scikit-image is not installed")
     rng = np.random.default_rng(1)
     clean = cv2.GaussianBlur(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8), (0, 0), 2) / 255
@@ -101,7 +101,7 @@ def test_quality_on_rgb_and_y_agrees_with_scikit_image():
         assert ssim(image, reference).item() == pytest.approx(similarity, abs=1e-5)
 
 
-def test_brightness_shift_has_a_sign_and_the_eight_bit_scale():
+def test_brightness_shift_is_signed_in_grey_levels():
     clean = torch.full((2, 3, 8, 8), 0.5)
     image = torch.stack([clean[0] + 2 / 255, clean[1] - 3 / 255])
     assert brightness_shift(image, clean).tolist() == pytest.approx([2, -3], abs=1e-4)

@@ -24,7 +24,7 @@ def write(folder, *names):
         (("007.png", "012.png"), ("frame_7.png", "frame_12.png")),
     ],
 )
-def test_folders_are_matched_by_common_parts_of_names(tmp_path, left, right):
+def test_match_pairs_pairs_files_by_common_name_parts(tmp_path, left, right):
     write(tmp_path / "left", *left)
     write(tmp_path / "right", *right)
     pairs = match_pairs(tmp_path / "left", tmp_path / "right")
@@ -40,14 +40,14 @@ def test_folders_are_matched_by_common_parts_of_names(tmp_path, left, right):
         (("a.png",), (), "images without partners: 1 on one side and 0 on the other"),
     ],
 )
-def test_an_image_without_partner_is_named(tmp_path, left, right, message):
+def test_match_pairs_unpaired_or_duplicate_images_are_refused(tmp_path, left, right, message):
     write(tmp_path / "left", *left)
     write(tmp_path / "right", *right)
     with pytest.raises(ValueError, match=message):
         match_pairs(tmp_path / "left", tmp_path / "right")
 
 
-def test_a_file_and_a_folder_are_no_pair(tmp_path):
+def test_match_pairs_bad_paths_are_refused(tmp_path):
     write(tmp_path / "left", "a.png")
     write(tmp_path, "right.png")
     with pytest.raises(ValueError, match="must both be images or both be folders"):

@@ -21,7 +21,7 @@ def sharp_matcher(channels, max_disparity_columns=None):
 
 
 @pytest.mark.parametrize("reach", [None, 9])
-def test_the_expected_match_is_the_true_shift(reach):
+def test_match_sharp_attention_returns_true_shift(reach):
     torch.manual_seed(0)
     right = torch.randn(1, 16, 4, 60)
     left = torch.zeros_like(right)
@@ -31,7 +31,7 @@ def test_the_expected_match_is_the_true_shift(reach):
     assert deviation[:, 5:].max() < 0.2
 
 
-def test_no_preference_gives_the_middle_and_a_wide_deviation():
+def test_match_uniform_attention_returns_mean_and_deviation():
     module = ParallaxAttention(8)
     for projection in (module.query, module.key):
         torch.nn.init.zeros_(projection.weight)
@@ -40,7 +40,7 @@ def test_no_preference_gives_the_middle_and_a_wide_deviation():
     assert abs(deviation[0, 40].item() - np.sqrt((41**2 - 1) / 12)) < 0.01
 
 
-def test_strips_are_put_together_again(monkeypatch):
+def test_attention_disparity_in_strips_matches_whole(monkeypatch):
     torch.manual_seed(0)
     network = APANet(ModelConfig(1, (8, 8), (1, 1), (1,), 4, (2,), (1, 2))).eval()
     fill_zeros(network, std=0.3)
@@ -58,7 +58,7 @@ def test_strips_are_put_together_again(monkeypatch):
         torch.testing.assert_close(whole, strips, atol=1e-3, rtol=1e-3)
 
 
-def test_the_derained_pair_is_the_same_and_nothing_listens_afterwards():
+def test_with_disparity_equals_plain_call_and_removes_hooks():
     rng = np.random.default_rng(0)
     pair = tuple(rng.integers(0, 256, (40, 70, 3), dtype=np.uint8) for _ in range(2))
     derainer = StereoDerainer("tiny", engine="torch")
@@ -71,12 +71,12 @@ def test_the_derained_pair_is_the_same_and_nothing_listens_afterwards():
 
 
 @pytest.mark.parametrize("options", [{"engine": "openvino"}, {"engine": "torch", "tile": 64}])
-def test_other_engines_say_what_is_needed(options):
+def test_with_disparity_openvino_or_tiles_are_refused(options):
     view = np.zeros((40, 40, 3), np.uint8)
     with pytest.raises(ValueError, match="use engine 'torch'"):
         StereoDerainer("tiny", **options).with_disparity(view, view)
 
 
-def test_a_network_without_parallax_attention_is_refused():
+def test_attention_disparity_without_parallax_attention_is_refused():
     with pytest.raises(ValueError, match="no parallax attention"):
         AttentionDisparity(APANet(ModelConfig(1, (8, 8), (1, 1), (1,), 4, (2,), ())))

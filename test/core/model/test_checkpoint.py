@@ -8,7 +8,7 @@ from test_network import SMALL, randomised
 from apanet_core.model.checkpoint import bundled_models, load_model, save_checkpoint
 
 
-def test_round_trip_keeps_config_and_output(tmp_path):
+def test_checkpoint_round_trip_preserves_config_and_output(tmp_path):
     model = randomised(SMALL)
     save_checkpoint(model, tmp_path / "model.safetensors", recipe="none")
     loaded = load_model(tmp_path / "model.safetensors")
@@ -19,12 +19,12 @@ def test_round_trip_keeps_config_and_output(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]  # nothing temporary stays
 
 
-def test_bundled_models_load():
+def test_bundled_tiny_model_loads():
     assert "tiny" in bundled_models()
     assert load_model("tiny").config.stem_stride == 4
 
 
-def test_files_that_are_no_checkpoint_are_refused(tmp_path):
+def test_load_model_other_files_are_refused(tmp_path):
     save_checkpoint(randomised(SMALL), tmp_path / "good.safetensors")
     bad = tmp_path / "bad.safetensors"
 
@@ -45,7 +45,7 @@ def test_files_that_are_no_checkpoint_are_refused(tmp_path):
         load_model(bad)
 
 
-def test_tensors_of_another_network_are_named(tmp_path):
+def test_load_model_wrong_tensors_are_refused(tmp_path):
     model = randomised(SMALL)
     path = tmp_path / "model.safetensors"
     save_checkpoint(model, path)
@@ -69,7 +69,7 @@ def test_tensors_of_another_network_are_named(tmp_path):
             load_model(path)
 
 
-def test_missing_checkpoints_say_what_there_is(tmp_path):
+def test_load_model_missing_checkpoint_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no checkpoint at"):
         load_model(tmp_path / "none.safetensors")
     with pytest.raises(FileNotFoundError, match="comes without weights: choose one of small, small-stereo, tiny"):
@@ -78,6 +78,6 @@ def test_missing_checkpoints_say_what_there_is(tmp_path):
         load_model("tny")
 
 
-def test_the_disparity_cap_can_be_set_while_loading():
+def test_load_model_max_disparity_overrides_config():
     assert load_model("tiny", max_disparity=64).config.max_disparity == 64
     assert load_model("tiny", max_disparity=0).config.max_disparity == load_model("tiny").config.max_disparity

@@ -15,7 +15,7 @@ def naive_external_attention(module, x, eps):
 
 
 @pytest.mark.parametrize("eps", [1e-9, 1e-2, 1e9])
-def test_attention_follows_the_formula(eps):
+def test_external_attention_matches_formula(eps):
     torch.manual_seed(0)
     module = ExternalAttention(6, 5, eps).double()
     x = torch.randn(2, 6, 7, 9, dtype=torch.float64)
@@ -23,14 +23,14 @@ def test_attention_follows_the_formula(eps):
     torch.testing.assert_close(module(x), expected, atol=1e-5 * expected.abs().max().item(), rtol=1e-4)
 
 
-def test_weights_sum_to_one_over_the_memory():
+def test_external_attention_weights_sum_to_one_over_memory():
     module = ExternalAttention(6, 5, 1e-9)
     x = torch.randn(2, 6, 30, 40)
     weights = module.weights(x)
     torch.testing.assert_close(weights.sum(1), torch.ones(2, 30, 40), atol=1e-4, rtol=0)
 
 
-def test_repeating_the_image_changes_nothing():
+def test_external_attention_repeated_image_gives_equal_result():
     """The softmax over tokens depends on the image size; the normalisation over the memory takes it out again."""
     module = ExternalAttention(6, 5, 1e-9)
     x = torch.randn(1, 6, 8, 8)
@@ -38,7 +38,7 @@ def test_repeating_the_image_changes_nothing():
     torch.testing.assert_close(module(tiled)[..., :8, :8], module(x), atol=1e-5, rtol=1e-4)
 
 
-def test_half_precision_is_finite_and_close():
+def test_external_block_float16_is_finite_and_near_float32():
     torch.manual_seed(0)
     module = ExternalAttentionBlock(8, 16)
     for scale in (module.attention_scale, module.feed_forward_scale):
@@ -49,7 +49,7 @@ def test_half_precision_is_finite_and_close():
     torch.testing.assert_close(half.float(), module.float()(x), atol=2.0, rtol=0.02)
 
 
-def test_new_block_is_the_identity_and_images_of_a_batch_are_independent():
+def test_external_block_is_identity_at_init_and_independent_in_batch():
     block = ExternalAttentionBlock(8, 4)
     x = torch.randn(2, 8, 6, 6)
     assert torch.equal(block(x), x)
@@ -58,6 +58,6 @@ def test_new_block_is_the_identity_and_images_of_a_batch_are_independent():
     torch.testing.assert_close(block(x)[:1], block(x[:1]))
 
 
-def test_block_without_memory_has_no_attention_parameters():
+def test_external_block_without_memory_has_no_attention_parameters():
     names = [name for name, _ in ExternalAttentionBlock(8, None).named_parameters()]
     assert not any("attention" in name for name in names)

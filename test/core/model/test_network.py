@@ -26,12 +26,12 @@ def randomised(config: ModelConfig) -> APANet:
     return model
 
 
-def test_paper_preset_has_the_published_number_of_parameters():
+def test_paper_preset_has_published_parameter_count():
     assert sum(p.numel() for p in APANet(PRESETS["paper"]).parameters()) == 8_013_443
 
 
 @pytest.mark.parametrize("name", [name for name, config in PRESETS.items() if not config.matching_channels])
-def test_new_network_returns_its_input(name):
+def test_untrained_network_returns_input(name):
     left, right = torch.rand(1, 3, 16, 24), torch.rand(1, 3, 16, 24)
     got = APANet(PRESETS[name])(left, right)
     assert torch.equal(got[0], left)
@@ -39,21 +39,21 @@ def test_new_network_returns_its_input(name):
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 33), (40, 25), (1, 1)])
-def test_any_size_comes_back_as_it_went_in(size):
+def test_network_any_size_is_preserved(size):
     left, right = torch.rand(2, 3, *size), torch.rand(2, 3, *size)
     got_left, got_right = randomised(SMALL)(left, right)
     assert got_left.shape == got_right.shape == left.shape
     assert torch.isfinite(got_left).all()
 
 
-def test_pairs_of_a_batch_are_independent():
+def test_network_batch_matches_single_pair():
     model = randomised(SMALL)
     left, right = torch.rand(3, 3, 32, 32), torch.rand(3, 3, 32, 32)
     together = model(left, right)[1]
     torch.testing.assert_close(together[1:2], model(left[1:2], right[1:2])[1], atol=1e-5, rtol=1e-4)
 
 
-def test_the_views_see_each_other_only_where_a_match_can_lie():
+def test_network_change_reaches_only_columns_with_possible_match():
     model = randomised(ModelConfig(**{**SMALL.to_dict(), "external_attention_levels": ()}))  # EAM reads whole images
     left, right = torch.rand(1, 3, 16, 384), torch.rand(1, 3, 16, 384)
     changed = right.clone()
@@ -63,19 +63,19 @@ def test_the_views_see_each_other_only_where_a_match_can_lie():
     assert (before[..., 320:] - after[..., 320:]).abs().max() > 1e-4
 
 
-def test_gradients_reach_every_parameter():
+def test_network_gradients_reach_every_parameter():
     model = randomised(SMALL)
     left, right = model(torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32))
     (left.square().mean() + right.square().mean()).backward()
     assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
-def test_wrong_shapes_are_refused_with_what_came():
+def test_network_unequal_shapes_are_refused():
     with pytest.raises(ValueError, match=r"must both be \(B, 3, H, W\).*\(1, 3, 8, 9\)"):
         randomised(SMALL)(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 9))
 
 
-def test_config_refuses_what_cannot_be():
+def test_model_config_invalid_values_are_refused():
     with pytest.raises(ValueError, match="did you mean 'channels'"):
         ModelConfig.from_dict({"chanels": [8]})
     with pytest.raises(ValueError, match="2 decoder_blocks"):
@@ -86,14 +86,14 @@ def test_config_refuses_what_cannot_be():
         preset("huge")
 
 
-def test_config_survives_json():
+def test_model_config_json_round_trip_is_equal():
     import json
 
     assert ModelConfig.from_dict(json.loads(json.dumps(SMALL.to_dict()))) == SMALL
 
 
 @pytest.mark.parametrize("eps", [1e-9, 1e9])
-def test_strips_of_rows_change_nothing(eps, monkeypatch):
+def test_network_in_strips_matches_whole(eps, monkeypatch):
     network = randomised(dataclasses.replace(SMALL, external_attention_eps=eps))
     left, right = torch.rand(2, 3, 40, 56), torch.rand(2, 3, 40, 56)
     whole = network(left, right)  # gradients are on: one strip
@@ -105,7 +105,7 @@ def test_strips_of_rows_change_nothing(eps, monkeypatch):
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
-def test_receptive_field_is_what_gradients_reach(name):
+def test_receptive_field_matches_gradient_extent(name):
     narrow = (8,) * len(PRESETS[name].channels)  # changes no receptive field
     config = dataclasses.replace(PRESETS[name], channels=narrow, external_attention_levels=(), parallax_levels=())
     network = APANet(config).double()
@@ -130,13 +130,13 @@ def test_receptive_field_is_what_gradients_reach(name):
     "switch",
     [{"external_attention_levels": ()}, {"parallax_levels": ()}, {"parallax_mask": False}, {"max_disparity": 8}],
 )
-def test_every_ablation_runs_and_differs_from_the_whole(switch):
+def test_ablated_network_differs_from_full_network(switch):
     left, right = torch.rand(1, 3, 24, 40), torch.rand(1, 3, 24, 40)
     whole, ablated = randomised(SMALL)(left, right)[0], randomised(dataclasses.replace(SMALL, **switch))(left, right)[0]
     assert torch.isfinite(ablated).all()
     assert not torch.allclose(whole, ablated, atol=1e-4)
 
 
-def test_a_cap_without_the_mask_is_refused():
+def test_model_config_max_disparity_without_mask_is_refused():
     with pytest.raises(ValueError, match="max_disparity needs the parallax mask"):
         dataclasses.replace(SMALL, max_disparity=8, parallax_mask=False)

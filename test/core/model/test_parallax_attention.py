@@ -40,7 +40,7 @@ def random_rows(width, seed=0, height=2, channels=4):
 
 @settings(max_examples=40, deadline=None)
 @given(width=st.integers(1, 40), reach=st.none() | st.integers(1, 45), for_right_view=st.booleans())
-def test_every_form_equals_the_naive_loop(width, reach, for_right_view):
+def test_attention_forms_match_naive_loop(width, reach, for_right_view):
     rows = random_rows(width)
     expected = naive_attention(*rows, reach, for_right_view)
     torch.testing.assert_close(scanline_attention(*rows, reach, for_right_view), expected, atol=1e-5, rtol=1e-5)
@@ -49,7 +49,7 @@ def test_every_form_equals_the_naive_loop(width, reach, for_right_view):
         torch.testing.assert_close(banded_attention(*rows, reach, 8, for_right_view), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_many_blocks_of_a_batch_agree_with_the_mask():
+def test_scanline_attention_batch_of_blocks_matches_masked():
     rows = [torch.cat([a, b]) for a, b in zip(random_rows(width=200), random_rows(width=200, seed=1))]
     for for_right_view in (False, True):
         torch.testing.assert_close(
@@ -61,7 +61,7 @@ def test_many_blocks_of_a_batch_agree_with_the_mask():
 
 
 @pytest.mark.parametrize("block", [1, 16, 128, 500])
-def test_block_size_does_not_change_the_result(block):
+def test_banded_attention_any_block_size_matches_masked(block):
     rows = random_rows(width=70)
     for for_right_view in (False, True):
         torch.testing.assert_close(
@@ -82,14 +82,14 @@ def test_block_size_does_not_change_the_result(block):
         (40, 30, (32,), None),
     ],
 )
-def test_cheapest_block_has_the_fewest_products(width, reach, blocks, expected):
+def test_cheapest_block_has_fewest_products(width, reach, blocks, expected):
     assert cheapest_block(width, reach, blocks) == expected
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("reach", [None, 24, 192])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_cuda_agrees_with_the_cpu(reach, dtype):
+def test_scanline_attention_cuda_matches_cpu(reach, dtype):
     rows = random_rows(width=300, height=6, channels=32)
     for for_right_view in (False, True):
         got = scanline_attention(*(r.to("cuda", dtype) for r in rows), reach, for_right_view).float().cpu()
@@ -97,7 +97,7 @@ def test_cuda_agrees_with_the_cpu(reach, dtype):
 
 
 @pytest.mark.parametrize("reach", [None, 5])
-def test_no_map_of_weights_is_built_forward_or_backward(reach):
+def test_parallax_attention_runs_in_fused_kernel_with_gradients(reach):
     module = ParallaxAttention(8, reach)
     views = [torch.randn(1, 8, 3, 70, requires_grad=True) for _ in range(2)]
     with sdpa_kernel(SDPBackend.FLASH_ATTENTION):  # raises where the fused kernel cannot serve
@@ -105,7 +105,7 @@ def test_no_map_of_weights_is_built_forward_or_backward(reach):
         torch.autograd.grad(sum(view.sum() for view in derained), [*views, *module.parameters()])
 
 
-def test_weights_sum_to_one_and_respect_the_parallax_mask():
+def test_scanline_weights_sum_to_one_and_are_zero_outside_mask():
     query, key, _ = random_rows(width=12)
     one_hot = torch.eye(12).expand(1, 2, 12, 12)  # value = column number, so that the output is the weights
     to_left = scanline_attention(query, key, one_hot, max_disparity_columns=5)
@@ -116,7 +116,7 @@ def test_weights_sum_to_one_and_respect_the_parallax_mask():
     assert to_right[..., (disparity > 0) | (disparity < -5)].abs().max() == 0
 
 
-def test_gradients_of_the_banded_form_are_those_of_the_mask():
+def test_banded_attention_gradients_match_masked():
     rows = [r.double().requires_grad_() for r in random_rows(width=40)]
     target = torch.randn(1, 2, 40, 4, dtype=torch.float64)
     gradients = []
@@ -129,7 +129,7 @@ def test_gradients_of_the_banded_form_are_those_of_the_mask():
 
 
 @pytest.mark.parametrize("reach", [None, 3])
-def test_module_follows_the_formulas(reach):
+def test_parallax_attention_matches_formulas(reach):
     torch.manual_seed(0)
     module = ParallaxAttention(4, reach).double()
     for parameter in module.parameters():
@@ -160,7 +160,7 @@ def test_module_follows_the_formulas(reach):
     )
 
 
-def test_mirroring_and_swapping_the_views_mirrors_and_swaps_the_result():
+def test_parallax_attention_mirrored_swapped_views_mirror_result():
     torch.manual_seed(0)
     module, mirrored = ParallaxAttention(4, 3), ParallaxAttention(4, 3)
     for parameter in module.parameters():
@@ -175,14 +175,14 @@ def test_mirroring_and_swapping_the_views_mirrors_and_swaps_the_result():
     torch.testing.assert_close(got_right.flip(-1), expected_left)
 
 
-def test_new_module_is_the_identity():
+def test_untrained_parallax_attention_is_identity():
     left, right = torch.randn(1, 4, 2, 5), torch.randn(1, 4, 2, 5)
     got_left, got_right = ParallaxAttention(4)(left, right)
     assert torch.equal(got_left, left)
     assert torch.equal(got_right, right)
 
 
-def test_without_the_mask_pixels_look_both_ways():
+def test_unmasked_attention_weights_reach_every_column():
     query, key, _ = random_rows(width=12)
     one_hot = torch.eye(12).expand(1, 2, 12, 12)
     weights = unmasked_attention(query, key, one_hot, None)

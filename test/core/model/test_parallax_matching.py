@@ -26,7 +26,7 @@ MATCHED = ModelConfig(
 
 @pytest.mark.parametrize("mask", [True, False])
 @pytest.mark.parametrize(("width", "reach"), [(23, 7), (7, 7), (6, 20), (32, 8)])
-def test_row_logits_are_the_products_at_every_disparity(width, reach, mask):
+def test_row_logits_match_dot_products_at_every_disparity(width, reach, mask):
     query, key = torch.randn(2, 3, width, 5), torch.randn(2, 3, width, 5)
     got = row_logits(query, key, reach, mask)
     least = 0 if mask else -reach
@@ -41,7 +41,7 @@ def test_row_logits_are_the_products_at_every_disparity(width, reach, mask):
                 assert torch.all(got[:, :, column, number] == -torch.inf)
 
 
-def test_the_peak_lies_between_bins_and_knows_how_sure_it_is():
+def test_peak_returns_position_between_bins_and_confidence():
     logits = torch.full((3, 40), -20.0)
     logits[0, 30] = 20.0  # one bin
     logits[1, 30] = logits[1, 31] = 20.0  # two neighbours
@@ -51,7 +51,7 @@ def test_the_peak_lies_between_bins_and_knows_how_sure_it_is():
     torch.testing.assert_close(confidence, torch.tensor([1.0, 1.0, 0.5]), atol=1e-3, rtol=0)
 
 
-def test_both_views_find_a_match_that_lies_over_100_px_away():
+def test_matching_finds_disparity_of_120_px_in_both_views():
     cells, shift = torch.randn(1, 16, 4, 80), 30  # columns of 4 px
     left, right = cells[..., :48], cells[..., shift : shift + 48]  # x_right = x_left - shift
     matching = ParallaxMatching(16, 16, 160)
@@ -63,7 +63,7 @@ def test_both_views_find_a_match_that_lies_over_100_px_away():
     torch.testing.assert_close(disparity[1, 0, 4:-4, 4:-seen_by_both], torch.full((8, 64), 120.0), atol=2, rtol=0)
 
 
-def test_moving_the_other_view_by_the_true_disparity_gives_this_view():
+def test_warp_rows_by_true_disparity_aligns_views():
     wide = torch.rand(1, 3, 4, 60)
     left, right = wide[..., :50], wide[..., 7:57]
     moved_left, moved_right = warp_rows(torch.cat([left, right]), torch.full((2, 1, 4, 50), 7.0)).chunk(2)
@@ -72,7 +72,7 @@ def test_moving_the_other_view_by_the_true_disparity_gives_this_view():
     torch.testing.assert_close(moved_left[..., :7], right[..., :1].expand(-1, -1, -1, 7), atol=1e-4, rtol=0)
 
 
-def test_a_new_fusion_stays_near_the_estimate_and_can_do_without_the_partner():
+def test_fusion_starts_near_estimate_and_without_warp_ignores_partner():
     estimate, rainy = torch.rand(2, 3, 16, 24), torch.rand(2, 3, 16, 24)
     match = Match(torch.zeros(2, 4, 6, 9), torch.full((2, 1, 16, 24), 4.0), torch.ones(2, 1, 4, 6))
     fused = PartnerFusion(8, 8, 1)(rainy, estimate, torch.rand(2, 8, 4, 6), match)
@@ -88,7 +88,7 @@ def test_a_new_fusion_stays_near_the_estimate_and_can_do_without_the_partner():
 @pytest.mark.parametrize(
     "changes", [{}, {"parallax_mask": False, "max_disparity": None}, {"max_disparity": None}, {"warp": False}]
 )
-def test_a_network_that_matches_takes_any_size_and_learns_in_every_part(size, changes):
+def test_matching_network_any_size_has_finite_gradients(size, changes):
     network = APANet(dataclasses.replace(MATCHED, **changes))
     torch.nn.init.normal_(network.fusion.project_out.weight, std=0.1)
     torch.nn.init.normal_(network.project_out.weight, std=0.1)
@@ -100,7 +100,7 @@ def test_a_network_that_matches_takes_any_size_and_learns_in_every_part(size, ch
     assert still == ([] if network.config.warp else [n for n in still if n.startswith("matching.")])
 
 
-def test_disparity_is_read_off_the_match():
+def test_attention_disparity_of_matching_network_is_in_range():
     network = APANet(MATCHED).eval()
     reader = AttentionDisparity(network)
     left, right = torch.rand(2, 1, 3, 21, 70).unbind(0)
@@ -115,7 +115,7 @@ def test_disparity_is_read_off_the_match():
     assert confidence.max() <= 1.001
 
 
-def test_half_precision_keeps_the_match():
+def test_matching_network_bfloat16_match_agrees_with_float32():
     torch.manual_seed(0)
     network = APANet(MATCHED).eval()
     left, right = torch.rand(2, 1, 3, 32, 96).unbind(0)
@@ -127,6 +127,6 @@ def test_half_precision_keeps_the_match():
     assert same > 0.9
 
 
-def test_matching_needs_a_level_at_a_quarter_of_the_resolution():
+def test_model_config_matching_without_quarter_level_is_refused():
     with pytest.raises(ValueError, match="1/4 of the resolution: got stem_stride 8"):
         dataclasses.replace(MATCHED, stem_stride=8)

@@ -19,7 +19,7 @@ def state():
 
 
 @pytest.mark.parametrize("size", [(64, 96), (32, 320)])
-def test_output_equals_the_published_network(state, size, tmp_path):
+def test_imported_checkpoint_matches_published_network(state, size, tmp_path):
     torch.save({"net": state, "epoch": 3, "optimizer": {"lr": 0.1}}, tmp_path / "published.pth")
     assert main(["import-checkpoint", str(tmp_path / "published.pth"), str(tmp_path / "ours.safetensors")]) == 0
     model = load_model(tmp_path / "ours.safetensors")
@@ -31,7 +31,7 @@ def test_output_equals_the_published_network(state, size, tmp_path):
             torch.testing.assert_close(got, want, atol=1e-4, rtol=0)
 
 
-def test_with_the_eps_of_the_paper_the_memory_counts(state, tmp_path):
+def test_published_weights_with_paper_eps_match_naive_network(state, tmp_path):
     torch.save(state, tmp_path / "published.pth")
     left, right = torch.rand(1, 3, 32, 48), torch.rand(1, 3, 32, 48)
     with torch.no_grad():
@@ -43,7 +43,7 @@ def test_with_the_eps_of_the_paper_the_memory_counts(state, tmp_path):
         torch.testing.assert_close(ours(left, right)[0], alive, atol=1e-4, rtol=0)
 
 
-def test_a_bare_state_dict_of_data_parallel_is_welcome(state, tmp_path):
+def test_load_published_data_parallel_state_dict_is_accepted(state, tmp_path):
     torch.save({f"module.{name}": value for name, value in state.items()}, tmp_path / "bare.pth")
     assert torch.equal(load_published(tmp_path / "bare.pth").project_in.weight, state["project_in.weight"])
 
@@ -58,7 +58,7 @@ def test_a_bare_state_dict_of_data_parallel_is_welcome(state, tmp_path):
         (lambda s: s.update({"project_in.bias": "text"}), "holds no state dict"),
     ],
 )
-def test_other_checkpoints_are_refused_by_name(state, tmp_path, change, message):
+def test_load_published_wrong_tensors_are_refused(state, tmp_path, change, message):
     changed = dict(state)
     change(changed)
     torch.save({"net": changed}, tmp_path / "other.pth")
@@ -66,7 +66,7 @@ def test_other_checkpoints_are_refused_by_name(state, tmp_path, change, message)
         load_published(tmp_path / "other.pth")
 
 
-def test_damaged_and_malicious_files_are_refused_and_run_nothing(state, tmp_path, capsys):
+def test_load_published_damaged_or_malicious_file_is_refused(state, tmp_path, capsys):
     path = tmp_path / "bad.pth"
     torch.save({"net": state}, path)
     path.write_bytes(path.read_bytes()[:5000])

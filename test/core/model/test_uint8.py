@@ -28,12 +28,12 @@ def test_coring_removes_changes_with_both_signs():
 
 
 @pytest.mark.parametrize("sign", [1, -1])  # drops in front of a bright sky are darker
-def test_coring_keeps_changes_with_one_sign(sign):
+def test_coring_preserves_changes_with_one_sign(sign):
     rain = sign * pattern(40, 0, 0.2)
     torch.testing.assert_close(kept(rain), rain, atol=0.2, rtol=0)
 
 
-def test_a_dry_view_stays_dry_beside_a_rainy_one():
+def test_coring_dry_view_is_independent_of_rainy_view():
     light, rain = pattern(8, 0, 0.03), pattern(60, 0, 0.3)
     together = apply_coring(torch.cat([GREY, GREY]), torch.cat([GREY + light / 255, GREY + rain / 255]), 4 / 255)
     change = 255 * (together - GREY)
@@ -41,13 +41,13 @@ def test_a_dry_view_stays_dry_beside_a_rainy_one():
     torch.testing.assert_close(change[1:], kept(rain))
 
 
-def test_half_of_a_change_of_half_the_coring_is_kept_in_rain():
+def test_coring_in_rain_halves_change_of_half_coring_level():
     rain = torch.full(GREY.shape, -60.0)
     rain[..., 0] = -2.0
     assert kept(rain)[..., 0].mean().item() == pytest.approx(-1, abs=0.01)
 
 
-def test_coring_keeps_zero_change_and_returns_finite_values():
+def test_coring_preserves_zero_change_and_returns_finite_values():
     nothing = torch.zeros(GREY.shape)
     assert (kept(nothing) == 0).all()
     overflow = nothing.clone()

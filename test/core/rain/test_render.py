@@ -23,7 +23,7 @@ def centre(image):
 
 
 @pytest.mark.parametrize("z", [1.2, 2.0, 5.0])
-def test_both_views_see_a_drop_on_one_row_at_its_disparity(z):
+def test_drop_appears_on_equal_row_at_true_disparity(z):
     views = [
         coverage_time_s(one_drop(z=z, x=0.9 * z / 2), KITTI, Rain(50, aperture_px=0), FAR, right)
         for right in (False, True)
@@ -34,7 +34,7 @@ def test_both_views_see_a_drop_on_one_row_at_its_disparity(z):
 
 
 @pytest.mark.parametrize(("z", "width_px", "length_px"), [(0.7, 2.1, 67), (2.0, 0.72, 24), (5.0, 0.29, 9)])
-def test_streaks_have_the_size_of_the_table(z, width_px, length_px):
+def test_streak_size_matches_computed_values(z, width_px, length_px):
     """Width, length of a 2 mm drop at f 721.5 px and 10 ms, as computed by hand."""
     rain = Rain(50, exposure_s=0.01, aperture_px=0)
     covered = coverage_time_s(one_drop(z=z, x=0.4), KITTI, rain, FAR, right=False)
@@ -44,7 +44,7 @@ def test_streaks_have_the_size_of_the_table(z, width_px, length_px):
     assert covered.sum() == pytest.approx(expected, rel=0.1)
 
 
-def test_drops_behind_the_scene_are_not_drawn():
+def test_drops_behind_scene_are_not_drawn():
     rain = Rain(50, aperture_px=0)
     near_wall = np.full(SIZE, KITTI.disparity(1.5), np.float32)
     assert coverage_time_s(one_drop(z=2.0), KITTI, rain, near_wall, right=False).max() == 0
@@ -56,7 +56,7 @@ def test_drops_behind_the_scene_are_not_drawn():
     assert coverage_time_s(drop, KITTI, rain, half, right=True).max() == 0
 
 
-def test_forward_motion_makes_streaks_radial():
+def test_drops_forward_camera_motion_makes_streaks_radial():
     rng = np.random.default_rng(0)
     drops = sample_drops(KITTI, SIZE, Rain(50, camera_mps=15), rng)
     keep = drops.end[:, 2] > 0.3
@@ -65,13 +65,13 @@ def test_forward_motion_makes_streaks_radial():
     assert (outward * start[:, 0] >= 0).all()  # away from the axis, on either side of it
 
 
-def test_more_rain_more_and_larger_drops():
+def test_drops_number_and_size_grow_with_rain_rate():
     drizzle, cloudburst = (sample_drops(KITTI, SIZE, Rain(r), np.random.default_rng(0)) for r in (5, 100))
     assert len(cloudburst.diameter_m) > 2 * len(drizzle.diameter_m)
     assert cloudburst.diameter_m.mean() > drizzle.diameter_m.mean()
 
 
-def test_drops_fill_the_view_evenly():
+def test_sample_drops_fill_view_evenly():
     drops = sample_drops(KITTI, SIZE, Rain(100), np.random.default_rng(0))
     u = 721.5 * drops.start[:, 0] / drops.start[:, 2] + 120
     inside = u[(u > 0) & (u < 640)]
@@ -84,7 +84,7 @@ def clean_pair():
     return rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8), rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8)
 
 
-def test_no_rain_changes_nothing():
+def test_render_rain_rate_zero_returns_input():
     left, right = clean_pair()
     pair = render_rain(left, right, FAR + 9, FAR + 9, KITTI, Rain(0), np.random.default_rng(0))
     np.testing.assert_array_equal(pair.left, left)
@@ -92,7 +92,7 @@ def test_no_rain_changes_nothing():
     assert not pair.left_mask.any()
 
 
-def test_one_seed_one_rain():
+def test_render_equal_seed_equal_image():
     left, right = clean_pair()
     images = [
         render_rain(left, right, FAR + 9, FAR + 9, KITTI, Rain(30), np.random.default_rng(s)).left for s in (3, 3, 4)
@@ -101,7 +101,7 @@ def test_one_seed_one_rain():
     assert (images[0] != images[2]).any()
 
 
-def test_veil_grows_with_distance_to_the_known_transmissions():
+def test_veil_grows_with_distance_and_matches_transmission():
     """Transmission at 100 m: 0.86 / 0.76 / 0.65 / 0.51 at 10 / 25 / 50 / 100 mm/h."""
     for rate, transmission in ((10, 0.86), (25, 0.76), (50, 0.65), (100, 0.51)):
         assert np.exp(-100 * Rain(rate).extinction_per_m) == pytest.approx(transmission, abs=0.01)
@@ -117,12 +117,12 @@ def test_veil_grows_with_distance_to_the_known_transmissions():
     assert contrast[0] > contrast[1] > contrast[2]
 
 
-def test_srgb_round_trip():
+def test_srgb_round_trip_returns_equal_codes():
     codes = np.arange(256, dtype=np.uint8)
     np.testing.assert_array_equal(np.rint(to_srgb(to_linear(codes))), codes)
 
 
-def test_impossible_rain_is_refused():
+def test_rain_and_camera_bad_values_are_refused():
     with pytest.raises(ValueError, match="rate >= 0"):
         Rain(-1)
     with pytest.raises(ValueError, match="baseline_m must be positive"):

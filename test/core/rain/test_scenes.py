@@ -20,7 +20,7 @@ def photos(tmp_path_factory):
 
 
 @pytest.mark.parametrize("make", [random_layers, random_street])
-def test_right_view_is_the_left_one_moved_by_its_disparity(photos, make):
+def test_scene_right_view_matches_left_view_moved_by_disparity(photos, make):
     pool = PhotoPool([photos])
     shares = []
     for seed in range(12):
@@ -41,7 +41,7 @@ def test_right_view_is_the_left_one_moved_by_its_disparity(photos, make):
     assert min(shares) > 0.9
 
 
-def test_disparities_are_never_negative(photos):
+def test_random_scene_disparity_is_not_negative(photos):
     pool = PhotoPool([photos])
     for seed in range(150):
         scene = random_scene(pool, (32, 64), np.random.default_rng(seed))
@@ -49,7 +49,7 @@ def test_disparities_are_never_negative(photos):
         assert scene.right_disparity.min() >= -1e-4
 
 
-def test_streets_reach_from_the_ground_before_the_camera_to_far_away(photos):
+def test_random_street_has_flat_ground_and_far_background(photos):
     pool = PhotoPool([photos])
     farthest, slopes = [], []
     for seed in range(20):
@@ -66,7 +66,7 @@ def test_streets_reach_from_the_ground_before_the_camera_to_far_away(photos):
     assert max(slopes) < 1e-3
 
 
-def test_objects_of_a_street_stand_on_its_ground(photos):
+def test_random_street_objects_stand_in_front_of_ground(photos):
     """Below the foot of an object the ground is nearer than the object, above it farther: no object floats behind."""
     pool = PhotoPool([photos])
     objects = 0
@@ -80,19 +80,19 @@ def test_objects_of_a_street_stand_on_its_ground(photos):
     assert objects > 5
 
 
-def test_validation_photographs_are_held_out(photos):
+def test_photo_pool_validation_photos_are_held_out(photos):
     training, validation = PhotoPool([photos]), PhotoPool([photos], validation=True)
     assert len(training.photos) == 12
     assert len(validation.photos) == 2
     assert not any((a == b).all() for a in training.photos for b in validation.photos)
 
 
-def test_no_photographs_is_an_error(tmp_path):
+def test_photo_pool_without_photos_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="expected at least 2 photographs"):
         PhotoPool([tmp_path])
 
 
-def test_samples_are_a_function_of_seed_and_index(photos):
+def test_synthetic_rain_sample_depends_on_seed_and_index(photos):
     first, again, other = (SyntheticRain([photos], (64, 96), 10, seed)[3] for seed in (0, 0, 1))
     for name, value in first.items():  # a disparity that is not known is not a number
         torch.testing.assert_close(again[name], value, rtol=0, atol=0, equal_nan=True)
@@ -100,18 +100,18 @@ def test_samples_are_a_function_of_seed_and_index(photos):
     assert first["rainy_left"].shape == (3, 64, 96)
 
 
-def test_unknown_disparity_is_filled_from_the_background():
+def test_fill_unknown_takes_background_disparity():
     row = np.array([[np.nan, 9, np.nan, np.nan, 2, np.nan]])
     np.testing.assert_array_equal(fill_unknown(row), [[9, 9, 2, 2, 2, 2]])
     np.testing.assert_array_equal(fill_unknown(np.full((1, 3), np.nan)), np.zeros((1, 3)))
 
 
-def test_right_view_of_a_step_keeps_the_nearer_surface():
+def test_to_right_view_overlap_takes_nearer_surface():
     left = np.array([[1, 1, 1, 4, 4, 4, 1, 1, 1, 1]], np.float32)  # columns 3..5 land on -1..1
     np.testing.assert_array_equal(to_right_view(left), [[4, 4, 1, 1, 1, 1, 1, 1, 1, 1]])
 
 
-def test_a_single_image_is_given_as_both_views_rain_included(photos):
+def test_synthetic_rain_single_image_has_equal_views(photos):
     samples = SyntheticRain([photos], (64, 96), 10, single_image=1.0)
     rainy = 0
     for index in range(len(samples)):
@@ -122,7 +122,7 @@ def test_a_single_image_is_given_as_both_views_rain_included(photos):
     assert rainy > 5
 
 
-def test_one_photograph_is_too_few(tmp_path, photos):
+def test_synthetic_rain_single_photo_is_refused(tmp_path, photos):
     (tmp_path / "one.png").write_bytes(next(photos.glob("*.png")).read_bytes())
     with pytest.raises(FileNotFoundError, match="expected at least 2 photographs .* found 1"):
         SyntheticRain([tmp_path], (64, 96), 10)

@@ -4,7 +4,7 @@ import pytest
 from apanet_core.rain.streaks import Streaks, add_streaks, random_soft_streaks, random_streaks, streak_layer
 
 
-def test_streaks_lean_as_told_and_only_add_light():
+def test_streak_layer_follows_angle_and_only_adds_light():
     layer = streak_layer((200, 200), Streaks(0.0005, 41, 1.0, 30, 0.5), np.random.default_rng(0))
     assert layer.min() >= 0
     spectrum = np.abs(np.fft.fftshift(np.fft.fft2(layer - layer.mean()))) ** 2
@@ -17,7 +17,7 @@ def test_streaks_lean_as_told_and_only_add_light():
     assert add_streaks(image, [layer]).min() >= 100
 
 
-def test_screen_adds_to_black_what_adding_does_and_nothing_to_white():
+def test_add_streaks_screen_is_full_on_black_and_zero_on_white():
     layer = streak_layer((60, 80), Streaks(0.01, 20, 1.0, 10, 0.5), np.random.default_rng(0)).clip(max=1)
     black, white, grey = (np.full((60, 80, 3), value, np.uint8) for value in (0, 255, 128))
     np.testing.assert_array_equal(add_streaks(black, [layer], screen=1), add_streaks(black, [layer]))
@@ -27,7 +27,7 @@ def test_screen_adds_to_black_what_adding_does_and_nothing_to_white():
 
 
 @pytest.mark.parametrize("draw", [random_streaks, random_soft_streaks])
-def test_drawn_showers_can_be_rendered_and_are_seen(draw):
+def test_random_streaks_are_visible(draw):
     for seed in range(5):
         layers = [
             streak_layer((240, 320), streaks, np.random.default_rng(seed))

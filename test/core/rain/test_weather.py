@@ -21,7 +21,7 @@ def scene(darkest=0):
 
 
 @pytest.mark.parametrize("weather", [Weather(), Weather(Rain(0), (), 1.0, WetLens(0), Sensor())])
-def test_dry_weather_is_the_identity(weather):
+def test_render_weather_dry_returns_input(weather):
     clean = scene()
     pair = render_weather(clean, weather, np.random.default_rng(0))
     np.testing.assert_array_equal(pair.left, clean.left)
@@ -32,7 +32,7 @@ def test_dry_weather_is_the_identity(weather):
 ALL = Weather(Rain(30), (Streaks(0.001, 20, 1.0, 10, 0.4),), 0.5, WetLens(3), Sensor(2.0, 0.0, 90))
 
 
-def test_one_seed_one_image_and_the_clean_pair_is_left_alone():
+def test_render_weather_equal_seed_equal_image_and_input_unchanged():
     clean = scene()
     before = clean.left.copy()
     pairs = [render_weather(clean, ALL, np.random.default_rng(seed)) for seed in (1, 1, 2)]
@@ -41,7 +41,7 @@ def test_one_seed_one_image_and_the_clean_pair_is_left_alone():
     np.testing.assert_array_equal(clean.left, before)
 
 
-def test_masks_cover_what_changed():
+def test_render_weather_mask_covers_changed_pixels():
     """Without veil, noise and compression, a pixel outside the mask keeps its value but for the faintest streaks."""
     clean = scene(darkest=100)
     weather = Weather(Rain(30, veil=False), (Streaks(0.001, 20, 1.0, 10, 0.4),), lens=WetLens(2))
@@ -53,7 +53,7 @@ def test_masks_cover_what_changed():
         assert 0.05 < mask.mean() < 0.99
 
 
-def test_drops_on_the_glass_show_the_scene_upside_down():
+def test_wet_lens_drop_shows_scene_upside_down():
     view = np.zeros((200, 200, 3), np.uint8)
     view[:100] = 255  # bright sky over dark ground
     rng = np.random.default_rng(0)
@@ -72,7 +72,7 @@ def test_drops_on_the_glass_show_the_scene_upside_down():
     np.testing.assert_array_equal(wet[~mask & (np.indices(mask.shape)[0] < 100)], 255)
 
 
-def test_drops_on_the_glass_are_each_cameras_own():
+def test_render_weather_lens_drops_differ_between_views():
     clean = scene()
     same = Scene(clean.left, clean.left, clean.left_disparity, clean.right_disparity, CAMERA)
     pair = render_weather(same, Weather(lens=WetLens(6)), np.random.default_rng(2))
@@ -81,7 +81,7 @@ def test_drops_on_the_glass_are_each_cameras_own():
     assert (pair.left_mask != pair.right_mask).mean() > 0.1
 
 
-def test_noise_has_its_deviation_and_is_independent_between_calls():
+def test_expose_noise_has_set_deviation_and_is_independent():
     grey = np.full((100, 100, 3), 128, np.uint8)
     rng = np.random.default_rng(0)
     first, second = (expose(grey, Sensor(noise=3.0), rng).astype(float) - 128 for _ in range(2))
@@ -89,7 +89,7 @@ def test_noise_has_its_deviation_and_is_independent_between_calls():
     assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.03
 
 
-def test_gains_scale_linear_light_of_each_view():
+def test_apply_camera_gains_scales_linear_light_per_view():
     grey = np.full((8, 8, 3), 120, np.uint8)
     left, right = apply_camera_gains(grey, grey, Sensor(gain_spread=0.1), np.random.default_rng(0))
     expected = np.exp(np.random.default_rng(0).normal(0, 0.1, 2))
@@ -99,14 +99,14 @@ def test_gains_scale_linear_light_of_each_view():
     assert apply_camera_gains(grey, grey, Sensor(), np.random.default_rng(0))[0] is grey
 
 
-def test_compression_changes_little():
+def test_expose_jpeg_quality_95_changes_little():
     x, y = np.mgrid[:64, :64] / 9
     smooth = np.stack([120 + 90 * np.sin(x + k) * np.cos(y * k) for k in (1, 2, 3)], axis=2).astype(np.uint8)
     pressed = expose(smooth, Sensor(jpeg_quality=95), np.random.default_rng(0)).astype(int)
     assert 0 < np.abs(pressed - smooth).max() < 24
 
 
-def test_training_weather_has_its_shares_of_every_kind():
+def test_sample_weather_matches_expected_shares():
     drawn = [sample_weather(np.random.default_rng(seed)) for seed in range(1000)]
     dry = [w for w in drawn if w == Weather()]
     falling = [w for w in drawn if w.rain is not None]
@@ -118,7 +118,7 @@ def test_training_weather_has_its_shares_of_every_kind():
     assert 0.02 < np.mean(np.array(strongest) > 0.8) < 0.15, "torrents are the only ones above the draws of streaks.py"
 
 
-def test_impossible_weather_is_refused():
+def test_weather_bad_values_are_refused():
     with pytest.raises(ValueError, match="drops >= 0"):
         WetLens(-1)
     with pytest.raises(ValueError, match="jpeg_quality must be 1 to 100: got 0"):

@@ -7,7 +7,7 @@ from apanet_core.stereo.disparity import read_disparity
 DISPARITY = np.array([[0.5, 12.25, np.nan], [np.nan, 100.0, 3.0]], np.float32)
 
 
-def test_every_format_gives_the_same_map(tmp_path):
+def test_read_disparity_every_format_gives_equal_map(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.nan_to_num(DISPARITY * 256).astype(np.uint16))
     np.save(tmp_path / "a.npy", np.where(np.isnan(DISPARITY), -1, DISPARITY).astype(np.float64))
     rows = np.where(np.isnan(DISPARITY), np.inf, DISPARITY)[::-1].astype("<f4")  # a PFM begins at the bottom
@@ -20,7 +20,7 @@ def test_every_format_gives_the_same_map(tmp_path):
         np.testing.assert_array_equal(read, DISPARITY, err_msg=suffix)
 
 
-def test_zero_is_a_disparity_where_the_format_can_say_unknown_otherwise(tmp_path):
+def test_read_disparity_npy_zero_is_known_disparity(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((2, 2)))
     assert (read_disparity(tmp_path / "a.npy") == 0).all()
 
@@ -46,7 +46,7 @@ def test_read_disparity_other_files_are_refused(tmp_path):
         read_disparity(tmp_path / "none.png")
 
 
-def test_png_of_another_scale(tmp_path):
+def test_read_disparity_png_scale_is_applied(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.array([[0, 30], [60, 255]], np.uint8))
     found = read_disparity(tmp_path / "a.png", 3.0)
     np.testing.assert_allclose(found, [[np.nan, 10], [20, 85]])

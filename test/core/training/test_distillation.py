@@ -36,7 +36,7 @@ def batch_of(size=(2, 3, 32, 64)):
     return {name: torch.randint(0, 256, size, dtype=torch.uint8) for name in names}
 
 
-def test_a_run_logs_every_term(config, distillation, tmp_path):
+def test_distillation_run_logs_every_term(config, distillation, tmp_path):
     distillation.total_variation, distillation.dark_channel, distillation.contrastive = 0.1, 0.1, 0.3
     best = train(config(tmp_path, distillation=distillation, steps=60, learning_rate=3e-3, validate_every=30))
     assert load_model(best).config == config(tmp_path).model
@@ -51,7 +51,7 @@ def test_a_run_logs_every_term(config, distillation, tmp_path):
 
 
 @pytest.mark.parametrize("term", ["total_variation", "dark_channel", "contrastive"])
-def test_a_term_that_weighs_is_lowered(config, distillation, tmp_path, term):
+def test_distillation_training_lowers_weighted_term(config, distillation, tmp_path, term):
     torch.manual_seed(1)
     student = APANet(config(tmp_path).model)  # not the identity: there, contrast would be endless and could only fall
     torch.nn.init.constant_(student.project_out.bias, 0.2)
@@ -68,7 +68,7 @@ def test_a_term_that_weighs_is_lowered(config, distillation, tmp_path, term):
     assert 0 < values[-1] < 0.95 * values[0]
 
 
-def test_weights_of_zero_leave_the_supervised_loss(config, distillation, tmp_path):
+def test_distillation_zero_weights_equal_supervised_loss(config, distillation, tmp_path):
     network, batch = APANet(config(tmp_path).model), batch_of()
     off = DistillationConfig(distillation.teacher, distillation.unpaired, 0.0, 0.0, 0.0)
     objective = Distillation(Supervised({"charbonnier": 1.0}), off, torch.device("cpu"))
@@ -77,7 +77,7 @@ def test_weights_of_zero_leave_the_supervised_loss(config, distillation, tmp_pat
     assert set(terms) == {"charbonnier", "total_variation", "dark_channel", "contrastive"}
 
 
-def test_the_teacher_stays_as_it_is_and_the_student_learns(config, distillation, tmp_path):
+def test_distillation_gradients_reach_student_only(config, distillation, tmp_path):
     network = APANet(config(tmp_path).model)
     on = DistillationConfig(distillation.teacher, distillation.unpaired, 0.0, 0.0, 1.0)
     objective = Distillation(Supervised({"charbonnier": 1e-9}), on, torch.device("cpu"))
@@ -87,7 +87,7 @@ def test_the_teacher_stays_as_it_is_and_the_student_learns(config, distillation,
     assert all(p.grad is None for p in objective.teacher.parameters())
 
 
-def test_contrast_is_small_at_the_teacher_and_large_at_the_rain():
+def test_contrast_is_small_near_teacher_and_large_near_rain():
     torch.manual_seed(0)
     teacher, rainy = ([torch.rand(1, 4, 8, 8) for _ in range(3)] for _ in range(2))
     near_teacher, near_rain = ([t + share * (r - t) for t, r in zip(teacher, rainy)] for share in (0.1, 0.9))
@@ -97,12 +97,12 @@ def test_contrast_is_small_at_the_teacher_and_large_at_the_rain():
     torch.testing.assert_close(one_level, torch.tensor(9.0), atol=0.01, rtol=0)
 
 
-def test_encoder_features_take_any_size_and_halve_level_by_level(config, tmp_path):
+def test_encoder_features_halve_resolution_per_level(config, tmp_path):
     features = EncoderFeatures(APANet(config(tmp_path).model))(torch.rand(2, 3, 30, 62))
     assert [tuple(f.shape) for f in features] == [(2, 8, 8, 16), (2, 8, 4, 8)]
 
 
-def test_vgg19_reads_torchvisions_names_and_refuses_others(tmp_path):
+def test_vgg19_loads_torchvision_weights_and_refuses_incomplete_file(tmp_path):
     tensors, channels, index = {}, 3, 0
     for width in VGG19_WIDTHS:
         if width == "pool":
@@ -128,14 +128,14 @@ def test_vgg19_reads_torchvisions_names_and_refuses_others(tmp_path):
         VGG19Features(tmp_path / "cut.pth")
 
 
-def test_contrast_weighs_every_level_the_coarsest_most():
+def test_contrast_coarsest_level_has_largest_weight():
     ones, twos, fours = ([torch.full((1, 1, 2, 2), v)] * 6 for v in (1.0, 2.0, 4.0))
     ratio = (2 - 1) / (4 - 2)
     expected = ratio * (1 + 1 / 4 + 1 / 8 + 1 / 16 + 1 / 32 + 1 / 64)
     assert contrast(twos, ones, fours).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_command_needs_a_teacher(photos, tmp_path, capsys):
+def test_distill_without_teacher_prints_error(photos, tmp_path, capsys):
     assert main(["distill", "--out", str(tmp_path / "run"), "--data.photos", f"[{photos}]"]) == 2
     assert "give distillation.teacher and distillation.unpaired" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

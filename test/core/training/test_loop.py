@@ -34,7 +34,7 @@ def assert_equal_runs(one, other, atol=0.0):
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_a_run_that_was_cut_off_continues_as_if_it_had_not_been(config, tmp_path, precision):
+def test_training_resumed_run_equals_uninterrupted_run(config, tmp_path, precision):
     changes = {"precision": precision, "losses": {"charbonnier": 1.0, "frequency": 0.05, "box_ssim": 0.2}}
     train(config(tmp_path / "whole", **changes))
     cut = config(tmp_path / "cut", **changes)
@@ -55,7 +55,7 @@ def test_a_run_that_was_cut_off_continues_as_if_it_had_not_been(config, tmp_path
     assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
 
 
-def test_training_lowers_the_loss_and_keeps_a_loadable_best(config, tmp_path, monkeypatch):
+def test_training_reaches_validation_gain_and_saves_loadable_best(config, tmp_path, monkeypatch):
     monkeypatch.setattr("apanet_core.rain.weather.KINDS", {"streaks": 1.0})
     run = config(tmp_path, steps=150, learning_rate=3e-3, ema=0.9, validate_every=50)
     best = train(run)
@@ -71,7 +71,7 @@ def test_training_lowers_the_loss_and_keeps_a_loadable_best(config, tmp_path, mo
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_a_network_that_matches_learns_where_to_look(config, tmp_path, precision, monkeypatch):
+def test_training_matching_network_lowers_attention_loss(config, tmp_path, precision, monkeypatch):
     monkeypatch.setattr("apanet_core.rain.weather.KINDS", {"dry": 1.0})
     model = ModelConfig(
         4, (8, 16), (1, 1), (1,), 4, (2,), (), max_disparity=32, matching_channels=16, fusion_channels=8
@@ -86,14 +86,14 @@ def test_a_network_that_matches_learns_where_to_look(config, tmp_path, precision
     assert set(log.Tags()["scalars"]) >= {"estimate", "disparity"}
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_batch(config, tmp_path):
+def test_training_non_finite_loss_stops_run_and_saves_batch(config, tmp_path):
     with pytest.raises(FloatingPointError, match=r"at step \d+.*not_finite.pt"):
         train(config(tmp_path, learning_rate=float("inf"), warmup_steps=0, clip_norm=1e30))
     kinds = ("rainy_{}", "clean_{}", "{}_disparity")
     assert set(torch.load(tmp_path / "not_finite.pt")) == {k.format(side) for k in kinds for side in ("left", "right")}
 
 
-def test_learning_rate_warms_up_and_ends_at_its_final_value(config, tmp_path):
+def test_learning_rate_warms_up_and_falls_to_final_value(config, tmp_path):
     run = config(tmp_path, steps=1000, warmup_steps=100)
     rates = [learning_rate(step, run, step / 1000) for step in range(1000)]
     assert rates[0] == pytest.approx(run.learning_rate / 100, rel=0.01)
@@ -102,7 +102,7 @@ def test_learning_rate_warms_up_and_ends_at_its_final_value(config, tmp_path):
     assert rates[100:] == sorted(rates[100:], reverse=True)
 
 
-def test_phases_change_size_and_batch_and_can_be_resumed_in_any(config, tmp_path):
+def test_training_phases_change_batch_shape_and_resume(config, tmp_path):
     phases = [Phase(4, (32, 64), 3), Phase(6, (64, 64), 1)]
     seen = []
 
@@ -126,14 +126,14 @@ def test_phases_change_size_and_batch_and_can_be_resumed_in_any(config, tmp_path
     assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
 
 
-def test_accumulated_batches_are_one_large_batch(config, tmp_path):
+def test_training_accumulated_batches_equal_large_batch(config, tmp_path):
     losses = {"charbonnier": 1.0}
     train(config(tmp_path / "large", batch_size=4, losses=losses))
     train(config(tmp_path / "small", batch_size=2, accumulate=2, losses=losses))
     assert_equal_runs(tmp_path / "large", tmp_path / "small", atol=1e-5)
 
 
-def test_two_processes_do_what_one_does_with_their_batches_together(config, photos, tmp_path):
+def test_training_two_processes_equal_single_process_double_batch(config, photos, tmp_path):
     changes = {"external_attention_eps": 1e9}  # a branch without gradients, as in published checkpoints
     one = config(tmp_path / "one", batch_size=4)
     train(dataclasses.replace(one, model=dataclasses.replace(one.model, **changes)))
@@ -154,7 +154,7 @@ def test_two_processes_do_what_one_does_with_their_batches_together(config, phot
     assert_equal_runs(tmp_path / "one", tmp_path / "two", atol=1e-5)
 
 
-def test_a_killed_process_leaves_a_checkpoint_that_continues(config, photos, tmp_path):
+def test_training_killed_process_resumes_to_uninterrupted_result(config, photos, tmp_path):
     """kill -9 at a moment of the machine's choosing, twice; the losses are those of a run left alone."""
     script = tmp_path / "run.py"
     script.write_text(
@@ -178,12 +178,12 @@ def test_a_killed_process_leaves_a_checkpoint_that_continues(config, photos, tmp
     assert_equal_runs(tmp_path / "whole", tmp_path / "killed")
 
 
-def test_missing_data_is_refused(tmp_path):
+def test_train_config_without_data_is_refused(tmp_path):
     with pytest.raises(ValueError, match="either photos .* or pairs"):
         TrainConfig(tmp_path, DataConfig())
 
 
-def test_a_run_is_not_resumed_with_another_recipe(config, tmp_path):
+def test_training_resume_with_other_config_is_refused(config, tmp_path):
     train(config(tmp_path, steps=2))
     other = dataclasses.replace(config(tmp_path).model, external_attention_eps=1e9)
     said = "a run with another model, learning_rate: .* model.external_attention_eps was 1e-09, is 1000000000.0; learn"
@@ -197,7 +197,7 @@ def test_a_run_is_not_resumed_with_another_recipe(config, tmp_path):
         train(config(tmp_path, steps=2))
 
 
-def test_a_run_goes_on_after_its_photographs_were_moved(config, photos, tmp_path):
+def test_training_resume_after_photos_moved_is_accepted(config, photos, tmp_path):
     first = config(tmp_path / "run", steps=2)
     train(first)
     shutil.copytree(photos, tmp_path / "moved")
@@ -208,13 +208,13 @@ def test_a_run_goes_on_after_its_photographs_were_moved(config, photos, tmp_path
         train(moved)
 
 
-def test_more_steps_for_a_finished_run_are_named(config, tmp_path):
+def test_training_finished_run_with_more_steps_is_refused(config, tmp_path):
     train(config(tmp_path, steps=2))
     with pytest.raises(ValueError, match=r"phases\[0\].steps was 2, is 4"):
         train(config(tmp_path, steps=4))
 
 
-def test_phases_may_be_smaller_than_the_size_of_the_data(config, tmp_path):
+def test_training_phase_size_overrides_data_size(config, tmp_path):
     for folder in ("rain_left", "rain_right", "gt_left", "gt_right"):
         (tmp_path / "pairs" / folder).mkdir(parents=True)
         for index in range(12):
@@ -228,7 +228,7 @@ def test_phases_may_be_smaller_than_the_size_of_the_data(config, tmp_path):
         train(run)
 
 
-def test_a_hostile_checkpoint_runs_no_code(config, tmp_path):
+def test_training_malicious_checkpoint_runs_no_code(config, tmp_path):
     class Hostile:
         def __reduce__(self):
             return Path.touch, (tmp_path / "ran",)
@@ -240,14 +240,14 @@ def test_a_hostile_checkpoint_runs_no_code(config, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_init_must_compute_what_the_run_computes(config, tmp_path):
+def test_training_init_with_other_eps_is_refused(config, tmp_path):
     best = train(config(tmp_path / "first", steps=1))
     other = dataclasses.replace(config(tmp_path).model, external_attention_eps=1e9)
     with pytest.raises(ValueError, match="external_attention_eps 1e-09, this run has 1000000000.0"):
         train(dataclasses.replace(config(tmp_path / "second", init=best), model=other))
 
 
-def test_a_gradient_that_is_not_finite_stops_the_run(config, tmp_path):
+def test_training_non_finite_gradient_stops_run(config, tmp_path):
     def explode(objective):
         def call(network, batch):
             loss, terms = objective(network, batch)
@@ -263,7 +263,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run(config, tmp_path):
     assert (tmp_path / "not_finite.pt").exists()
 
 
-def test_clipping_can_be_off(config, tmp_path):
+def test_training_clip_norm_zero_disables_clipping(config, tmp_path):
     train(config(tmp_path / "off", clip_norm=0.0))
     train(config(tmp_path / "far", clip_norm=1e9))
     for off, far in zip(*(torch.load(tmp_path / r / "last.ckpt")["model"].values() for r in ("off", "far"))):
@@ -279,19 +279,19 @@ def test_clipping_can_be_off(config, tmp_path):
         ({"precision": "bf16-true"}, "precision must be one of 32-true, bf16-mixed, 16-mixed"),
     ],
 )
-def test_values_that_make_no_sense_are_refused(config, tmp_path, change, message):
+def test_train_config_invalid_values_are_refused(config, tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         config(tmp_path, **change)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
-def test_a_missing_gpu_is_named(config, tmp_path):
+def test_training_cuda_without_gpu_is_refused(config, tmp_path):
     with pytest.raises(ValueError, match="needs a CUDA build of torch and a GPU"):
         train(config(tmp_path, device="cuda"))
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint"])
-def test_a_damaged_checkpoint_says_so(config, tmp_path, content):
+def test_training_damaged_checkpoint_is_refused(config, tmp_path, content):
     (tmp_path / "last.ckpt").write_bytes(content)
     with pytest.raises(ValueError, match="last.ckpt is damaged or not a run of this model: choose another out"):
         train(config(tmp_path))
@@ -305,13 +305,13 @@ def test_a_damaged_checkpoint_says_so(config, tmp_path, content):
         ({"init": "nowhere.safetensors"}, "nowhere.safetensors"),
     ],
 )
-def test_a_run_that_cannot_start_leaves_no_folder(config, tmp_path, change, message):
+def test_training_bad_options_leave_no_folder(config, tmp_path, change, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         train(config(tmp_path / "run", **change))
     assert not (tmp_path / "run").exists()
 
 
-def test_an_error_of_a_worker_keeps_its_own_words(config, tmp_path):
+def test_training_loader_error_is_reported_in_one_line(config, tmp_path):
     for folder in ("rain_left", "rain_right", "gt_left", "gt_right"):
         (tmp_path / "pairs" / folder).mkdir(parents=True)
         for index in range(2):
@@ -323,7 +323,7 @@ def test_an_error_of_a_worker_keeps_its_own_words(config, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_loader_process_that_is_killed_is_said_in_one_line(config, tmp_path, monkeypatch):
+def test_training_killed_loader_raises_memory_error(config, tmp_path, monkeypatch):
     run = config(tmp_path)
     run.data.workers = 1
     original, here = SyntheticRain.__getitem__, os.getpid()
@@ -338,7 +338,7 @@ def test_a_loader_process_that_is_killed_is_said_in_one_line(config, tmp_path, m
         train(run)
 
 
-def test_compile_needs_a_compiler(config, tmp_path, monkeypatch):
+def test_training_compile_without_compiler_is_refused(config, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(ValueError, match=r"needs a C\+\+ compiler.*apt install g\+\+"):

@@ -14,7 +14,7 @@ from apanet_core.training.losses import (
 )
 
 
-def test_losses_are_zero_for_equal_images_and_grow_with_the_error():
+def test_losses_are_near_zero_for_equal_images_and_grow_with_error():
     clean = torch.rand(2, 3, 32, 32)
     for loss in (charbonnier, frequency, ssim, box_ssim):
         small, large = (loss(clean + scale * torch.randn_like(clean), clean) for scale in (0.01, 0.2))
@@ -22,7 +22,7 @@ def test_losses_are_zero_for_equal_images_and_grow_with_the_error():
         assert small < large
 
 
-def test_ssim_is_one_minus_ssim_of_an_independent_implementation():
+def test_ssim_loss_matches_scikit_image():
     from skimage.metrics import structural_similarity
 
     rng = np.random.default_rng(0)
@@ -35,7 +35,7 @@ def test_ssim_is_one_minus_ssim_of_an_independent_implementation():
     assert 1 - ssim(*tensors).item() == pytest.approx(expected, abs=2e-3)
 
 
-def test_box_ssim_is_one_minus_ssim_of_every_second_window():
+def test_box_ssim_loss_matches_mean_over_every_second_window():
     generator = torch.Generator().manual_seed(0)
     a = torch.rand(1, 2, 12, 15, generator=generator, dtype=torch.float64)
     b = (a + 0.2 * torch.rand(a.shape, generator=generator, dtype=torch.float64)).clamp(0, 1)
@@ -66,7 +66,7 @@ def test_total_variation_counts_both_directions():
     assert total_variation(image.transpose(2, 3)).item() == pytest.approx(1 / 9)
 
 
-def test_dark_channel_is_the_least_of_colour_and_window_and_of_its_own_view():
+def test_dark_channel_is_minimum_over_colour_and_window_per_view():
     image = torch.ones(1, 3, 60, 60)
     image[0, 1, 10, 10] = 0
     dark = torch.ones(60, 60)

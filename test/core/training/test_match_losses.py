@@ -18,7 +18,7 @@ def a_match(columns, width=12, bins=9):
     return Match(logits, torch.full((2, 1, 8, 4 * width), 4.0 * columns), torch.ones(2, 1, 8, 4 * width))
 
 
-def test_a_true_match_costs_nothing_and_a_wrong_one_much():
+def test_match_losses_are_low_at_true_and_high_at_wrong_match():
     truth = torch.full((2, 8, 48), 12.0)
     right, wrong = match_losses(a_match(3), truth), match_losses(a_match(6), truth)
     assert right["attention"] < 0.01
@@ -27,7 +27,7 @@ def test_a_true_match_costs_nothing_and_a_wrong_one_much():
     assert wrong["disparity"] == FARTHEST_PX
 
 
-def test_two_bins_share_a_target_between_them():
+def test_attention_loss_target_between_bins_is_split():
     logits = torch.full((2, 2, 12, 9), -40.0)
     logits[..., 3], logits[..., 4] = np.log(0.25), np.log(0.75)
     match = Match(logits, torch.zeros(2, 1, 8, 48), torch.ones(2, 1, 8, 48))
@@ -35,7 +35,7 @@ def test_two_bins_share_a_target_between_them():
     assert match_losses(match, torch.full((2, 8, 48), 15.0))["attention"].item() == pytest.approx(entropy, abs=1e-4)
 
 
-def test_bins_of_negative_disparities_shift_the_target():
+def test_match_losses_zero_bin_shifts_target():
     truth = torch.full((2, 8, 48), 12.0)
     unmasked = a_match(7)._replace(disparity=torch.full((2, 1, 8, 48), 12.0), zero_bin=4)
     losses = match_losses(unmasked, truth)
@@ -44,7 +44,7 @@ def test_bins_of_negative_disparities_shift_the_target():
     assert match_losses(unmasked, torch.full((2, 8, 48), 16.0))["attention"] == 0  # beyond the last pair of bins
 
 
-def test_points_without_a_match_do_not_count():
+def test_match_losses_ignore_points_without_match():
     truth = torch.full((2, 8, 48), 12.0)
     truth[:, :, 24:] = torch.nan  # not seen by the other view
     truth[:, :, :12] = 100.0  # beyond the reach
@@ -58,7 +58,7 @@ def test_points_without_a_match_do_not_count():
     assert nothing["disparity"] == 0
 
 
-def test_a_blocked_view_asks_for_nothing_and_every_part_learns():
+def test_supervised_loss_has_finite_gradients_and_ignores_blocked_views():
     rng = np.random.default_rng(0)
     atlas = PhotoAtlas([rng.integers(0, 256, (100, 150, 3), dtype=np.uint8)])
     batch = render_samples(atlas, (32, 64), 0, torch.arange(4))
@@ -85,7 +85,7 @@ def shifted_views(columns, width=12):
     return torch.cat([wide[..., : 4 * width], wide[..., 4 * columns :]])
 
 
-def test_photometric_loss_is_least_at_the_true_disparity():
+def test_photometric_loss_is_minimal_at_true_disparity():
     views = shifted_views(3)
     losses = {columns: photometric_losses(a_match(columns), views)["photometric"].item() for columns in (0, 2, 3, 4)}
     assert min(losses, key=losses.get) == 3
@@ -95,7 +95,7 @@ def test_photometric_loss_is_least_at_the_true_disparity():
     assert photometric_losses(inside, views)["cycle"] == 0
 
 
-def test_cycle_loss_measures_how_much_the_disparities_of_both_views_differ():
+def test_cycle_loss_equals_disparity_difference_of_views():
     match = a_match(3)
     match.disparity[1] += 2.0
     assert photometric_losses(match, shifted_views(3))["cycle"] == pytest.approx(2.0)
@@ -103,7 +103,7 @@ def test_cycle_loss_measures_how_much_the_disparities_of_both_views_differ():
     assert photometric_losses(match, shifted_views(3))["cycle"] == FARTHEST_PX
 
 
-def test_photometric_loss_teaches_the_attention_from_afar():
+def test_photometric_loss_trains_uniform_attention_to_true_match():
     views = shifted_views(3, width=24)
     logits = torch.zeros(2, 2, 24, 9, requires_grad=True)
     disparity = torch.zeros(2, 1, 8, 96)
@@ -117,7 +117,7 @@ def test_photometric_loss_teaches_the_attention_from_afar():
     assert (found[1, :, :16] == 3).float().mean() > 0.9
 
 
-def test_pairs_without_disparities_train_with_the_photometric_terms():
+def test_supervised_loss_without_disparity_uses_photometric_terms():
     torch.manual_seed(0)
     model = ModelConfig(4, (8, 16), (1, 1), (1,), 4, (2,), (), max_disparity=32, matching_channels=8, fusion_channels=8)
     network = APANet(model)

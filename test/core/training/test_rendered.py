@@ -13,7 +13,7 @@ def atlas(photos):
     return PhotoAtlas(read_photos([photos]), torch.device("cpu"))
 
 
-def test_samples_depend_on_their_number_only(atlas):
+def test_rendered_batches_sample_depends_on_number_only(atlas):
     batches = list(RenderedBatches(atlas, (32, 64), 2, [5, 3, 8, 1, 9], 7, 0.1))
     assert [len(batch["rainy_left"]) for batch in batches] == [2, 2]  # the fifth sample fills no batch
     again = next(iter(RenderedBatches(atlas, (32, 64), 2, [8, 5], 7, 0.1)))
@@ -22,18 +22,18 @@ def test_samples_depend_on_their_number_only(atlas):
         torch.testing.assert_close(again[name][1], batches[0][name][0], equal_nan=True)
 
 
-def test_single_images_have_equal_views(atlas):
+def test_rendered_batches_single_images_have_equal_views(atlas):
     batch = next(iter(RenderedBatches(atlas, (32, 64), 8, range(8), 7, 1.0)))
     assert (batch["clean_left"] == batch["clean_right"]).all()
     assert (batch["rainy_left"] == batch["rainy_right"]).all()
 
 
-def test_sizes_that_are_no_multiples_of_eight_are_refused(atlas):
+def test_rendered_batches_size_not_multiple_of_8_is_refused(atlas):
     with pytest.raises(ValueError, match="multiples of 8"):
         RenderedBatches(atlas, (30, 64), 2, [0], 7, 0.1)
 
 
-def test_a_run_that_was_cut_off_continues_with_the_same_samples(config, tmp_path):
+def test_training_device_renderer_resumed_run_equals_whole_run(config, tmp_path):
     def run(out, **changes):
         made = config(out, steps=8, checkpoint_every=4, validate_every=8, **changes)
         made.data.renderer = "device"
@@ -59,7 +59,7 @@ def test_a_run_that_was_cut_off_continues_with_the_same_samples(config, tmp_path
     assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
 
 
-def test_the_other_renderer_is_another_recipe(config, tmp_path):
+def test_training_resume_with_other_renderer_is_refused(config, tmp_path):
     train(config(tmp_path, steps=2))
     other = config(tmp_path, steps=4)
     other.data.renderer = "device"

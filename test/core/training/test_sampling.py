@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from apanet_core.training.sampling import EpochSampler
 
 
-def test_sampler_visits_everything_once_an_epoch_from_any_start():
+def test_epoch_sampler_visits_every_index_once_from_any_start():
     order = list(EpochSampler(7, 0, 21, seed=3))
     assert [sorted(order[i : i + 7]) for i in (0, 7, 14)] == [list(range(7))] * 3
     assert order[:7] != order[7:14]
@@ -13,7 +13,7 @@ def test_sampler_visits_everything_once_an_epoch_from_any_start():
 
 
 @given(batch_size=st.integers(1, 4), processes=st.integers(1, 4), steps=st.integers(1, 6), first=st.integers(0, 5))
-def test_processes_share_the_batches_of_one(batch_size, processes, steps, first):
+def test_epoch_sampler_processes_share_batches_of_single_process(batch_size, processes, steps, first):
     first = min(first, steps)
     a_step = batch_size * processes
     run = (23, first * a_step, steps * a_step, 3)

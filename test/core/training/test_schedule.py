@@ -30,7 +30,7 @@ def rates_of(run, monkeypatch):
     return rates
 
 
-def test_a_run_of_minutes_ends_by_the_clock_and_keeps_what_it_learnt(config, tmp_path, clock, monkeypatch):
+def test_training_minutes_limit_ends_run_and_saves_weights(config, tmp_path, clock, monkeypatch):
     run = config(tmp_path, minutes=0.5, steps=1, warmup_steps=0, validate_every=1000, checkpoint_every=1000)
     rates = rates_of(run, monkeypatch)
     state = torch.load(tmp_path / "last.ckpt", weights_only=True)
@@ -41,7 +41,7 @@ def test_a_run_of_minutes_ends_by_the_clock_and_keeps_what_it_learnt(config, tmp
     assert (tmp_path / "best.safetensors").exists()
 
 
-def test_resumed_it_goes_on_with_what_is_left_of_the_time(config, tmp_path, clock, monkeypatch):
+def test_training_minutes_resumed_run_uses_remaining_time(config, tmp_path, clock, monkeypatch):
     run = config(tmp_path, minutes=0.5, warmup_steps=0, validate_every=1000, checkpoint_every=4)
     whole = len(rates_of(config(tmp_path / "whole", minutes=0.5, warmup_steps=0, checkpoint_every=1000), monkeypatch))
 
@@ -61,7 +61,7 @@ def test_resumed_it_goes_on_with_what_is_left_of_the_time(config, tmp_path, cloc
     assert rates_of(run, monkeypatch) == []  # nothing is left
 
 
-def test_minutes_and_phases_are_two_ways_to_say_when_to_stop(config, tmp_path):
+def test_train_config_minutes_with_phases_or_zero_is_refused(config, tmp_path):
     from apanet_core.training.config import Phase
 
     with pytest.raises(ValueError, match="give minutes or phases"):
@@ -70,6 +70,6 @@ def test_minutes_and_phases_are_two_ways_to_say_when_to_stop(config, tmp_path):
         config(tmp_path, minutes=0.0)
 
 
-def test_a_run_too_short_for_a_step_is_an_error(config, tmp_path, clock):
+def test_training_minutes_too_short_for_step_raises_error(config, tmp_path, clock):
     with pytest.raises(ValueError, match="no step fits into 0.01 minutes: a validation takes"):
         train(config(tmp_path, minutes=0.01))

@@ -60,7 +60,7 @@ def run(network, capture, rows, device="cpu"):
 
 
 @pytest.mark.parametrize("error", [None, RuntimeError("operation not permitted\nmore")])
-def test_captured_steps_train_like_eager_ones(error):
+def test_captured_steps_match_eager_training(error):
     torch.manual_seed(0)
     one = nn.Linear(3, 2)
     other = copy.deepcopy(one)
@@ -79,12 +79,12 @@ def test_captured_steps_train_like_eager_ones(error):
         torch.testing.assert_close((result.loss, result.norm), (wanted.loss, wanted.norm))
 
 
-def test_no_memory_for_a_capture_is_an_error():
+def test_capture_out_of_memory_raises_error():
     with pytest.raises(torch.OutOfMemoryError):
         run(nn.Linear(3, 2), RecordingCapture(torch.OutOfMemoryError("out of memory")), [4] * 4)
 
 
-def test_an_optimizer_that_was_resumed_is_made_capturable():
+def test_resumed_optimizer_becomes_capturable():
     network = nn.Linear(3, 2)
     before = torch.optim.AdamW(network.parameters(), lr=0.1, fused=True)
     network(torch.ones(1, 3)).sum().backward()
@@ -97,7 +97,7 @@ def test_an_optimizer_that_was_resumed_is_made_capturable():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_captured_steps_train_like_eager_ones_on_cuda():
+def test_captured_steps_match_eager_training_on_cuda():
     torch.manual_seed(0)
     one = nn.Linear(3, 2, device="cuda")
     other = copy.deepcopy(one)

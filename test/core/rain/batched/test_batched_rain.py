@@ -37,7 +37,7 @@ def segment(**changes):
     return Segments(**{k: v if isinstance(v, torch.Tensor) else torch.tensor([float(v)]) for k, v in values.items()})
 
 
-def test_a_sample_is_the_same_in_any_batch_and_order(atlas):
+def test_render_samples_batch_and_order_do_not_change_sample(atlas):
     together = render_samples(atlas, SIZE, 3, torch.arange(40))
     apart = render_samples(atlas, SIZE, 3, torch.tensor([31, 2, 17]))
     for name, value in together.items():
@@ -46,7 +46,7 @@ def test_a_sample_is_the_same_in_any_batch_and_order(atlas):
     assert not torch.equal(other["clean_left"], together["clean_left"][:2])
 
 
-def test_random_numbers_have_the_distributions_that_they_claim():
+def test_counter_random_matches_distributions():
     random = CounterRandom(1, torch.arange(4))
     uniform, normal = random.uniform("a", 50_000), random.normal("b", 50_000)
     assert uniform.min() >= 0
@@ -61,7 +61,7 @@ def test_random_numbers_have_the_distributions_that_they_claim():
     assert abs(counts.std() - 30**0.5) < 0.3
 
 
-def test_the_right_view_shows_what_its_disparity_says(atlas):
+def test_random_scenes_right_view_matches_disparity(atlas):
     scenes = random_scenes(atlas, SIZE, CounterRandom(5, torch.arange(24)))
     left, right = scenes.views.unbind(1)
     disparity = scenes.disparity
@@ -75,7 +75,7 @@ def test_the_right_view_shows_what_its_disparity_says(atlas):
     assert disparity.min() >= 0
 
 
-def test_the_disparity_follows_the_errors_of_the_cameras(monkeypatch):
+def test_misalign_disparity_follows_camera_errors(monkeypatch):
     monkeypatch.setattr(sensor, "LUSTRE", 0.0)
     row = torch.arange(SIZE[1] + 8.0)
     ramp = (row * 1.5).expand(6, 2, 3, SIZE[0], -1)  # brightness tells the column
@@ -92,7 +92,7 @@ def test_the_disparity_follows_the_errors_of_the_cameras(monkeypatch):
     assert error(disparity).mean() < 0.3 * error(torch.full_like(disparity, 8.0)).mean()
 
 
-def test_a_drop_is_seen_on_one_row_at_its_disparity_and_never_behind_the_scene():
+def test_draw_segments_match_disparity_and_hide_behind_scene():
     disparity = torch.zeros(2, *SIZE)
     disparity[:, 30:] = 50.0  # something near in the lower part
     pair = Segments(
@@ -109,7 +109,7 @@ def test_a_drop_is_seen_on_one_row_at_its_disparity_and_never_behind_the_scene()
 
 
 @pytest.mark.parametrize("width", [0.4, 1.0, 3.0, 8.0, 13.0])
-def test_a_segment_adds_its_value_times_its_area(width):
+def test_draw_segments_adds_value_times_area(width):
     drawn = draw_segments(segment(width=width), torch.zeros(1, *SIZE))
     assert drawn.sum().item() == pytest.approx(width * (30 + width), rel=0.03)
     assert drawn.max() <= 1.25
@@ -117,14 +117,14 @@ def test_a_segment_adds_its_value_times_its_area(width):
     assert turned.sum().item() == pytest.approx(width * (30 + width), rel=0.03)
 
 
-def test_soft_and_fading_segments_are_strongest_in_the_middle():
+def test_draw_segments_soft_fading_peak_is_in_middle():
     drawn = draw_segments(segment(width=5.0, fade=1.0, soft=torch.tensor([True])), torch.zeros(1, *SIZE))[0]
     assert drawn.argmax() // SIZE[1] in range(23, 27)
     assert drawn[25, 20] > drawn[25, 22] > drawn[25, 24]
     assert drawn[25, 20] > drawn[15, 20] > drawn[11, 20]
 
 
-def test_the_veil_grows_with_depth_and_dry_samples_stay_dry(atlas):
+def test_veil_grows_with_depth_and_dry_samples_equal_clean(atlas):
     depth_disparity = torch.full((8, 2, *SIZE), 40.0)
     depth_disparity[..., 64:] = 0.5
     camera = Cameras(*(torch.full((8,), v) for v in (800.0, 0.5, 64.0, 32.0)))
@@ -148,7 +148,7 @@ def test_the_veil_grows_with_depth_and_dry_samples_stay_dry(atlas):
         assert batch[f"rainy_{side}"][~dry].ne(batch[f"clean_{side}"][~dry]).any()
 
 
-def test_special_samples_are_what_they_say(atlas, monkeypatch):
+def test_special_samples_match_their_flags(atlas, monkeypatch):
     batch = render_samples(atlas, SIZE, 1, torch.arange(4), single_image=1.0)
     assert torch.equal(batch["rainy_left"], batch["rainy_right"])
     assert torch.all(batch["left_disparity"] == 0)
@@ -167,7 +167,7 @@ def test_special_samples_are_what_they_say(atlas, monkeypatch):
     assert torch.all(same[0] | same[1])
 
 
-def test_compression_keeps_flat_blocks_and_costs_detail():
+def test_compress_preserves_flat_blocks_and_loses_detail():
     flat = torch.full((1, 3, 16, 16), 90.0)
     assert (compress(flat, torch.tensor([75.0])) - flat).abs().max() <= 3
     noise = torch.rand(1, 3, 32, 32) * 255
@@ -176,7 +176,7 @@ def test_compression_keeps_flat_blocks_and_costs_detail():
     assert low > 3
 
 
-def test_an_atlas_reads_photographs_as_they_are_and_mirrored_beyond_the_border():
+def test_photo_atlas_mirrors_photo_beyond_border():
     photo = np.random.default_rng(1).integers(0, 256, (6, 9, 3), dtype=np.uint8)
     atlas = PhotoAtlas([photo])
     column, row = torch.meshgrid(torch.arange(-9, 9) + 0.5, torch.arange(6) + 0.5, indexing="xy")
@@ -186,7 +186,7 @@ def test_an_atlas_reads_photographs_as_they_are_and_mirrored_beyond_the_border()
         PhotoAtlas([])
 
 
-def test_sample_does_not_depend_on_its_batch(atlas):
+def test_render_samples_single_sample_matches_batch(atlas):
     together = render_samples(atlas, SIZE, 5, torch.arange(12))
     for number in range(12):
         alone = render_samples(atlas, SIZE, 5, torch.tensor([number]))

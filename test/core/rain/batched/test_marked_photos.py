@@ -14,7 +14,7 @@ def plain():
     return [np.full((90, 120, 3), (40 + 10 * number, 90, 60), np.uint8) for number in range(12)]
 
 
-def test_marked_copies_follow_the_photographs(plain):
+def test_with_marks_appends_marked_copies(plain):
     marked = with_marks(plain, seed=3)
     assert len(marked) == 12 + 12 // EVERY_STROKED + -(-10 // EVERY_GRAINED)
     for photo, kept in zip(plain, marked):
@@ -24,18 +24,18 @@ def test_marked_copies_follow_the_photographs(plain):
         assert copy.std() > 1  # the marks
 
 
-def test_marks_depend_on_the_seed_only(plain):
+def test_with_marks_depends_on_seed(plain):
     first, same, other = (with_marks(plain, seed)[12:] for seed in (3, 3, 4))
     assert all(np.array_equal(a, b) for a, b in zip(first, same))
     assert not any(np.array_equal(a, b) for a, b in zip(first, other))
 
 
-def test_grain_keeps_the_mean_colour(plain):
+def test_with_marks_grain_preserves_mean_colour(plain):
     grain = with_marks(plain, seed=3)[-1]
     assert np.abs(grain.mean((0, 1)) - plain[10].mean((0, 1))).max() < 12
 
 
-def test_marks_are_part_of_the_clean_scene_in_both_views(plain):
+def test_marked_photos_show_marks_in_clean_left_view(plain):
     atlas = PhotoAtlas(with_marks(plain, seed=3)[12:])
     samples = render_samples(atlas, (64, 128), 1, torch.arange(6))
     assert (samples["clean_left"].float().std(dim=(2, 3)).amax(1) > 1).all()
