@@ -1,6 +1,6 @@
 import pytest
 import torch
-from test_loop import assert_equal_runs
+from equal_runs import assert_equal_runs
 
 from apanet_core.rain.batched.photo_atlas import PhotoAtlas
 from apanet_core.rain.photos import read_photos
