@@ -46,7 +46,6 @@ class Configured(NamedTuple):
     """What a node holds from configuration to cleanup; the counts are those of the whole process."""
 
     derainer: TimedDerainer
-    processor: PairProcessor
     outputs: StereoPublishers
     reporter: DiagnosticsPublisher
     stats: NodeStatistics
@@ -71,6 +70,7 @@ class ActiveDeraining:
         self._stats, self._counts = configured.stats, configured.counts
         self._info_problem = ""  # CameraInfo problem of the last pair
         p = node.read_parameters()
+        self._processor = PairProcessor(configured.derainer)  # of this worker alone
         self._worker = LatestItemWorker(self._process, self._on_failure)
         closing.callback(
             node.close_or_warn,
@@ -150,7 +150,7 @@ class ActiveDeraining:
         views = dict(zip(SIDES, (pair.left, pair.right)))
         # before inference, since newer messages evict older ones
         exact = {side: infos_of[side].with_stamp_of(view) for side, view in views.items()}
-        result = self._configured.processor(pair.left, pair.right, p, self._node.enabled)
+        result = self._processor(pair.left, pair.right, p, self._node.enabled)
         if not worker.is_current():  # the node was deactivated during inference
             return
         if result.failure:

@@ -19,7 +19,6 @@ from apanet_ros.active_deraining import ActiveDeraining, Configured
 from apanet_ros.diagnostics import DiagnosticsPublisher
 from apanet_ros.guards import LOG_EVERY_S, fail_transition_on_error, refuse_impossible_transitions
 from apanet_ros.node_statistics import NodeStatistics
-from apanet_ros.pair_processing import PairProcessor
 from apanet_ros.parameters import NodeParameters, help_lines
 from apanet_ros.process import run
 from apanet_ros.publishers import StereoPublishers
@@ -73,7 +72,7 @@ class DerainNode(LifecycleNode):
             self._configured.callback(
                 self.close_or_warn,
                 derainer.close,
-                "Inference is still running; the model will be freed when it returns.",
+                "The model is still in use (inference or compilation) and will be freed after it.",
             )
             if p.warmup_width and p.warmup_height:
                 derainer.warm_up(p.warmup_height, p.warmup_width)
@@ -94,8 +93,7 @@ class DerainNode(LifecycleNode):
         }
         reporter = DiagnosticsPublisher(self, self._counts, self._stats, words)
         self._configured.callback(reporter.close)
-        processor = PairProcessor(derainer)
-        self._work_with = Configured(derainer, processor, outputs, reporter, self._stats, self._counts)
+        self._work_with = Configured(derainer, outputs, reporter, self._stats, self._counts)
         self._configured.callback(self.destroy_service, self.create_service(SetBool, "~/enable", self._on_enable))
         if not self.enabled:
             self.get_logger().info("Deraining was off by ~/enable; it is on again.")

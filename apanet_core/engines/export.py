@@ -43,6 +43,9 @@ def openvino_model(network: APANet) -> Any:
         any_size = openvino.PartialShape([-1, -1, 3])
         inputs = [(name, any_size, openvino.Type.u8) for name in INPUTS]
         model = openvino.convert_model(Uint8Derainer(network).eval(), example_input=example, input=inputs)
+    forget_traced_classes = getattr(torch._C, "_jit_clear_class_registry", None)
+    if forget_traced_classes is not None:
+        forget_traced_classes()  # the traced network, weights included, would stay for the life of the process
     for port, name in zip(model.outputs, OUTPUTS):
         port.set_names({name})
     return model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from lightning_fabric import Fabric
@@ -49,6 +50,8 @@ def load_last(fabric: Fabric, config: TrainConfig, state: dict[str, Any]) -> Non
             f"(init starts a new run from its weights). {details}"
         )
     state.update({key: found[key] for key in stored})
+    if not (config.out / "best.safetensors").exists():
+        state["best"] = -math.inf  # the next validation writes it again
 
 
 def save_last(fabric: Fabric, config: TrainConfig, state: dict[str, Any], schedule: Schedule) -> None:

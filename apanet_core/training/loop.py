@@ -119,7 +119,7 @@ def train(config: TrainConfig) -> Path:
                 check.look()
                 save_last(fabric, config, state, schedule)
         check.look()
-        if state["step"] % config.validate_every:
+        if state["step"] % config.validate_every or state["best"] == -math.inf:
             _validate(fabric, averaged, validation, config, state)
         save_last(fabric, config, state, schedule)
     return config.out / "best.safetensors"
@@ -187,7 +187,7 @@ def _validate(
     Every process scores all pairs, so that all agree on the best; only the first one writes.
     """
     gains, scores = [], []
-    for batch in DataLoader(validation, config.all_phases[0].batch_size):
+    for batch in DataLoader(validation, config.all_phases[-1].batch_size):
         batch = {name: to_float32(view).to(fabric.device) for name, view in batch.items()}
         derained = torch.cat(averaged(batch["rainy_left"], batch["rainy_right"])).clamp(0, 1)
         clean = torch.cat([batch["clean_left"], batch["clean_right"]])

@@ -82,6 +82,7 @@ class TrainingStep:
         self._inputs: list[Batch] = []  # of the graph
         self._eager_left = EAGER_STEPS
         self._replay: Callable[[], StepResult] | None = None
+        self._capture_failed = False
         if capture is not None:
             for group in optimizer.param_groups:
                 group["capturable"] = True
@@ -106,7 +107,7 @@ class TrainingStep:
         if self._capture is None:
             return self._step(batches)
         self._copy_in(batches)
-        if self._replay is None and self._eager_left == 0:
+        if self._replay is None and self._eager_left <= 0 and not self._capture_failed:
             self._replay = self._captured(self._capture)
         if self._replay is not None:
             result = self._replay()
@@ -125,7 +126,7 @@ class TrainingStep:
             for name, value in batch.items():
                 inputs[name].copy_(value)
 
-    def _captured(self, capture: Capture) -> Callable[[], StepResult]:
+    def _captured(self, capture: Capture) -> Callable[[], StepResult] | None:
         try:
             return capture.capture(lambda: self._step(self._inputs))
         except torch.OutOfMemoryError:
@@ -133,7 +134,8 @@ class TrainingStep:
         except RuntimeError as error:
             reason = str(error).partition("\n")[0]
             warnings.warn(f"CUDA graph capture failed, training runs without it: {reason}", stacklevel=3)
-            return lambda: capture.eager(lambda: self._step(self._inputs))
+            self._capture_failed = True
+            return None
 
     def _step(self, batches: list[Batch]) -> StepResult:
         self._optimizer.zero_grad()
@@ -144,5 +146,5 @@ class TrainingStep:
         return StepResult(loss, norm, terms)
 
 
-def _shapes(batches: list[Batch]) -> list[dict[str, torch.Size]]:
-    return [{name: value.shape for name, value in batch.items()} for batch in batches]
+def _shapes(batches: list[Batch]) -> list[dict[str, tuple[torch.Size, torch.dtype]]]:
+    return [{name: (value.shape, value.dtype) for name, value in batch.items()} for batch in batches]
