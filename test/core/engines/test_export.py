@@ -168,3 +168,19 @@ def test_export_full_disk_prints_error_and_leaves_no_file(tmp_path, suffix):
     assert done.returncode == 2, done.stderr
     assert "is the disk full?" in done.stderr.strip().splitlines()[-1]
     assert not list(tmp_path.iterdir())
+
+
+def test_openvino_closed_derainers_free_their_networks():
+    pytest.importorskip("openvino")
+    code = (
+        "import numpy as np; from pathlib import Path; from apanet_core import StereoDerainer\n"
+        "view, used_mb = np.zeros((96, 128, 3), np.uint8), []\n"
+        "for _ in range(5):\n"
+        "    derainer = StereoDerainer('tiny', engine='openvino')\n"
+        "    derainer(view, view)\n"
+        "    del derainer\n"
+        "    used_mb.append(int(Path('/proc/self/statm').read_text().split()[1]) * 4096 / 1e6)\n"
+        "print(used_mb[-1] - used_mb[1])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout.split()[-1]) < 100  # 280 if the traced networks stayed

@@ -110,3 +110,10 @@ def test_training_damaged_checkpoint_is_refused(config, tmp_path, content):
     (tmp_path / "last.ckpt").write_bytes(content)
     with pytest.raises(ValueError, match="last.ckpt is damaged or not a run of this model: choose another out"):
         train(config(tmp_path))
+
+
+def test_training_finished_run_writes_deleted_best_again(config, tmp_path):
+    best = train(config(tmp_path))
+    best.unlink()
+    assert train(config(tmp_path)) == best
+    assert best.exists()
