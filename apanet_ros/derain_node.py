@@ -37,8 +37,8 @@ Parameters:"""
 class DerainNode(LifecycleNode):
     """Subscribes to rainy stereo pairs and publishes clean ones with the same headers and CameraInfo.
 
-    docs/node.md lists topics and services, docs/parameters.md parameters. All methods but `make_derainer` run in the
-    executor's thread.
+    docs/node.md lists topics and services, docs/parameters.md parameters. All methods run in the executor's
+    thread, but for `make_derainer` (the network's) and `_limits` (the worker's).
 
     Args:
         **options: keyword arguments for rclpy's LifecycleNode, such as parameter_overrides.

@@ -97,8 +97,9 @@ def train(config: TrainConfig) -> Path:
         fabric.clip_gradients, model, optimizer, max_norm=config.clip_norm or math.inf, error_if_nonfinite=False
     )
     train_step = TrainingStep(partial(_accumulate, fabric, model, objective), clip, optimizer, _capture(config, fabric))
-    with _bar(config, state["step"], fabric.is_global_zero) as bar:
-        for step, batches in training_steps(fabric, config, state["step"]):
+    first = state["step"]
+    with _bar(config, first, fabric.is_global_zero) as bar:
+        for step, batches in training_steps(fabric, config, first):
             progress = schedule.progress(step)
             if progress >= 1:
                 break
@@ -109,7 +110,8 @@ def train(config: TrainConfig) -> Path:
             state["step"] = step + 1
             bar.update()
             if step % 50 == 0:
-                samples_s = config.batch_size * config.accumulate * fabric.world_size * (bar.format_dict["rate"] or 0)
+                steps_s = (step + 1 - first) / (bar.format_dict["elapsed"] or math.inf)
+                samples_s = len(batches[0]["rainy_left"]) * len(batches) * fabric.world_size * steps_s
                 bar.set_postfix_str(f"loss {loss.item():.4f}, best {state['best']:.2f} dB, {samples_s:.0f} samples/s")
                 fabric.log_dict({"loss": loss, "learning_rate": rate, **terms}, step)
             if state["step"] % config.validate_every == 0:
