@@ -16,7 +16,7 @@ PIP_NAMES = {  # of packages that pip knows under another name than import
     "torch": "'torch<2.14'",  # as in setup.py
     "yaml": "pyyaml",
 }
-# Beside a ROS distribution: pip's OpenCV needs another NumPy than its cv_bridge.
+# Used where a ROS distribution is sourced: OpenCV from pip needs NumPy 2, the cv_bridge up to Kilted NumPy 1.
 APT_NAMES = {"cv2": "python3-opencv", "numpy": "python3-numpy", "tqdm": "python3-tqdm", "yaml": "python3-yaml"}
 
 

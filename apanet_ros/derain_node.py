@@ -103,7 +103,7 @@ class DerainNode(LifecycleNode):
     @fail_transition_on_error
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start processing pairs."""
-        ActiveDeraining(self, self._work_with, self._active)
+        ActiveDeraining(self, self._work_with, self._active)  # its timers and subscriptions hold it until they close
         return super().on_activate(state)
 
     @fail_transition_on_error

@@ -6,19 +6,21 @@ Run: python -m tools.measure_textures small small-stereo
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
 import skimage.data
+import torch
 
 from apanet_core import StereoDerainer
+from apanet_core.evaluation.depth import bad_pixel_rate
+from apanet_core.images.metrics import psnr
 from apanet_core.stereo.sgbm import sgbm_disparity
 
 TEXTURE_DISPARITY, BAR_DISPARITY = 40, 60  # px
 BAR_SPACING, LINE_SPACING = 40, 14  # px
 MAX_DISPARITY = 96  # px
-WRONG_PX = 3
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -29,23 +31,33 @@ def flat(texture: np.ndarray) -> Pair:
     return colour[:, :-TEXTURE_DISPARITY], colour[:, TEXTURE_DISPARITY:]
 
 
-def barred(width: int, grey: int) -> Pair:
-    """Return the motorcycle behind vertical bars of a width in px, `BAR_SPACING` apart."""
+def behind(spacing: int, draw: Callable[[np.ndarray, int], object]) -> Pair:
+    """Return the motorcycle behind marks at `BAR_DISPARITY`; `draw` paints one from a column on, `spacing` px apart."""
     left, right, _ = skimage.data.stereo_motorcycle()
-    for view, first in ((left, BAR_DISPARITY), (right, 0)):
-        for x in range(first % BAR_SPACING, view.shape[1], BAR_SPACING):
-            view[:, x : x + width] = grey
+    height, width = left.shape[:2]
+    for view, shift in ((left, BAR_DISPARITY), (right, 0)):
+        for column in range(shift % spacing - spacing * (height // spacing), width, spacing):
+            draw(view, column)
     return left, right
+
+
+def barred(width: int, grey: int) -> Pair:
+    """Return the motorcycle behind vertical bars of a width in px."""
+
+    def bar(view: np.ndarray, column: int) -> None:
+        cv2.rectangle(view, (column, 0), (column + width - 1, view.shape[0]), 3 * (grey,), cv2.FILLED)
+
+    return behind(BAR_SPACING, bar)
 
 
 def lined() -> Pair:
-    """Return the motorcycle behind thin slanted white lines, `LINE_SPACING` apart."""
-    left, right, _ = skimage.data.stereo_motorcycle()
-    for view, first in ((left, BAR_DISPARITY), (right, 0)):
-        height, width = view.shape[:2]
-        for x in range(first % LINE_SPACING - height // 4, width, LINE_SPACING):
-            cv2.line(view, (x + height // 4, 0), (x, height), (255, 255, 255), 1, cv2.LINE_AA)
-    return left, right
+    """Return the motorcycle behind thin slanted white lines."""
+
+    def line(view: np.ndarray, column: int) -> None:
+        height = view.shape[0]
+        cv2.line(view, (column + height // 4, 0), (column, height), (255, 255, 255), 1, cv2.LINE_AA)
+
+    return behind(LINE_SPACING, line)
 
 
 def textures() -> Iterator[tuple[str, Pair]]:
@@ -64,12 +76,10 @@ def textures() -> Iterator[tuple[str, Pair]]:
 
 def changes(dry: Pair, derained: Pair) -> str:
     """Return PSNR in dB and mean change in grey levels of both views, and the share of moved disparities in %."""
-    difference = np.stack(derained).astype(np.float32) - np.stack(dry)
-    squared = max(float(np.square(difference).mean()), 1e-3)
-    before, after = (sgbm_disparity(*pair, MAX_DISPARITY) for pair in (dry, derained))
-    seen = np.isfinite(before)
-    moved = 100 * (~(np.abs(after - before) <= WRONG_PX))[seen].mean()
-    return f"{10 * np.log10(255**2 / squared):.1f} | {np.abs(difference).mean():.2f} | {moved:.1f}"
+    before, after = (torch.from_numpy(np.stack(pair)[None]).float() / 255 for pair in (dry, derained))
+    change = 255 * (after - before).abs().mean()
+    truth, disparity = (sgbm_disparity(*pair, MAX_DISPARITY) for pair in (dry, derained))
+    return f"{psnr(after, before).item():.1f} | {change:.2f} | {100 * bad_pixel_rate(disparity, truth):.1f}"
 
 
 def main() -> None:

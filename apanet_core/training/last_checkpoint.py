@@ -12,7 +12,7 @@ from apanet_core.training.config import TrainConfig
 from apanet_core.training.recipe import differences
 from apanet_core.training.schedule import Schedule
 
-LAST_CHECKPOINT = "last.ckpt"
+LAST_CHECKPOINT, BEST_WEIGHTS = "last.ckpt", "best.safetensors"
 
 
 def load_last(fabric: Fabric, config: TrainConfig, state: dict[str, Any]) -> None:
@@ -50,7 +50,7 @@ def load_last(fabric: Fabric, config: TrainConfig, state: dict[str, Any]) -> Non
             f"(init starts a new run from its weights). {details}"
         )
     state.update({key: found[key] for key in stored})
-    if not (config.out / "best.safetensors").exists():
+    if not (config.out / BEST_WEIGHTS).exists():
         state["best"] = -math.inf  # the next validation writes it again
 
 

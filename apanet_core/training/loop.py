@@ -27,7 +27,7 @@ from apanet_core.training.batches import training_steps
 from apanet_core.training.config import TrainConfig
 from apanet_core.training.datasets import validation_set
 from apanet_core.training.finite import FiniteCheck
-from apanet_core.training.last_checkpoint import load_last, save_last
+from apanet_core.training.last_checkpoint import BEST_WEIGHTS, load_last, save_last
 from apanet_core.training.objectives import Batch, Objective, build_objective, to_float32
 from apanet_core.training.recipe import recipe
 from apanet_core.training.schedule import Schedule, learning_rate
@@ -124,7 +124,7 @@ def train(config: TrainConfig) -> Path:
         if state["step"] % config.validate_every or state["best"] == -math.inf:
             _validate(fabric, averaged, validation, config, state)
         save_last(fabric, config, state, schedule)
-    return config.out / "best.safetensors"
+    return config.out / BEST_WEIGHTS
 
 
 def _bar(config: TrainConfig, step: int, shown: bool) -> tqdm[Any]:
@@ -206,6 +206,4 @@ def _validate(
         return
     state["best"] = score
     if fabric.is_global_zero:
-        save_checkpoint(
-            averaged, config.out / "best.safetensors", step=str(state["step"]), validation_psnr=f"{score:.3f}"
-        )
+        save_checkpoint(averaged, config.out / BEST_WEIGHTS, step=str(state["step"]), validation_psnr=f"{score:.3f}")

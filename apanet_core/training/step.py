@@ -99,13 +99,13 @@ class TrainingStep:
         Returns:
             Loss and norm are the caller's; the next step may overwrite the terms.
         """
-        for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
-            if self._capture is None:
-                group["lr"] = rate
-            else:
-                group["lr"].fill_(rate)
+        groups = zip(self._optimizer.param_groups, rates, strict=True)
         if self._capture is None:
+            for group, rate in groups:
+                group["lr"] = rate
             return self._step(batches)
+        for group, rate in groups:
+            group["lr"].fill_(rate)
         self._copy_in(batches)
         if self._replay is None and self._eager_left <= 0 and not self._capture_failed:
             self._replay = self._captured(self._capture)

@@ -116,7 +116,7 @@ MODULES = {
 
 
 def nodes_of(description, monkeypatch):
-    """Return the nodes that a launch description starts, with the stand-in in place of launch and launch_ros."""
+    """Return the nodes that a launch description starts; replaces launch and launch_ros for the rest of the test."""
     for name, content in MODULES.items():
         module = ModuleType(name)
         module.__dict__.update(content)
