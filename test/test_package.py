@@ -75,6 +75,11 @@ def test_everything_that_is_imported_is_in_the_installed_package(tmp_path):
         assert str(path.relative_to(ROOT)) in listed, f"{path} is not in git"
 
 
+def test_modules_of_tests_have_unique_names():  # pytest imports them by their names alone
+    names = [path.name for path in (ROOT / "test").rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_versions_agree():
     import apanet_core
 
