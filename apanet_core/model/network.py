@@ -13,7 +13,7 @@ from apanet_core.model.config import ModelConfig
 from apanet_core.model.external_attention import ExternalAttentionBlock
 from apanet_core.model.layers import Downsample, Upsample, channels_last, in_row_strips, pad_to_multiple
 from apanet_core.model.parallax_attention import ParallaxAttention
-from apanet_core.model.parallax_matching import MATCHING_STRIDE, Match, ParallaxMatching
+from apanet_core.model.parallax_matching import Match, ParallaxMatching
 from apanet_core.model.partner_fusion import PartnerFusion
 
 
@@ -96,7 +96,7 @@ class APANet(nn.Module):
             level = config.matching_level
             matched_channels = widths[level - 1] * (2 if level == 1 else 1)
             self.matching = ParallaxMatching(
-                matched_channels + 3 * MATCHING_STRIDE**2,
+                matched_channels,
                 config.matching_channels,
                 config.max_disparity,
                 config.parallax_mask,
@@ -147,8 +147,7 @@ class APANet(nn.Module):
         estimate = rainy + F.pixel_shuffle(self.project_out(x), self.config.stem_stride)
         if self.matching is None:
             return Derained(estimate, estimate, None)
-        cells = F.pixel_unshuffle(estimate, MATCHING_STRIDE).to(dtype)
-        match = self.matching(torch.cat([features, cells], dim=1))
+        match = self.matching(features, estimate)
         return Derained(self.fusion(rainy, estimate, features, match), estimate, match)
 
     def encode(self, rainy: torch.Tensor) -> list[torch.Tensor]:

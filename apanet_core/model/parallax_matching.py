@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from apanet_core.model.config import MATCHING_STRIDE
-from apanet_core.model.layers import ChannelNorm
+from apanet_core.model.layers import ChannelNorm, conv_of_cells
 
 # An engine in bfloat16 holds 37.3 columns as 37.25, a whole pixel off. It holds 36 and 1.3 to a fiftieth of a pixel.
 COARSE = 4
@@ -65,57 +65,80 @@ class ParallaxMatching(nn.Module):
     def __init__(self, in_channels: int, channels: int, max_disparity: int | None, mask: bool = True) -> None:
         super().__init__()
         self.embed = nn.Sequential(
-            nn.Conv2d(in_channels, channels, 1), *(ContextBlock(channels, dilation) for dilation in (1, 2, 4))
+            nn.Conv2d(in_channels + 3 * MATCHING_STRIDE**2, channels, 1),
+            *(ContextBlock(channels, dilation) for dilation in (1, 2, 4)),
         )
         self.compare = nn.Conv2d(channels, channels, 1)
         self.refine = nn.Conv2d(channels, MATCHING_STRIDE**2, 1)  # px to add in every pixel of a cell
         self.log_scale = nn.Parameter(torch.tensor(2.5))
         self.max_disparity_columns = None if max_disparity is None else -(-max_disparity // MATCHING_STRIDE)
         self.mask = mask
+        self.interpolation: torch.Tensor
+        self.register_buffer("interpolation", bilinear_kernel(MATCHING_STRIDE), persistent=False)
         nn.init.zeros_(self.refine.weight)
         assert self.refine.bias is not None
         nn.init.zeros_(self.refine.bias)
 
-    def forward(self, features: torch.Tensor) -> Match:
+    def forward(self, features: torch.Tensor, images: torch.Tensor) -> Match:
         """Match stacked views.
 
         Args:
             features: (2 B, C, h, w), left views first.
+            images: (2 B, 3, H, W), the views that the features belong to; `MATCHING_STRIDE` times as high and wide.
 
         Returns:
             The matches of 2 B views, in the same order.
         """
-        embedded = self.embed(features)
+        project, *blocks = self.embed
+        assert isinstance(project, nn.Conv2d)
+        count = features.shape[1]
+        embedded = F.conv2d(features, project.weight[:, :count], project.bias)
+        embedded = embedded + conv_of_cells(images.to(features.dtype), project.weight[:, count:], MATCHING_STRIDE)
+        for block in blocks:
+            embedded = block(embedded)
         compared = self.compare(embedded).float()  # from here on in float32: half precision costs the match
         compared = compared * torch.rsqrt(compared.square().sum(dim=1, keepdim=True) + 1e-6)
         left, right = compared.permute(0, 2, 3, 1).chunk(2)  # (B, h, w, C)
-        # The right view of a pair is the left view of its mirror image.
-        query, key = torch.cat([left, right.flip(2)]), torch.cat([right, left.flip(2)])
+        # The left view of a pair is the right view of its mirror image.
+        query, key = torch.cat([left.flip(2), right]), torch.cat([right.flip(2), left])
         max_disparity_columns = query.shape[2] if self.max_disparity_columns is None else self.max_disparity_columns
         logits = row_logits(self.log_scale.exp() * query, key, max_disparity_columns, self.mask)
-        first, second = logits.chunk(2)
-        logits = torch.cat([first, second.flip(2)])
-        largest, offset, confidence = peak(logits)
-        coarse = (largest / COARSE).floor() * COARSE
-        fine = largest - coarse + offset
+        largest, offset, confidence = (_mirror_left(values) for values in peak(logits))
         zero_bin = 0 if self.mask else max_disparity_columns
-        coarse = coarse - zero_bin
-        size = MATCHING_STRIDE * features.shape[2], MATCHING_STRIDE * features.shape[3]
-        coarse_and_fine = F.interpolate(torch.stack([coarse, fine], dim=1), size, mode="bilinear", align_corners=False)
-        columns = coarse_and_fine.sum(dim=1, keepdim=True)
-        disparity = MATCHING_STRIDE * columns + F.pixel_shuffle(self.refine(embedded).float(), MATCHING_STRIDE)
-        return Match(logits, disparity, confidence[:, None], zero_bin)
+        coarse = (largest / COARSE).floor() * COARSE
+        columns = self._at_pixels(coarse - zero_bin) + self._at_pixels(largest - coarse + offset)
+        disparity = F.pixel_shuffle(MATCHING_STRIDE * columns + self.refine(embedded).float(), MATCHING_STRIDE)
+        return Match(_mirror_left(logits), disparity, confidence[:, None], zero_bin)
+
+    def _at_pixels(self, cells: torch.Tensor) -> torch.Tensor:
+        """Interpolate bilinearly: (N, h, w) -> (N, 16, h, w), the values at the pixels of every cell, in float32."""
+        with torch.autocast("cuda" if cells.is_cuda else "cpu", enabled=False):
+            around = F.pad(cells[:, None].float(), (1, 1, 1, 1), mode="replicate")
+            return F.conv2d(around, self.interpolation.float())
+
+
+def _mirror_left(values: torch.Tensor) -> torch.Tensor:
+    """Mirror the first half of (2 B, h, w, ...), the left views, along its columns."""
+    left, right = values.chunk(2)
+    return torch.cat([left.flip(2), right])
+
+
+def bilinear_kernel(factor: int) -> torch.Tensor:
+    """Return the kernel that interpolates cells of `factor` px: (factor^2, 1, 3, 3), one row per pixel of a cell."""
+    to_right = (torch.arange(factor) + 0.5) / factor - 0.5  # from the middle of the cell, in cells
+    along = torch.stack([(-to_right).clamp(min=0), 1 - to_right.abs(), to_right.clamp(min=0)], dim=1)
+    return torch.einsum("ya,xb->yxab", along, along).reshape(factor**2, 1, 3, 3)
 
 
 def row_logits(query: torch.Tensor, key: torch.Tensor, max_disparity_columns: int, mask: bool = True) -> torch.Tensor:
     """Return the products of each pixel with the pixels of the other view on its row, by disparity.
 
-    Rows are cut into blocks of `span` columns. Each block is compared with itself and the block to its left: time and
+    Rows are cut into blocks of `span` columns. Each block is compared with itself and the block to its right: time and
     memory grow with W times the largest disparity, and nothing branches on the width.
 
     Args:
-        query: (N, h, w, C) embeddings of left views.
-        key: (N, h, w, C) embeddings of right views.
+        query: (N, h, w, C) embeddings of right views.
+        key: (N, h, w, C) embeddings of left views.
         max_disparity_columns: largest disparity in columns, D.
         mask: whether negative disparities are left out.
 
@@ -128,13 +151,13 @@ def row_logits(query: torch.Tensor, key: torch.Tensor, max_disparity_columns: in
     span = max_disparity_columns - least  # bins - 1
     tail = -width % span
     blocks = F.pad(query, (0, 0, 0, tail)).reshape(views * height, -1, span, channels)
-    keys = F.pad(key, (0, 0, span + least, tail - least)).reshape(views * height, -1, span, channels)
+    keys = F.pad(key, (0, 0, -least, tail + span + least)).reshape(views * height, -1, span, channels)
     windows = torch.cat([keys[:, :-1], keys[:, 1:]], dim=2)  # (N h, blocks, 2 span, C)
     products = blocks @ windows.transpose(-1, -2)  # (N h, blocks, span, 2 span)
     # Row i needs columns i to i + span. Padding each row by one shifts row i by i columns.
     skewed = F.pad(products.flatten(2), (0, span)).reshape(views * height, -1, span, 2 * span + 1)
-    logits = skewed[..., : span + 1].flip(-1).reshape(views, height, -1, span + 1)[:, :, :width]
-    seen_at = torch.arange(width, device=query.device)[:, None] - least - torch.arange(span + 1, device=query.device)
+    logits = skewed[..., : span + 1].reshape(views, height, -1, span + 1)[:, :, :width]
+    seen_at = torch.arange(width, device=query.device)[:, None] + least + torch.arange(span + 1, device=query.device)
     outside = (seen_at < 0) | (seen_at >= width)
     return logits.masked_fill(outside, -torch.inf)
 

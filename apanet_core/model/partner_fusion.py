@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from apanet_core.model.layers import conv_of_cells
 from apanet_core.model.parallax_matching import MATCHING_STRIDE, ContextBlock, Match
 
 CANDIDATES = 5
@@ -56,10 +57,10 @@ class PartnerFusion(nn.Module):
         Returns:
             (2 B, 3, H, W).
         """
-        partner = torch.cat([estimate, rainy], dim=1)
-        if self.warp:
-            partner = warp_rows(partner, match.disparity)
-        partner_estimate, partner_rainy = partner.to(estimate.dtype).chunk(2, dim=1)
+        partner_estimate, partner_rainy = estimate, rainy
+        if self.warp:  # one after the other: to join and split their channels takes longer
+            partner_estimate = warp_rows(estimate, match.disparity).to(estimate.dtype)
+            partner_rainy = warp_rows(rainy, match.disparity).to(estimate.dtype)
         # Differences of candidates from the estimate: the rainy view, the partner's estimate, the darker rainy view.
         rainy_difference, partner_difference = rainy - estimate, partner_estimate - estimate
         darker_difference = torch.minimum(rainy, partner_rainy) - estimate
@@ -74,16 +75,12 @@ class PartnerFusion(nn.Module):
     def _project(
         self, features: torch.Tensor, differences: tuple[torch.Tensor, ...], confidence: torch.Tensor
     ) -> torch.Tensor:
-        """Apply `project_in` to [features, unshuffled differences, confidence], part by part, without concatenation.
-
-        A 1x1 convolution after pixel-unshuffle equals a convolution of the image with that stride.
-        """
-        weight, stride, count = self.project_in.weight, MATCHING_STRIDE, features.shape[1]
+        """Apply `project_in` to [features, unshuffled differences, confidence], part by part, without concatenation."""
+        weight, count = self.project_in.weight, features.shape[1]
         x = F.conv2d(features, weight[:, :count], self.project_in.bias)
         x = x + F.conv2d(confidence.to(x.dtype), weight[:, -1:])
         for image, part in zip(differences, weight[:, count:-1].chunk(len(differences), dim=1)):
-            kernel = part.reshape(weight.shape[0], 3, stride, stride)
-            x = x + F.conv2d(image.to(features.dtype), kernel, stride=stride)
+            x = x + conv_of_cells(image.to(features.dtype), part, MATCHING_STRIDE)
         return x
 
     def _choose(self, x: torch.Tensor) -> list[torch.Tensor]:

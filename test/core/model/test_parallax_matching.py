@@ -33,7 +33,7 @@ def test_row_logits_match_dot_products_at_every_disparity(width, reach, mask):
     assert got.shape == (2, 3, width, reach - least + 1)
     for column in range(width):
         for number in range(got.shape[-1]):
-            seen_at = column - (least + number)
+            seen_at = column + least + number
             if 0 <= seen_at < width:
                 expected = (query[:, :, column] * key[:, :, seen_at]).sum(-1)
                 torch.testing.assert_close(got[:, :, column, number], expected, atol=1e-5, rtol=1e-5)
@@ -55,9 +55,10 @@ def test_matching_finds_disparity_of_120_px_in_both_views():
     cells, shift = torch.randn(1, 16, 4, 80), 30  # columns of 4 px
     left, right = cells[..., :48], cells[..., shift : shift + 48]  # x_right = x_left - shift
     matching = ParallaxMatching(16, 16, 160)
-    matching.embed = torch.nn.Identity()
+    matching.embed = torch.nn.Sequential(torch.nn.Conv2d(16 + 48, 16, 1, bias=False))
+    matching.embed[0].weight.data = torch.eye(16, 64)[..., None, None]  # the features as they are
     matching.compare = torch.nn.Identity()
-    disparity = matching(torch.cat([left, right])).disparity
+    disparity = matching(torch.cat([left, right]), torch.zeros(2, 3, 16, 192)).disparity
     seen_by_both = 4 * shift + 4
     torch.testing.assert_close(disparity[0, 0, 4:-4, seen_by_both:-4], torch.full((8, 64), 120.0), atol=2, rtol=0)
     torch.testing.assert_close(disparity[1, 0, 4:-4, 4:-seen_by_both], torch.full((8, 64), 120.0), atol=2, rtol=0)
