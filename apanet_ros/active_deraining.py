@@ -71,7 +71,7 @@ class ActiveDeraining:
         self._info_problem = ""  # CameraInfo problem of the last pair
         p = node.read_parameters()
         self._processor = PairProcessor(configured.derainer)  # of this worker alone
-        self._worker = LatestItemWorker(self._process, self._on_failure)
+        self._worker = LatestItemWorker(self._process, self._on_failure, self._on_dropped)
         closing.callback(
             node.close_or_warn,
             partial(self._worker.stop, DEACTIVATION_TIMEOUT_S),
@@ -122,9 +122,11 @@ class ActiveDeraining:
     @report_exceptions
     def _on_pair(self, left: ReceivedImage, right: ReceivedImage) -> None:
         self._watch.begin()
-        if replaced := self._worker.put(StereoPair(left, right, time.monotonic())):
-            self._stats.add_dropped()
-            self._node.get_logger().debug(f"pair of {stamp_s(replaced.left)}: dropped for that of {stamp_s(left)}")
+        self._worker.put(StereoPair(left, right, time.monotonic()))
+
+    def _on_dropped(self, pair: StereoPair) -> None:
+        self._stats.add_dropped()
+        self._node.get_logger().debug(f"pair of {stamp_s(pair.left)}: dropped, a newer one is here or the node stops")
 
     @report_exceptions
     def _publish_diagnostics(self) -> None:

@@ -14,7 +14,7 @@ class NodeStatistics:
 
     Attributes:
         published: pairs published.
-        dropped: pairs that a newer pair replaced before processing.
+        dropped: pairs that a newer pair replaced before processing, or that waited at deactivation.
         failed: pairs or messages that could not be processed.
         network_failed: the part of `failed` caused by the network.
         bypassed: pairs that passed unchanged because they were dry.
@@ -42,7 +42,7 @@ class NodeStatistics:
             self.latency_s.append(latency_s)
 
     def add_dropped(self) -> None:
-        """Count a pair that a newer pair replaced."""
+        """Count a pair that is dropped without processing."""
         with self._lock:
             self.dropped += 1
 

@@ -28,22 +28,32 @@ class LatestItemWorker(Generic[Item]):
     Args:
         work: called in the worker's thread with an item.
         on_error: called in the worker's thread with an exception of `work`; the thread continues.
+        on_dropped: called with an item that a newer one replaces, or that still waits when the worker stops.
     """
 
-    def __init__(self, work: Callable[[Item], None], on_error: Callable[[Exception], None]) -> None:
-        self._work, self._on_error = work, on_error
+    def __init__(
+        self,
+        work: Callable[[Item], None],
+        on_error: Callable[[Exception], None],
+        on_dropped: Callable[[Item], None],
+    ) -> None:
+        self._work, self._on_error, self._on_dropped = work, on_error, on_dropped
         self._wake = threading.Condition()
         self._next: Item | None = None
         self._running = True
         self._thread = threading.Thread(target=self._run, name="derain", daemon=True)
         self._thread.start()
 
-    def put(self, item: Item) -> Item | None:
-        """Set the next item; return the waiting one that it replaces, or None."""
+    def put(self, item: Item) -> None:
+        """Set the next item."""
+        self._replace(item)
+
+    def _replace(self, item: Item | None) -> None:
         with self._wake:
-            replaced, self._next = self._next, item
+            waiting, self._next = self._next, item
             self._wake.notify()
-        return replaced
+        if waiting is not None:
+            self._on_dropped(waiting)
 
     def is_current(self) -> bool:
         """Return whether the calling thread is this worker's and not stopped, so that its result is still wanted."""
@@ -51,10 +61,8 @@ class LatestItemWorker(Generic[Item]):
 
     def stop(self, timeout_s: float = 0.3) -> bool:
         """Drop the waiting item and end the thread after the current one; return False after `timeout_s`."""
-        with self._wake:
-            self._running = False
-            self._next = None
-            self._wake.notify()
+        self._running = False
+        self._replace(None)
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -196,8 +204,9 @@ class TimedDerainer:
         if derainer is None:
             raise RuntimeError("the network is closed: the node was cleaned up")
         builds = bool(getattr(self.engine, "compiled", False))
+        usual_limit_s, first_limit_s = self._limits()
         first = builds and left.shape not in self._answered
-        clean = self._thread.call(partial(derainer, left, right), self._limits()[first])
+        clean = self._thread.call(partial(derainer, left, right), first_limit_s if first else usual_limit_s)
         if builds:
             self._answered.add(left.shape)
         return clean

@@ -73,21 +73,23 @@ class OpenVINOEngine:
         idle = self._compiling is None or not self._compiling.is_alive()
         if idle and self._in_a_row[1] >= SAME_SIZE_IN_A_ROW and shape not in self._expected:
             self._expected.add(shape)
-            self._compiling = threading.Thread(target=self.prepare, args=shape[:2])
+            self._compiling = threading.Thread(target=self._prepare, args=(shape, self._model))
             self._compiling.start()
 
     def prepare(self, height: int, width: int) -> None:
-        shape = (height, width, 3)
-        model = self._model.clone()
+        self._prepare((height, width, 3), self._model)
+
+    def _prepare(self, shape: tuple[int, ...], model: Any) -> None:
+        model = model.clone()
         model.reshape({0: list(shape), 1: list(shape)})
         request = self._compile(model)
-        self._expected.add(shape)
-        self._one_size = (shape, request)
+        with self._running:
+            if self._model is not None:  # not closed since
+                self._expected.add(shape)
+                self._one_size = (shape, request)
 
     def close(self) -> None:
-        if self._compiling is not None:
-            self._compiling.join()
-        with self._running:  # waits for the current pair
+        with self._running:  # waits for the current pair; a compilation in the background drops its result
             self._one_size = self._any_size = self._model = None
 
     def _compile(self, model: Any) -> Any:

@@ -136,19 +136,18 @@ class APANet(nn.Module):
         """
         dtype = self.project_in.weight.dtype
         *skips, x = self.encode(rainy.to(dtype))
-        features = x
-        for level, blocks, reduce, up, skip in reversed(
-            list(zip(range(1, len(skips) + 1), self.decoder, self.reduce, self.up, skips))
-        ):
-            x = blocks(channels_last(reduce(torch.cat([up(x), skip], dim=1))))
-            if level == self.config.matching_level:
-                features = x
+        features = {}  # of the decoder, by level
+        for level in range(len(skips), 0, -1):
+            blocks, reduce, up = self.decoder[level - 1], self.reduce[level - 1], self.up[level - 1]
+            x = blocks(channels_last(reduce(torch.cat([up(x), skips[level - 1]], dim=1))))
+            features[level] = x
         # in half precision the images and their sum keep the precision they came in
         estimate = rainy + F.pixel_shuffle(self.project_out(x), self.config.stem_stride)
         if self.matching is None:
             return Derained(estimate, estimate, None)
-        match = self.matching(features, estimate)
-        return Derained(self.fusion(rainy, estimate, features, match), estimate, match)
+        matched = features[self.config.matching_level]
+        match = self.matching(matched, estimate)
+        return Derained(self.fusion(rainy, estimate, matched, match), estimate, match)
 
     def encode(self, rainy: torch.Tensor) -> list[torch.Tensor]:
         """Return the encoder features of every level, finest first: (2 B, 3, H, W) -> (2 B, C_i, H_i, W_i) each."""

@@ -116,10 +116,13 @@ def test_put_replaces_waiting_item():
         release.wait(5)
         done.append(item)
 
-    worker = LatestItemWorker(work, on_error=lambda error: None)
-    assert worker.put(0) is None
+    dropped = []
+    worker = LatestItemWorker(work, on_error=lambda error: None, on_dropped=dropped.append)
+    worker.put(0)
     assert started.wait(5)
-    assert [worker.put(n) for n in (1, 2, 3)] == [None, 1, 2]
+    for number in (1, 2, 3):
+        worker.put(number)
+    assert dropped == [1, 2]
     finished = threading.Event()
     release.set()
     while len(done) < 2:
@@ -137,7 +140,12 @@ def test_work_error_is_reported_and_thread_continues():
         done.set()
 
     failed = threading.Event()
-    worker = LatestItemWorker(work, on_error=lambda error: (errors.append(str(error)), failed.set()))
+
+    def on_error(error):
+        errors.append(str(error))
+        failed.set()
+
+    worker = LatestItemWorker(work, on_error, on_dropped=errors.append)
     worker.put("bad")
     assert failed.wait(5)
     worker.put("good")
@@ -146,15 +154,18 @@ def test_work_error_is_reported_and_thread_continues():
     assert worker.stop()
 
 
-def test_stop_with_hung_work_returns_false():
+def test_stop_with_hung_work_returns_false_and_drops_waiting_item():
     hang, started = threading.Event(), threading.Event()
 
     def work(_):
         started.set()
         hang.wait(5)
 
-    worker = LatestItemWorker(work, on_error=lambda error: None)
+    dropped = []
+    worker = LatestItemWorker(work, on_error=lambda error: None, on_dropped=dropped.append)
     worker.put(1)
     assert started.wait(5)
+    worker.put(2)
     assert not worker.stop(timeout_s=0.05)
+    assert dropped == [2]
     hang.set()
