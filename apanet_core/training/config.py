@@ -110,7 +110,7 @@ class TrainConfig:
         final_learning_rate: learning rate at the end, after a cosine decay.
         warmup_steps: steps of linear warm-up.
         weight_decay: weight decay of AdamW; 0 makes it Adam.
-        losses: weight of each term of the supervised loss.
+        losses: weight of each term of the supervised loss: some of charbonnier, frequency, ssim, box_ssim.
         matching: weights of the extra losses of a network that matches its views.
         ema: decay of the averaged weights, which are validated and saved; 0: no averaging.
         clip_norm: largest norm of the gradient; 0: no clipping.
