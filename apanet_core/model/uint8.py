@@ -7,6 +7,10 @@ from torch import nn
 
 from apanet_core.model.network import APANet
 
+# A view with less contrast than this (standard deviation of its strongest channel, of 255) shows nothing: a covered
+# lens, a dead camera. Sensor noise stays below it, scenes in daylight are at 20 and more.
+BLANK = 4.0
+
 # Left and right view, and the mean change before coring, for images in [0, 1]: not finite if any value is not.
 ViewsAndChange = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -62,12 +66,35 @@ class Uint8Derainer(nn.Module):
         return clean_left.clamp(0, 1).to(left.dtype), clean_right.clamp(0, 1).to(left.dtype), change
 
     def _derain(self, left: torch.Tensor, right: torch.Tensor) -> ViewsAndChange:
-        derained_left, derained_right = self.network(left, right)
+        left_is_blank, right_is_blank = one_is_blank(left, right)
+        # a blank partner can hurt: its view is given twice instead, and the blank one comes out as it is
+        derained_left, derained_right = self.network(
+            torch.where(left_is_blank, right, left), torch.where(right_is_blank, left, right)
+        )
+        derained_left = torch.where(left_is_blank, left, derained_left)
+        derained_right = torch.where(right_is_blank, right, derained_right)
         change = ((derained_left - left) + (derained_right - right)).mean(dim=(1, 2, 3)) / 2
         if coring := self.network.config.coring / 255:
             derained_left = apply_coring(left, derained_left, coring)
             derained_right = apply_coring(right, derained_right, coring)
         return derained_left, derained_right, change
+
+
+def one_is_blank(left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return for each pair whether the left view, and whether the right view, is the only blank one.
+
+    Args:
+        left: (B, 3, H, W) float in [0, 1].
+        right: of the same shape.
+
+    Returns:
+        Two (B, 1, 1, 1) bool. Both are False if both views are blank, as at night.
+    """
+    left_is_blank, right_is_blank = (
+        view.var(dim=(2, 3), correction=0).amax(dim=1)[:, None, None, None] < (BLANK / 255) ** 2
+        for view in (left, right)
+    )
+    return left_is_blank & ~right_is_blank, right_is_blank & ~left_is_blank
 
 
 def _to_bytes(image: torch.Tensor) -> torch.Tensor:
