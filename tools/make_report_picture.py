@@ -17,7 +17,7 @@ from apanet_core.images.files import write_image
 from apanet_core.rain.render import Rain, render_rain
 from tools.make_picture import CAMERA, trace
 
-SIZE_PX = 1400, 1330
+SIZE_PX = 1480, 1330
 
 
 def write_data(root: Path) -> None:
