@@ -54,11 +54,11 @@ def _batches(
     """Iterate over the batches of a phase, on the device, from step `skipped` on; render them from `atlas`, if any."""
     seed = config.seed + 1000 * number
     dataset = None if atlas is not None else training_set(config.data, config.distillation, phase.size, seed)
-    a_step = phase.batch_size * config.accumulate * fabric.world_size
+    samples_per_step = phase.batch_size * config.accumulate * fabric.world_size
     sampler = EpochSampler(
         SAMPLES_PER_EPOCH if dataset is None else len(dataset),  # type: ignore[arg-type]
-        skipped * a_step,
-        phase.steps * a_step,
+        skipped * samples_per_step,
+        phase.steps * samples_per_step,
         seed,
         phase.batch_size,
         fabric.global_rank,
