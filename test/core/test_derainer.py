@@ -1,5 +1,6 @@
 import copy
 import shutil
+import threading
 from dataclasses import replace
 
 import cv2
@@ -10,6 +11,7 @@ from networks import fill_zeros
 
 from apanet_core import StereoDerainer
 from apanet_core.engines.choose import choose_model, make_engine
+from apanet_core.engines.openvino_engine import SAME_SIZE_IN_A_ROW
 from apanet_core.model.checkpoint import load_model, save_checkpoint
 from apanet_core.model.config import PRESETS, ModelConfig
 from apanet_core.model.network import APANet
@@ -72,6 +74,28 @@ def test_engines_match_network_within_one_thousandth(name, engine):
             assert got.dtype == np.uint8
             assert got.shape == want.shape
             assert np.abs(got - want).max() <= 0.5 + 0.255  # a thousandth, and rounding to a grey level
+
+
+def test_openvino_close_does_not_wait_for_compilation(smallest, monkeypatch):
+    derainer = StereoDerainer(smallest, engine="openvino")
+    engine, started, release = derainer.engine, threading.Event(), threading.Event()
+    compile_model = engine._compile
+
+    def compile_slowly(model):
+        started.set()
+        release.wait(30)
+        return compile_model(model)
+
+    monkeypatch.setattr(engine, "_compile", compile_slowly)
+    pair = random_pair(40, 48)
+    for _ in range(SAME_SIZE_IN_A_ROW):
+        derainer(*pair)
+    assert started.wait(30)
+    derainer.close()
+    assert engine._compiling.is_alive()
+    release.set()
+    engine._compiling.join()
+    assert engine._one_size is None
 
 
 def test_openvino_warm_up_does_not_change_result(smallest):
