@@ -139,7 +139,8 @@ class StereoDerainer:
     def with_disparity(self, left: np.ndarray, right: np.ndarray) -> DerainedWithDisparity:
         """Derain one pair and return the disparity that its finest parallax attention implies.
 
-        Presets without matching were not trained to match: docs/disparity.md has the errors.
+        Presets without matching were not trained to match: docs/disparity.md has the errors. The confidence is 0 if one
+        view is blank, because there is no match then.
         Without the parallax mask it may be negative. Not for several threads at once.
 
         Args:
@@ -154,6 +155,7 @@ class StereoDerainer:
         """
         from apanet_core.engines.torch_engine import TorchEngine
         from apanet_core.model.attention_disparity import AttentionDisparity
+        from apanet_core.model.uint8 import one_is_blank
 
         if not isinstance(self.engine, TorchEngine) or self.engine.compiled or self.tile:
             raise ValueError(
@@ -169,6 +171,8 @@ class StereoDerainer:
             disparity, confidence = reader.read(*left.shape[:2])
         finally:
             reader.close()
+        if any(one_is_blank(*(torch.from_numpy(view).permute(2, 0, 1)[None].float() / 255 for view in (left, right)))):
+            confidence = torch.zeros_like(confidence)
         return DerainedWithDisparity(*derained, disparity.cpu().numpy(), confidence.cpu().numpy())
 
     def warm_up(self, height: int, width: int) -> None:

@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 import torch
 
+from apanet_core import StereoDerainer
 from apanet_core.model.checkpoint import load_model
 from apanet_core.model.uint8 import Uint8Derainer, one_is_blank
 
@@ -32,3 +34,10 @@ def test_only_one_view_counts_as_blank():
     found = {name: tuple(bool(flag) for flag in one_is_blank(*pair)) for name, pair in pairs.items()}
     nobody = (False, False)
     assert found == {"dark right": (False, True), "dark left": (True, False), "night": nobody, "fog": nobody}
+
+
+def test_disparity_of_pair_with_blank_view_has_no_confidence():
+    view = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
+    derainer = StereoDerainer("tiny-stereo", engine="torch")
+    assert not derainer.with_disparity(view, np.zeros_like(view)).confidence.any()
+    assert derainer.with_disparity(view, view).confidence.all()
