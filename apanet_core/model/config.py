@@ -196,7 +196,7 @@ PRESETS: dict[str, ModelConfig] = {
 }
 # The same networks with parallax matching instead of APAM in their blocks: docs/network.md.
 PRESETS["tiny-stereo"] = replace(
-    PRESETS["tiny"], parallax_levels=(), matching_channels=32, fusion_channels=48, fusion_blocks=1
+    PRESETS["tiny"], parallax_levels=(), matching_channels=32, fusion_channels=48, fusion_blocks=1, coring=4.0
 )
 PRESETS["small-stereo"] = replace(
     PRESETS["small"], parallax_levels=(), matching_channels=48, fusion_channels=64, fusion_blocks=2
