@@ -155,7 +155,7 @@ class StereoDerainer:
         """
         from apanet_core.engines.torch_engine import TorchEngine
         from apanet_core.model.attention_disparity import AttentionDisparity
-        from apanet_core.model.uint8 import one_is_blank
+        from apanet_core.model.uint8 import as_batch, one_is_blank
 
         if not isinstance(self.engine, TorchEngine) or self.engine.compiled or self.tile:
             raise ValueError(
@@ -171,7 +171,7 @@ class StereoDerainer:
             disparity, confidence = reader.read(*left.shape[:2])
         finally:
             reader.close()
-        if any(one_is_blank(*(torch.from_numpy(view).permute(2, 0, 1)[None].float() / 255 for view in (left, right)))):
+        if any(one_is_blank(*(as_batch(torch.from_numpy(view)) for view in (left, right)))):
             confidence = torch.zeros_like(confidence)
         return DerainedWithDisparity(*derained, disparity.cpu().numpy(), confidence.cpu().numpy())
 

@@ -136,16 +136,16 @@ class APANet(nn.Module):
         """
         dtype = self.project_in.weight.dtype
         *skips, x = self.encode(rainy.to(dtype))
-        features = {}  # of the decoder, by level
+        matched = x  # by a network that matches: the features at its level
         for level in range(len(skips), 0, -1):
             blocks, reduce, up = self.decoder[level - 1], self.reduce[level - 1], self.up[level - 1]
             x = blocks(channels_last(reduce(torch.cat([up(x), skips[level - 1]], dim=1))))
-            features[level] = x
+            if level == self.config.matching_level:
+                matched = x
         # in half precision the images and their sum keep the precision they came in
         estimate = rainy + F.pixel_shuffle(self.project_out(x), self.config.stem_stride)
         if self.matching is None:
             return Derained(estimate, estimate, None)
-        matched = features[self.config.matching_level]
         match = self.matching(matched, estimate)
         return Derained(self.fusion(rainy, estimate, matched, match), estimate, match)
 

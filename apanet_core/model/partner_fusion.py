@@ -59,8 +59,8 @@ class PartnerFusion(nn.Module):
         """
         partner_estimate, partner_rainy = estimate, rainy
         if self.warp:  # one after the other: to join and split their channels takes longer
-            partner_estimate = warp_rows(estimate, match.disparity).to(estimate.dtype)
-            partner_rainy = warp_rows(rainy, match.disparity).to(estimate.dtype)
+            grid = row_grid(match.disparity)
+            partner_estimate, partner_rainy = (read_partner(v, grid).to(estimate.dtype) for v in (estimate, rainy))
         # Differences of candidates from the estimate: the rainy view, the partner's estimate, the darker rainy view.
         rainy_difference, partner_difference = rainy - estimate, partner_estimate - estimate
         darker_difference = torch.minimum(rainy, partner_rainy) - estimate
@@ -106,13 +106,22 @@ def warp_rows(images: torch.Tensor, disparity: torch.Tensor) -> torch.Tensor:
         (2 B, C, H, W) float32: a left pixel x shows the right view at x - disparity, a right one the left at
         x + disparity, linear between columns; beyond the border its last column.
     """
-    height, width = images.shape[2:]
+    return read_partner(images, row_grid(disparity))
+
+
+def row_grid(disparity: torch.Tensor) -> torch.Tensor:
+    """Return where each pixel is seen in the other view, as `grid_sample` counts: (2 B, 1, H, W) -> (2 B, H, W, 2)."""
+    height, width = disparity.shape[2:]
     # grid_sample counts from -1 to 1
-    column = (2 * torch.arange(width, device=images.device, dtype=torch.float32) + 1) / width - 1
-    row = (2 * torch.arange(height, device=images.device, dtype=torch.float32) + 1) / height - 1
+    column = (2 * torch.arange(width, device=disparity.device, dtype=torch.float32) + 1) / width - 1
+    row = (2 * torch.arange(height, device=disparity.device, dtype=torch.float32) + 1) / height - 1
     here = torch.stack([column.expand(height, -1), row[:, None].expand(-1, width)], dim=-1)
-    across = torch.arange(1, -1, -1, device=images.device)  # (1, 0): x moves, y stays
+    across = torch.arange(1, -1, -1, device=disparity.device)  # (1, 0): x moves, y stays
     left, right = disparity[:, 0].chunk(2)
-    grid = here + (2 / width) * torch.cat([-left, right])[..., None] * across
+    return here + (2 / width) * torch.cat([-left, right])[..., None] * across
+
+
+def read_partner(images: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    """Read the other view of each of `images` (2 B, C, H, W) at a `row_grid`: the same shape, float32."""
     partners = torch.cat([view.float() for view in reversed(images.chunk(2))])
     return F.grid_sample(partners, grid, padding_mode="border", align_corners=False)

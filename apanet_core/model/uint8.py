@@ -48,8 +48,7 @@ class Uint8Derainer(nn.Module):
 
     def forward(self, left: torch.Tensor, right: torch.Tensor) -> ViewsAndChange:
         """Derain one pair, (H, W, 3) uint8 RGB each; the change is a scalar."""
-        views = [view.permute(2, 0, 1)[None].float() / 255 for view in (left, right)]
-        clean_left, clean_right, change = self._derain(views[0], views[1])
+        clean_left, clean_right, change = self._derain(as_batch(left), as_batch(right))
         clean_left, clean_right = (_to_bytes(view)[0].permute(1, 2, 0) for view in (clean_left, clean_right))
         return clean_left, clean_right, change[0]
 
@@ -78,6 +77,11 @@ class Uint8Derainer(nn.Module):
             derained_left = apply_coring(left, derained_left, coring)
             derained_right = apply_coring(right, derained_right, coring)
         return derained_left, derained_right, change
+
+
+def as_batch(view: torch.Tensor) -> torch.Tensor:
+    """Convert a view: (H, W, 3) uint8 to (1, 3, H, W) float in [0, 1]."""
+    return view.permute(2, 0, 1)[None].float() / 255
 
 
 def one_is_blank(left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
