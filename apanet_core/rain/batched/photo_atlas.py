@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -10,6 +11,19 @@ import torch
 
 LEVELS = 4  # resolutions, each half of the previous one
 LONGEST_SIDE = 1600  # px; larger photographs are scaled down
+
+
+class Lines(NamedTuple):
+    """Pairs of neighbouring lines of pixels of an atlas, in a photograph scaled by `scale` to a width of `width` px."""
+
+    first: torch.Tensor  # position of the upper line in the buffer, int32
+    weight: torch.Tensor  # of the lower line
+    width: torch.Tensor  # int32
+    scale: torch.Tensor
+
+    def at(self, places: torch.Tensor) -> Lines:
+        """Return the lines at `places` of the flattened tensors."""
+        return Lines(*(t.flatten().index_select(0, places) for t in self))
 
 
 class PhotoAtlas:
@@ -39,43 +53,62 @@ class PhotoAtlas:
                 offset += height * width
                 size = max(width // 2, 1), max(height // 2, 1)
                 image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        self.pixels = torch.from_numpy(np.concatenate(pieces)).to(device)
-        self.table = torch.tensor(table, device=device)  # (photographs x LEVELS, 3): offset, height, width
+        margin = np.zeros(LONGEST_SIDE + 1, np.int32)  # read, with weight 0, after a last line
+        self.pixels = torch.from_numpy(np.concatenate([*pieces, margin])).to(device)
+        self.table = torch.tensor(table, dtype=torch.int32, device=device)  # (photographs x LEVELS, 3): offset, height, width
         self.sizes = self.table[::LEVELS, 1:].float()  # (photographs, 2): height, width
 
     def __len__(self) -> int:
         return len(self.sizes)
 
-    def sample(self, photo: torch.Tensor, column: torch.Tensor, row: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
-        """Read photographs bilinearly, mirrored beyond their borders.
+    def lines(self, photo: torch.Tensor, row: torch.Tensor, step: torch.Tensor) -> Lines:
+        """Choose lines of pixels to read, mirrored beyond the upper and lower border.
 
         Args:
             photo: (...) int64, index of the photograph.
-            column: (...) px of the photograph, 0 at the left border.
-            row: (...) px, 0 at the top border.
+            row: (...) px of the photograph, 0 at the top border.
             step: (...) px of the photograph per px of the result, which decides the resolution.
 
         Returns:
-            (..., 3) float32 in [0, 255].
+            The lines, (...) each.
         """
         level = step.clamp(min=1e-3).log2().round().clamp(0, LEVELS - 1).long()
         offset, height, width = self.table[photo * LEVELS + level].unbind(-1)
-        shrunk = torch.exp2(-level.float())
-        u, v = column * shrunk - 0.5, row * shrunk - 0.5
-        left, top = u.floor(), v.floor()
-        across, down = (u - left)[..., None], (v - top)[..., None]
-        first, second = (_mirrored(left.long() + dx, width) for dx in (0, 1))
-        above, below = (offset + _mirrored(top.long() + dy, height) * width for dy in (0, 1))
-        upper = torch.lerp(self._colours(above + first), self._colours(above + second), across)
-        lower = torch.lerp(self._colours(below + first), self._colours(below + second), across)
-        return torch.lerp(upper, lower, down)
+        scale = torch.exp2(-level.float())
+        top, weight = _mirrored(row * scale, height)
+        return Lines(offset + top.int() * width, weight, width, scale)
 
-    def _colours(self, place: torch.Tensor) -> torch.Tensor:
-        """Read pixels: (...) int64 positions in the buffer to (..., 3) float32."""
-        return self.pixels[place].view(torch.uint8).reshape(*place.shape, 4)[..., :3].float()
+    def read(self, lines: Lines, column: torch.Tensor) -> torch.Tensor:
+        """Read pixels bilinearly, mirrored beyond the left and right border.
+
+        Args:
+            lines: (N,) each.
+            column: (N,) px of the photograph, 0 at the left border.
+
+        Returns:
+            (3, N) float32 RGB in [0, 255].
+        """
+        left, across = _mirrored(column * lines.scale, lines.width)
+        upper = lines.first + left.int()
+        upper_row, lower_row = (
+            torch.lerp(self._colours(row), self._colours(row + 1), across)
+            for row in (upper, upper + lines.width)
+        )
+        return torch.lerp(upper_row, lower_row, lines.weight)
+
+    def _colours(self, places: torch.Tensor) -> torch.Tensor:
+        """Read (N,) pixels as (3, N) float32."""
+        pixels = self.pixels.index_select(0, places)
+        return torch.stack([(pixels >> shift & 255).float() for shift in (0, 8, 16)])
 
 
-def _mirrored(index: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
-    """Fold any index into 0 .. length - 1, as in a mirrored image."""
-    folded = index % (2 * length)
-    return torch.minimum(folded, 2 * length - 1 - folded)
+def _mirrored(place: torch.Tensor, length: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the pixel before `place` in an image that is mirrored at its borders, and the weight of the next one.
+
+    `place` is in px, 0 at the border of a row or column of `length` pixels; both results are float32.
+    """
+    twice = 2.0 * length
+    folded = place - twice * (place / twice).floor()
+    folded = torch.minimum(torch.minimum(folded, twice - folded) - 0.5, length - 1.0).clamp(min=0)
+    before = torch.minimum(folded.floor(), length - 2.0).clamp(min=0)
+    return before, folded - before

@@ -7,17 +7,22 @@ the left view for a point of the right one. The nearest surface wins in each vie
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import torch
 
 from apanet_core.rain.batched.counter_random import CounterRandom
-from apanet_core.rain.batched.photo_atlas import PhotoAtlas
+from apanet_core.rain.batched.photo_atlas import Lines, PhotoAtlas
 
 OBJECTS = 7
 STREETS = 0.45  # share of the scenes
 LARGEST_DISPARITY = 0.45  # share of the width; `LARGEST_DISPARITY_PX` also limits it
 LARGEST_DISPARITY_PX = 185.0
 FOREVER = 1e6  # px: half size of an unlimited surface
+LEAST_DISPARITY = 0.2  # px; farther surfaces are not drawn
+import os
+CHUNK=int(os.environ.get("CH","32768"))
+KEY_STEPS = 1 << 14  # per px of disparity, to find the nearest surface with integers
 
 
 @dataclass(frozen=True)
@@ -75,8 +80,8 @@ def random_scenes(atlas: PhotoAtlas, size: tuple[int, int], random: CounterRando
         The scenes; a share of `STREETS` are streets: ground in perspective, a far backdrop, objects on the ground.
     """
     cameras, surfaces = _draw(atlas, size, random)
-    views, disparities = zip(*(_render(atlas, surfaces, cameras, size, right) for right in (False, True)))
-    return Scenes(torch.stack(views, dim=1), torch.stack(disparities, dim=1), cameras)
+    views, disparity = _render(atlas, surfaces, cameras, size)
+    return Scenes(views, disparity, cameras)
 
 
 def occluded(disparity: torch.Tensor) -> torch.Tensor:
@@ -207,91 +212,143 @@ def _draw(atlas: PhotoAtlas, size: tuple[int, int], random: CounterRandom) -> tu
     return cameras, surfaces
 
 
+class _Drawn(NamedTuple):
+    """Surfaces in the N images of a batch, (N, K) each.
+
+    At column x and row y of an image (px), the disparity is d0 + dx x + dy y, and the distance from the middle of the
+    surface s0 + sx x + sy y columns of the left view.
+    """
+
+    d0: torch.Tensor
+    dx: torch.Tensor
+    dy: torch.Tensor
+    s0: torch.Tensor
+    sx: torch.Tensor
+    sy: torch.Tensor
+
+
+def _drawn(surfaces: _Surfaces) -> _Drawn:
+    """Return the surfaces in left and right images, in turn: a right pixel x shows x + d(x) of the left view."""
+    right = torch.tensor([0.0, 1.0], device=surfaces.base.device)[:, None]
+    across = surfaces.across[:, None]
+    factor = 1 / (1 - right * across)
+    d0 = (surfaces.base - surfaces.across * surfaces.column - surfaces.down * surfaces.row)[:, None] * factor
+    dx, dy = across * factor, surfaces.down[:, None] * factor
+    lean, column, row = (t[:, None] for t in (surfaces.lean, surfaces.column, surfaces.row))
+    linear = d0, dx, dy, right * d0 - column + lean * row, 1 + right * dx, right * dy - lean
+    return _Drawn(*(t.flatten(0, 1) for t in linear))
+
+
 def _render(
-    atlas: PhotoAtlas, surfaces: _Surfaces, cameras: Cameras, size: tuple[int, int], right: bool
+    atlas: PhotoAtlas, surfaces: _Surfaces, cameras: Cameras, size: tuple[int, int]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Render one view, (B, 3, H, W) in [0, 255], and its disparity (B, H, W); two nearest surfaces blend at edges."""
+    """Render both views, (B, 2, 3, H, W) in [0, 255], and their disparity (B, 2, H, W); nearest surfaces win."""
     height, width = size
-    device = surfaces.base.device
-    y = torch.arange(height, device=device).float()[:, None] + 0.5
-    x = torch.arange(width, device=device).float() + 0.5
-    batch, layers = surfaces.base.shape
-    shape = batch, height, width
-    first_d, second_d = (torch.full(shape, -1.0, device=device) for _ in range(2))
-    first_alpha = torch.ones(shape, device=device)
-    first_k, second_k = (torch.zeros(shape, dtype=torch.long, device=device) for _ in range(2))
-    for k in range(layers):
-        one = {f.name: getattr(surfaces, f.name)[:, k, None, None] for f in fields(_Surfaces)}
-        x_left = _in_left_view(x, y, one) if right else x.expand(shape)
-        d = one["base"] + one["across"] * (x_left - one["column"]) + one["down"] * (y - one["row"])
-        limited = k > 1  # backdrop and ground are not
-        alpha = _opacity(x_left, y, one) if limited else one["shown"]
-        there = (alpha > 0) & (d > 0.2)
-        nearest, next_nearest = there & (d > first_d), there & (d > second_d)
-        pushed = nearest & (first_d > second_d)  # the nearest so far becomes the second
-        second_k = torch.where(nearest, torch.where(pushed, first_k, second_k), torch.where(next_nearest, k, second_k))
-        second_d = torch.where(nearest, torch.where(pushed, first_d, second_d), torch.where(next_nearest, d, second_d))
-        first_alpha = torch.where(nearest, alpha, first_alpha)
-        first_k, first_d = torch.where(nearest, k, first_k), torch.where(nearest, d, first_d)
-    edge = (first_alpha < 1) & (second_d >= 0)
-    disparity = torch.where(edge & (first_alpha <= 0.5), second_d, first_d)
-    number = torch.arange(batch, device=device)[:, None, None].expand(shape)
-    x, y = x.expand(shape), y.expand(shape)
-    image = _shade(atlas, surfaces, cameras, number.flatten(), first_k.flatten(), x.flatten(), y.flatten(), right)
-    image = image.reshape(*shape, 3)
-    behind = _shade(atlas, surfaces, cameras, number[edge], second_k[edge], x[edge], y[edge], right)
-    image[edge] = torch.lerp(behind, image[edge], first_alpha[edge][:, None])
-    return image.permute(0, 3, 1, 2), disparity.clamp(min=0)
+    drawn = _drawn(surfaces)
+    device = drawn.d0.device
+    surfaces = _Surfaces(*(getattr(surfaces, f.name).repeat_interleave(2, 0) for f in fields(surfaces)))
+    images = len(drawn.d0)
+    shape = images, height, width
+    y = torch.arange(height, device=device)[:, None] + 0.5
+    x = torch.arange(width, device=device) + 0.5
+
+    # backdrop and ground fill an image, objects their bounding box
+    backdrop, ground = (
+        (d0 + dy * y) + dx * x
+        for d0, dx, dy in ((t[:, k, None, None] for t in (drawn.d0, drawn.dx, drawn.dy)) for k in (0, 1))
+    )
+    ground = torch.where((surfaces.shown[:, 1, None, None] > 0) & (ground > LEAST_DISPARITY), ground, 0)
+    behind = torch.maximum(_depth_key(backdrop, 0), _depth_key(ground, 1)).flatten()
+    place, key, alpha = _objects(surfaces, drawn, size)
+    first = behind.scatter_reduce(0, place, key, "amax")
+    won = key == first.index_select(0, place)
+    second = behind.scatter_reduce(0, place, key * ~won, "amax")
+    opaque = torch.ones_like(first, dtype=torch.float32).scatter_reduce(0, place, alpha + 2 * ~won, "amin")
+
+    lines, u0, du = _texture_lines(atlas, surfaces, drawn, cameras, y[:, 0])
+    layers = drawn.d0.shape[1]
+    row_of = torch.arange(images, device=device)[:, None] * layers * height + torch.arange(height, device=device)
+    row_of, column = row_of[:, :, None].expand(shape).flatten(), x.expand(shape).flatten()
+
+    def shade(key: torch.Tensor, row: torch.Tensor, column: torch.Tensor) -> torch.Tensor:
+        line = row + (key & 15) * height
+        return atlas.read(lines.at(line), u0.index_select(0, line) + du.index_select(0, line) * column)
+
+    colours = torch.cat([shade(*part) for part in zip(*(t.split(CHUNK) for t in (first, row_of, column)))], dim=1)
+    edge = (opaque < 1).nonzero()[:, 0]
+    colours[:, edge] = torch.lerp(shade(*(t.index_select(0, edge) for t in (second, row_of, column))), colours[:, edge], opaque[edge])
+    disparity = torch.where(opaque > 0.5, first, second) >> 4
+    views = colours.reshape(3, -1, 2, height, width).permute(1, 2, 0, 3, 4).contiguous()
+    return views, (disparity / KEY_STEPS).reshape(-1, 2, height, width)
 
 
-def _in_left_view(x: torch.Tensor, y: torch.Tensor, plane: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Solve x = x_left - d(x_left, y) for x_left."""
-    at_zero = plane["base"] - plane["across"] * plane["column"] + plane["down"] * (y - plane["row"])
-    return (x + at_zero) / (1 - plane["across"])
+def _depth_key(disparity: torch.Tensor, k: torch.Tensor | int) -> torch.Tensor:
+    """Return an int32 that is larger for a nearer surface and ends in its number `k`."""
+    return (disparity.clamp(0, 4095) * KEY_STEPS).int() * 16 + k
 
 
-def _opacity(x_left: torch.Tensor, y: torch.Tensor, one: dict[str, torch.Tensor]) -> torch.Tensor:
-    down = y - one["row"]
-    across = x_left - one["column"] - one["lean"] * down
-    box = torch.minimum(one["half_width"] - across.abs(), one["half_height"] - down.abs())
-    s, t = across / one["half_width"], down / one["half_height"]
-    radius = torch.hypot(s, t)
-    angle = torch.atan2(t, s)
-    ragged = one["bump"] * (torch.cos(3 * angle + one["phase"]) + torch.cos(7 * angle + 2.3 * one["phase"])) / 2
-    edge = torch.where(one["shape"] == 2, 0.8 * (1 + ragged), 1.0)
-    blob = (edge - radius) * torch.minimum(one["half_width"], one["half_height"])
-    return (torch.where(one["shape"] == 0, box, blob) + 0.5).clamp(0, 1) * one["shown"]
+def _objects(
+    surfaces: _Surfaces, drawn: _Drawn, size: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return flat pixel number, `_depth_key` and opacity of every pixel of every object, (M,) each."""
+    height, width = size
+    image, k = (surfaces.shown[:, 2:] > 0).nonzero().unbind(1)
+    k = k + 2
+    row, half_w, half_h, shape, bump, phase = (
+        getattr(surfaces, name)[image, k] for name in ("row", "half_width", "half_height", "shape", "bump", "phase")
+    )
+    d0, dx, dy, s0, sx, sy = (t[image, k] for t in drawn)
+    reach = 1.05 * half_h + 1
+    top = (row - reach).floor().clamp(0, height).long()
+    tall = (row + reach).ceil().clamp(0, height).long() - top
+    middle, lean = -(s0 + sy * row) / sx, (sy * reach / sx).abs()
+    reach = lean + (1.05 * half_w + 1) / sx
+    left = (middle - reach).floor().clamp(0, width).long()
+    wide = (middle + reach).ceil().clamp(0, width).long() - left
+    count = tall * wide
+    thing = torch.repeat_interleave(count)
+
+    def of(values: torch.Tensor, things: torch.Tensor = thing) -> torch.Tensor:
+        return values.index_select(0, things)
+
+    number = torch.arange(len(thing), device=thing.device) - of(count.cumsum(0) - count)
+    v = torch.div(number, of(wide), rounding_mode="floor")
+    u, v = number - v * of(wide) + of(left), v + of(top)
+    x, y = u + 0.5, v + 0.5
+    d = of(d0) + of(dx) * x + of(dy) * y
+    across, down = of(s0) + of(sx) * x + of(sy) * y, y - of(row)
+    inside = torch.minimum(of(half_w) - across.abs(), of(half_h) - down.abs())
+    blobs = (of(shape) > 0).nonzero()[:, 0]
+    thing_ = of(thing, blobs)
+    s, t = of(across, blobs) / of(half_w, thing_), of(down, blobs) / of(half_h, thing_)
+    angle, turn = torch.atan2(t, s), of(phase, thing_)
+    ragged = of(bump, thing_) * (torch.cos(3 * angle + turn) + torch.cos(7 * angle + 2.3 * turn)) / 2
+    edge = torch.where(of(shape, thing_) == 2, 0.8 * (1 + ragged), 1.0)
+    inside[blobs] = (edge - torch.hypot(s, t)) * of(torch.minimum(half_w, half_h), thing_)
+    alpha = (inside + 0.5).clamp(0, 1)
+    seen = ((alpha > 0) & (d > LEAST_DISPARITY)).nonzero()[:, 0]
+    place, key = (of(image) * height + v) * width + u, _depth_key(d, of(k.int()))
+    return of(place, seen), of(key, seen), of(alpha, seen)
 
 
-def _shade(
-    atlas: PhotoAtlas,
-    surfaces: _Surfaces,
-    cameras: Cameras,
-    number: torch.Tensor,
-    k: torch.Tensor,
-    x: torch.Tensor,
-    y: torch.Tensor,
-    right: bool,
-) -> torch.Tensor:
-    """Return the colour of surface `k` of sample `number` at column `x` and row `y`, (N,) each: (N, 3)."""
-
-    def of(name: str) -> torch.Tensor:
-        return getattr(surfaces, name)[number, k]
-
-    names = ("base", "across", "down", "column", "row")
-    x_left = _in_left_view(x, y, {name: of(name) for name in names}) if right else x
-    down = y - of("row")
-    across = x_left - of("column") - of("lean") * down
-    step = of("step_v")
-    column, row = of("u") + of("step_u") * across, of("v") + step * down
+def _texture_lines(
+    atlas: PhotoAtlas, surfaces: _Surfaces, drawn: _Drawn, cameras: Cameras, y: torch.Tensor
+) -> tuple[Lines, torch.Tensor, torch.Tensor]:
+    """Return the line of texture of every surface in every row, (N, K, H): column x shows column u0 + du x of it."""
+    down = y - surfaces.row[..., None]
+    u, v, step, per_m = (t[..., None] for t in (surfaces.u, surfaces.v, surfaces.step_v, surfaces.per_m))
     # ground: Z = f h / (y - horizon), and b / h is the plane's slope
-    per_m = of("per_m")
-    focal, baseline = cameras.focal_px[number], cameras.baseline_m[number]
-    depth = focal * baseline / (of("down") * down).clamp(min=0.2)
+    focal, baseline = (t.repeat_interleave(2)[:, None, None] for t in (cameras.focal_px, cameras.baseline_m))
+    slope = surfaces.down[..., None]
+    depth = focal * baseline / (slope * down).clamp(min=LEAST_DISPARITY)
     ground = per_m > 0
     ground_step = per_m * depth / focal
-    column = torch.where(ground, ground_step * across + of("u"), column)
-    row = torch.where(ground, per_m * depth, row)
-    above_m = baseline / of("down").clamp(min=1e-3)
-    stretched = torch.maximum(ground_step, per_m * depth**2 / (focal * above_m) / 2)
-    return atlas.sample(of("photo"), column, row, torch.where(ground, stretched, step))
+    stretched = torch.maximum(ground_step, per_m * depth**2 / (focal * baseline / slope.clamp(min=1e-3)) / 2)
+    lines = atlas.lines(
+        surfaces.photo[..., None],
+        torch.where(ground, per_m * depth, v + step * down),
+        torch.where(ground, stretched, step),
+    )
+    step_u = torch.where(ground, ground_step, surfaces.step_u[..., None])
+    u0 = u + step_u * (drawn.s0[..., None] + drawn.sy[..., None] * y)
+    return lines, u0.flatten(), (step_u * drawn.sx[..., None]).expand_as(u0).flatten()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional as F
@@ -10,7 +11,8 @@ from torch.nn import functional as F
 COARSE = 4  # px of a cell in which wide segments are drawn
 WIDE_PX = 6.0  # smallest width of a wide segment
 ONE = 1 << 18  # fixed point: sums of integers do not depend on the order of the summands
-MOST_SAMPLES = 1 << 24  # samples drawn at once
+MOST_LINES = 64  # limit per segment
+AT_ONCE = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,14 @@ class Segments:
     soft: torch.Tensor
 
     def __getitem__(self, chosen: torch.Tensor) -> Segments:
-        return Segments(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
+        return Segments(*(getattr(self, name).index_select(0, chosen) for name in self.__dataclass_fields__))
 
 
 def draw_segments(segments: Segments, disparity: torch.Tensor) -> torch.Tensor:
     """Sum the values of all segments.
 
-    A segment is a grid of samples about a pixel apart, each shared between its four nearest pixels. Wide segments are
-    drawn in cells of `COARSE` px and interpolated.
+    A segment is a bundle of lines at most a pixel apart; a line shares its value in every row (or column, if it is
+    flat) between the two nearest pixels (Wu 1991). Wide segments are drawn in cells of `COARSE` px and interpolated.
 
     Args:
         segments: the segments to draw.
@@ -63,60 +65,98 @@ def draw_segments(segments: Segments, disparity: torch.Tensor) -> torch.Tensor:
     seen = (torch.maximum(s.u0, s.u1) > -s.width) & (torch.minimum(s.u0, s.u1) < width + s.width)
     seen &= (torch.maximum(s.v0, s.v1) > -s.width) & (torch.minimum(s.v0, s.v1) < height + s.width)
     wide = s.width >= WIDE_PX
-    fine = _draw(s[seen & ~wide], disparity, 1)
+    fine = _draw(_lines(s[(seen & ~wide).nonzero()[:, 0]], 1), disparity)
     tall, broad = -(-height // COARSE), -(-width // COARSE)
     near = F.pad(disparity[:, None], (0, broad * COARSE - width, 0, tall * COARSE - height), mode="replicate")
-    coarse = _draw(s[seen & wide], F.avg_pool2d(near, COARSE)[:, 0], COARSE)
+    coarse = _draw(_lines(s[(seen & wide).nonzero()[:, 0]], COARSE), F.avg_pool2d(near, COARSE)[:, 0])
     back = F.interpolate(coarse[:, None], scale_factor=COARSE, mode="bilinear")[:, 0, :height, :width]
     return fine + back
 
 
-def _draw(s: Segments, disparity: torch.Tensor, cell: int) -> torch.Tensor:
-    """Draw segments into images whose pixels are `cell` px wide."""
-    images, height, width = disparity.shape
-    device = disparity.device
-    canvas = torch.zeros(images * (height + 2) * (width + 2), dtype=torch.int32, device=device)
-    bordered = F.pad(disparity[:, None], (1, 1, 1, 1), mode="replicate").flatten()
+class _Lines(NamedTuple):
+    """M lines from (u0, v0) to (u1, v1), (M,) each."""
+
+    image: torch.Tensor
+    u0: torch.Tensor
+    v0: torch.Tensor
+    u1: torch.Tensor
+    v1: torch.Tensor
+    value: torch.Tensor  # times the width of the line in px
+    disparity: torch.Tensor
+    fade: torch.Tensor
+
+
+def _lines(s: Segments, cell: int) -> _Lines:
+    """Divide segments into lines, in pixels that are `cell` px wide."""
     u0, v0, u1, v1, wide = s.u0 / cell, s.v0 / cell, s.u1 / cell, s.v1 / cell, s.width / cell
     du, dv = u1 - u0, v1 - v0
-    length = torch.hypot(du, dv).clamp(min=1e-3)
-    along = (length + wide).ceil().clamp(1, 4 * (height + width))
-    drawn = wide * torch.where(s.soft, 2.0, 1.0)  # a bell curve is cut where it has fallen to a seventh
-    across = drawn.ceil().clamp(1, 64)
-    area = (length + wide) / along * drawn / across  # px that a sample stands for
-    count = (along * across).long()
-    stretch = 1 + wide / length  # the ends of a wide segment are round: lengthen it by its width
-    weight = s.value * area * ONE
+    length = torch.hypot(du, dv)
+    short = length < 1e-3
+    du, dv, length = torch.where(short, 0, du), torch.where(short, 1e-3, dv), length.clamp(min=1e-3)
+    du, dv = du / length, dv / length
+    # the ends of a wide segment are round: lengthen it by its width
+    u0, v0, u1, v1 = u0 - du * wide / 2, v0 - dv * wide / 2, u1 + du * wide / 2, v1 + dv * wide / 2
+    wide = wide * torch.where(s.soft, 2.0, 1.0)  # a bell curve is cut where it has fallen to a seventh
+    count = wide.ceil().clamp(1, MOST_LINES).long()
+    segment = torch.repeat_interleave(count)
+    number = torch.arange(len(segment), device=segment.device) - (count.cumsum(0) - count).index_select(0, segment)
+    floats = torch.stack([u0, v0, u1, v1, du, dv, wide, s.value, s.disparity, s.fade, count.float(), s.soft.float()])
+    u0, v0, u1, v1, du, dv, wide, value, disparity, fade, many, soft = floats.index_select(1, segment)
+    side = (number + 0.5) / many - 0.5
+    value = value * wide / many * torch.exp(-8 * soft * side.square())
+    shift = side * wide
+    across, down = shift * dv, shift * du
+    image = s.image.index_select(0, segment)
+    return _Lines(image, u0 - across, v0 + down, u1 - across, v1 + down, value, disparity, fade)
 
+
+def _draw(lines: _Lines, near: torch.Tensor) -> torch.Tensor:
+    """Draw lines into images (N, H, W), behind whatever is `near`."""
+    steep = (lines.v1 - lines.v0).abs() >= (lines.u1 - lines.u0).abs()
+    down = _Lines(*(t.index_select(0, steep.nonzero()[:, 0]) for t in lines))
+    flat = _Lines(*(t.index_select(0, (~steep).nonzero()[:, 0]) for t in lines))
+    flat = flat._replace(u0=flat.v0, v0=flat.u0, u1=flat.v1, v1=flat.u1)
+    return (_draw_steep(down, near) + _draw_steep(flat, near.mT).mT).float() / ONE
+
+
+def _draw_steep(lines: _Lines, near: torch.Tensor) -> torch.Tensor:
+    """Draw lines that cross more rows than columns; return (N, H, W) int32 in units of 1 / `ONE`."""
+    images, height, width = near.shape
+    device = near.device
+    stride = width + 3  # one column before and two after an image, for what lies outside
+    canvas = torch.zeros(images * height * stride + 1, dtype=torch.int32, device=device)
+    near = F.pad(near, (1, 2)).flatten()
+    upward = lines.v0 > lines.v1
+    u0, u1 = torch.where(upward, lines.u1, lines.u0), torch.where(upward, lines.u0, lines.u1)
+    v0, v1 = torch.minimum(lines.v0, lines.v1), torch.maximum(lines.v0, lines.v1)
+    tall = v1 - v0
+    slope = (u1 - u0) / tall
+    value = lines.value * torch.hypot(u1 - u0, tall) / tall.clamp(min=1) * ONE  # per row; a short line fills one
+    v0, v1 = torch.minimum(v0, (v0 + v1 - 1) / 2), torch.maximum(v1, (v0 + v1 + 1) / 2)
+    top = v0.floor().clamp(0, height)
+    bottom = v1.ceil().clamp(0, height)
+    at_top = u0 + slope * (top + 0.5 - (v1 + v0 - tall) / 2) - 0.5
+    at_bottom = at_top + slope * (bottom - top)
+    outside = (torch.maximum(at_top, at_bottom) < -1) | (torch.minimum(at_top, at_bottom) > width)
+    count = torch.where(outside, 0, bottom - top).clamp(min=0).long()
+    ramp = 1 / (lines.fade / 2 * tall).clamp(min=1)
+    first = ((lines.image * height + top.long()) * stride + 1).int()
     starts = count.cumsum(0) - count
-    lines = torch.repeat_interleave(count)  # the segment of every sample
-    total = len(lines)
-    for begin in range(0, total, MOST_SAMPLES):
-        place = torch.arange(begin, min(begin + MOST_SAMPLES, total), device=device)
-        line = lines[begin : begin + MOST_SAMPLES]
-        number = place - starts[line]
-        a = along[line]
-        side_number = torch.div(number, a.long(), rounding_mode="floor")
-        t = (number - side_number * a.long() + 0.5) / a  # along, 0 to 1
-        side = (side_number + 0.5) / across[line] - 0.5  # across, -1/2 to 1/2
-        shift = side * (drawn / length)[line]
-        grown = (t - 0.5) * stretch[line] + 0.5
-        u = u0[line] + grown * du[line] - shift * dv[line] + 0.5  # 0 at the border of the border
-        v = v0[line] + grown * dv[line] + shift * du[line] + 0.5
-        share = weight[line] * ((0.5 - (t - 0.5).abs()) / (s.fade[line] / 2).clamp(min=1e-3)).clamp(max=1)
-        share = torch.where(s.soft[line], share * torch.exp(-8 * side.square()), share)
-        left, top = u.floor(), v.floor()
-        corner = (s.image[line] * (height + 2) + top.long()) * (width + 2) + left.long()
-        shown = (u >= 0) & (u < width + 1) & (v >= 0) & (v < height + 1)
-        corner = torch.where(shown, corner, 0)
-        shown &= s.disparity[line] > bordered[corner]
-        share = torch.where(shown, share, 0)
-        right, below = u - left, v - top
-        for offset, part in (
-            (0, (1 - right) * (1 - below)),
-            (1, right * (1 - below)),
-            (width + 2, (1 - right) * below),
-            (width + 3, right * below),
-        ):
-            canvas.index_add_(0, (corner + offset).clamp(max=canvas.numel() - 1), (share * part).round().int())
-    return canvas.reshape(images, height + 2, width + 2)[:, 1:-1, 1:-1].float() / ONE
+    floats = torch.stack([at_top, slope, value, (top + 1 - v0) * ramp, (v1 - top) * ramp, ramp, lines.disparity])
+    faded, hidden = bool((ramp < 1).any()), bool(lines.disparity.isfinite().any())
+
+    line = torch.repeat_interleave(count)
+    for begin in range(0, len(line), AT_ONCE):
+        some = line[begin : begin + AT_ONCE]
+        row = (torch.arange(begin, begin + len(some), device=device) - starts.index_select(0, some)).int()
+        u, slant, share, entered, left, steps, depth = floats.index_select(1, some)
+        u = (u + slant * row).clamp(-1, width)
+        before = u.floor()
+        share = share * torch.minimum(entered + row * steps, left - row * steps).clamp(0, 1)
+        right = share * (u - before)
+        place = first.index_select(0, some) + row * stride + before.int()
+        for position, part in ((place, share - right), (place + 1, right)):
+            if hidden:
+                part = part * (depth > near.index_select(0, position))
+            canvas.scatter_add_(0, position.long(), part.round().int())
+    return canvas[:-1].reshape(images, height, stride)[:, :, 1:-2]
