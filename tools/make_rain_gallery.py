@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 import torch
 
-from apanet_core.rain.batched.counter_random import CounterRandom
-from apanet_core.rain.batched.marked_photos import training_atlas
-from apanet_core.rain.batched.samples import render_samples
-from apanet_core.rain.batched.weather import DROPS, DRY, NO_MIST, NO_VEIL, STREAKS, draw_shower
+from apanet_core.rain.counter_random import CounterRandom
+from apanet_core.rain.marked_photos import training_atlas
+from apanet_core.rain.samples import render_samples
+from apanet_core.rain.weather import DROPS, DRY, NO_MIST, NO_VEIL, STREAKS, draw_shower
 
 COUNT, SIZE = 36, (192, 384)
 PAGE = """<!DOCTYPE html><meta charset="utf-8"><title>Training samples</title>

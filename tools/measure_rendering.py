@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from apanet_core.data.synthetic import SyntheticRain
-from apanet_core.rain.batched.photo_atlas import PhotoAtlas
-from apanet_core.rain.batched.samples import render_samples
+from apanet_core.rain.photo_atlas import PhotoAtlas
+from apanet_core.rain.samples import render_samples
 from apanet_core.rain.photos import read_photos
 
 SIZES = ((128, 320), (192, 384))

@@ -23,8 +23,8 @@ from safetensors.torch import load_file
 from apanet_core.model.checkpoint import save_checkpoint
 from apanet_core.model.config import PRESETS, ModelConfig
 from apanet_core.model.network import APANet
-from apanet_core.rain.batched.marked_photos import training_atlas
-from apanet_core.rain.batched.samples import render_samples
+from apanet_core.rain.marked_photos import training_atlas
+from apanet_core.rain.samples import render_samples
 from apanet_core.training.averaging import update_average
 from apanet_core.training.config import MatchingConfig
 from apanet_core.training.objectives import Batch, Supervised

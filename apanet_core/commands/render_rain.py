@@ -25,7 +25,7 @@ def run(
     lens_drops: float = 0.0,
     noise: float = 0.0,
     gain_spread: float = 0.0,
-    jpeg_quality: int | None = None,
+    jpeg_quality: int = 0,
     max_disparity: int = 128,
     disparity_scale: float | None = None,
     variants: int = 1,
@@ -51,7 +51,7 @@ def run(
         lens_drops: mean number of drops on the glass of each camera.
         noise: standard deviation of the sensor noise, in grey levels.
         gain_spread: standard deviation of the logarithm of each camera's gain, which also applies to the clean views.
-        jpeg_quality: 1 to 100, for JPEG artefacts in the rainy views; by default none.
+        jpeg_quality: 1 to 100, for JPEG artefacts in the rainy views; 0 for none.
         max_disparity: search range of SGBM, px.
         disparity_scale: grey levels per px of disparities in PNG; default 256, as in KITTI.
         variants: number of different rains over every pair.
@@ -62,7 +62,7 @@ def run(
     from apanet_core.rain.render_settings import RenderSettings
     from apanet_core.rain.sensor import Sensor
 
-    rain = Rain(rate, exposure_s, (wind_mps, 0.0), camera_mps, aperture_px=aperture_px, veil=veil)
+    rain = Rain(rate, exposure_s, wind_mps, camera_mps, aperture_px=aperture_px, veil=veil)
     sensor = Sensor(noise, gain_spread, jpeg_quality)
     settings = RenderSettings(
         kind, rain, lens_drops, sensor, focal_px, baseline_m, max_disparity, disparity_scale, variants, seed

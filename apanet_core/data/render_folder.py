@@ -12,15 +12,16 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 
 from apanet_core.atomic import check_can_be_made, write_text
 from apanet_core.data.layouts import find_clean
 from apanet_core.images.files import read_image, write_image
 from apanet_core.progress import progress_bar
+from apanet_core.rain.counter_random import CounterRandom
+from apanet_core.rain.records import numbers_of
+from apanet_core.rain.render import render_rain, with_camera_gains
 from apanet_core.rain.render_settings import RenderSettings
-from apanet_core.rain.scenes import Scene
-from apanet_core.rain.sensor import apply_camera_gains
-from apanet_core.rain.weather import render_weather
 from apanet_core.stereo.disparity import fill_unknown, find_disparities, read_disparity, to_right_view
 from apanet_core.stereo.sgbm import sgbm_disparity
 from apanet_core.workers import WorkerOptions, run_tasks
@@ -136,10 +137,9 @@ def _render_pair(pair: CleanPair, out: Path, settings: RenderSettings) -> tuple[
     if left.shape != right.shape:
         sizes = " and ".join(f"{view.shape[1]}x{view.shape[0]}" for view in (left, right))
         raise ValueError(f"{pair.left}: left and right must have one size: got {sizes}; rectify both to the same size")
-    key = [settings.seed, zlib.crc32(pair.name.encode())]  # by name: further files do not change the others' rain
-    left, right = apply_camera_gains(left, right, settings.sensor, np.random.default_rng(key))
+    views = with_camera_gains((left, right), settings.sensor.gain_spread, _numbers(settings, pair.name))
     clean = [out / folder / f"{pair.name}.png" for folder in CLEAN]
-    for path, view, source in zip(clean, (left, right), (pair.left, pair.right)):
+    for path, view, source in zip(clean, views, (pair.left, pair.right)):
         if path.is_file():
             continue
         if source.suffix.lower() == ".png" and not settings.sensor.gain_spread:
@@ -148,17 +148,17 @@ def _render_pair(pair: CleanPair, out: Path, settings: RenderSettings) -> tuple[
         else:
             write_image(path, view)
     camera = settings.camera(left.shape[:2])
-    scene: Scene | None = None
+    disparities: tuple[np.ndarray, np.ndarray] | None = None
     records = []
     for variant in range(settings.variants):
         name = pair.name if settings.variants == 1 else f"{pair.name}_{variant}"
-        rng = np.random.default_rng([*key, variant])
-        weather = settings.weather(rng)
+        random = _numbers(settings, f"{pair.name}/{variant}")
+        weather = settings.weather(random)
         files = [out / folder / f"{name}.png" for folder in (*MASKS, *RAINY)]
         if not all(path.is_file() for path in files):
-            if scene is None:
-                scene = Scene(left, right, *_both_disparities(pair, left, right, settings), camera)
-            rainy = render_weather(scene, weather, rng)
+            if disparities is None:
+                disparities = both_disparities(pair, *views, settings)
+            rainy = render_rain(views, disparities, camera, weather, random)
             masks = [255 * mask.astype(np.uint8) for mask in (rainy.left_mask, rainy.right_mask)]
             for path, image in zip(files, (*masks, rainy.left, rainy.right)):
                 write_image(path, image)
@@ -169,11 +169,15 @@ def _render_pair(pair: CleanPair, out: Path, settings: RenderSettings) -> tuple[
                 "source": [str(pair.left), str(pair.right)],
                 "disparity": _source_of_disparity(pair, settings),
                 "camera": asdict(camera),
-                "seed": [*key, variant],
-                "weather": asdict(weather),
+                "weather": numbers_of(weather),
             }
         )
     return pair.name, records
+
+
+def _numbers(settings: RenderSettings, name: str) -> CounterRandom:
+    """Return random numbers by name: further files do not change the rain of the others."""
+    return CounterRandom(settings.seed, torch.tensor([zlib.crc32(name.encode())]))
 
 
 def _source_of_disparity(pair: CleanPair, settings: RenderSettings) -> str:
@@ -182,7 +186,7 @@ def _source_of_disparity(pair: CleanPair, settings: RenderSettings) -> str:
     return "SGBM" if pair.disparity is None else str(pair.disparity)
 
 
-def _both_disparities(
+def both_disparities(
     pair: CleanPair, left: np.ndarray, right: np.ndarray, settings: RenderSettings
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return left and right disparity without gaps; zeros for streaks, which do not use them."""

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-import numpy as np
+from functools import cache
 
-_CODE = np.arange(256) / 255
-SRGB_TO_LINEAR = np.where(_CODE <= 0.04045, _CODE / 12.92, ((_CODE + 0.055) / 1.055) ** 2.4).astype(np.float32)
-_LIGHT = np.linspace(0, 1, 1 << 14) ** 2
-_SRGB = (255 * np.where(_LIGHT <= 0.0031308, 12.92 * _LIGHT, 1.055 * _LIGHT ** (1 / 2.4) - 0.055)).astype(np.float32)
+import torch
 
-
-def to_linear(image: np.ndarray) -> np.ndarray:
-    """Convert uint8 sRGB to linear light, float32 in [0, 1]."""
-    return SRGB_TO_LINEAR[image]
+STEPS = 1 << 14  # light of the table of `to_srgb`
 
 
-def to_srgb(light: np.ndarray) -> np.ndarray:
-    """Convert linear light to the sRGB scale, float32 in [0, 255], not rounded."""
-    index = np.sqrt(np.clip(light, 0, 1)) * np.float32(len(_SRGB) - 1)  # the root spreads the steep dark end
-    return _SRGB[np.rint(index).astype(np.int32)]
+def to_linear(views: torch.Tensor) -> torch.Tensor:
+    """Convert sRGB, whole numbers from 0 to 255, to linear light in [0, 1], float32."""
+    return _to_linear_table(views.device).index_select(0, views.int().flatten()).reshape(views.shape)
+
+
+def to_srgb(light: torch.Tensor) -> torch.Tensor:
+    """Convert linear light to the sRGB scale, clipped to [0, 255], not rounded."""
+    place = (light.clamp(0, 1).sqrt() * (STEPS - 1)).round().int()  # the root spreads the steep dark end
+    return _to_srgb_table(light.device).index_select(0, place.flatten()).reshape(light.shape)
+
+
+@cache
+def _to_linear_table(device: torch.device) -> torch.Tensor:
+    code = torch.arange(256, dtype=torch.float64) / 255
+    light = torch.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4)
+    return light.float().to(device)
+
+
+@cache
+def _to_srgb_table(device: torch.device) -> torch.Tensor:
+    light = torch.linspace(0, 1, STEPS, dtype=torch.float64) ** 2
+    code = torch.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return (255 * code).float().to(device)

@@ -1,27 +1,30 @@
-"""Render falling rain in a stereo pair: the same drops in space, seen by both cameras, and their veil.
-
-Sources: streak appearance Garg & Nayar 2006/2007, veil Weber et al. 2015, colour Halder et al. 2019.
-"""
+"""Render weather over one stereo pair, as images in NumPy."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
+import torch
 
-from apanet_core.rain.drops import Rain, coverage_time_s, sample_drops
-from apanet_core.rain.light import SRGB_TO_LINEAR, to_linear, to_srgb
+from apanet_core.rain.counter_random import CounterRandom
+from apanet_core.rain.scenes import Scenes
+from apanet_core.rain.sensor import apply_camera_gains
+from apanet_core.rain.surfaces import Cameras
+from apanet_core.rain.weather import Weather, render_weather
 from apanet_core.stereo.camera import StereoCamera
-
-DROP_CROSSING_S = np.sqrt(1.16e-3) / 50  # t0 of Garg & Nayar: time in which a 1.16 mm drop falls by its own width
-FARTHEST_SCENE_M = 1000.0
-VISIBLE_STREAK = 0.1  # light that a streak must add to count in a mask, as a share of the surrounding light
 
 
 @dataclass(frozen=True)
 class RainyPair:
-    """`left`, `right`: (H, W, 3) uint8 RGB; `left_mask`, `right_mask`: (H, W) bool, True where a streak is visible."""
+    """A rendered pair.
+
+    Attributes:
+        left: (H, W, 3) uint8 RGB.
+        right: (H, W, 3) uint8 RGB.
+        left_mask: (H, W) bool, True where a streak or a drop on the glass is visible.
+        right_mask: (H, W) bool.
+    """
 
     left: np.ndarray
     right: np.ndarray
@@ -29,60 +32,46 @@ class RainyPair:
     right_mask: np.ndarray
 
 
+@torch.no_grad()
 def render_rain(
-    left: np.ndarray,
-    right: np.ndarray,
-    left_disparity: np.ndarray,
-    right_disparity: np.ndarray,
+    views: tuple[np.ndarray, np.ndarray],
+    disparities: tuple[np.ndarray, np.ndarray],
     camera: StereoCamera,
-    rain: Rain,
-    rng: np.random.Generator,
+    weather: Weather,
+    random: CounterRandom,
 ) -> RainyPair:
-    """Render rain in a clean rectified pair.
+    """Render weather over a clean rectified pair.
 
     Args:
-        left: (H, W, 3) uint8 RGB.
-        right: (H, W, 3) uint8 RGB.
-        left_disparity: (H, W) px of the left view; where unknown, use a background value.
-        right_disparity: (H, W) px of the right view; where unknown, use a background value.
+        views: left and right, (H, W, 3) uint8 RGB each.
+        disparities: of left and right view, (H, W) px each; where unknown, use a background value.
         camera: geometry in px of these images.
-        rain: the shower; rate 0 leaves the pair unchanged.
-        rng: random numbers; the seed determines the rain.
+        weather: effects to render; the default leaves the pair unchanged.
+        random: random numbers of one sample; seed and index determine the image.
 
     Returns:
-        The rainy pair with its streak masks.
+        The rainy pair with its masks.
     """
-    drops = sample_drops(camera, left.shape[:2], rain, rng)
-    field, sky = average_light(left, right)
-    # a drop is a fish-eye lens, which shows the average light of its surroundings
-    drop_colour = (rain.brightness * (0.94 * field + 0.06 * sky) / DROP_CROSSING_S).astype(np.float32)
-    veil_colour = (rain.veil_brightness * 0.5 * (field + sky)).astype(np.float32)
-    views, masks = [], []
-    for view, disparity, is_right in ((left, left_disparity, False), (right, right_disparity, True)):
-        covered = coverage_time_s(drops, camera, rain, disparity, is_right)
-        free = 1 - covered / np.float32(rain.exposure_s)
-        veiled = np.zeros_like(free)
-        if rain.veil and rain.rate_mm_h > 0:
-            depth = np.minimum(camera.depth(disparity), FARTHEST_SCENE_M).astype(np.float32)
-            veiled = 1 - np.exp(np.float32(-rain.extinction_per_m) * depth)
-        through = free * (1 - veiled)
-        veiled *= free
-        # plane by plane: NumPy is slow where the last axis has three elements
-        planes = [
-            to_srgb(to_linear(view[..., c]) * through + veil_colour[c] * veiled + drop_colour[c] * covered)
-            for c in range(3)
-        ]
-        views.append(np.rint(cv2.merge(planes)).astype(np.uint8))
-        masks.append(covered > VISIBLE_STREAK * DROP_CROSSING_S)
-    return RainyPair(views[0], views[1], masks[0], masks[1])
+    values = camera.focal_px, camera.baseline_m, camera.cx, camera.cy, camera.disparity_offset
+    cameras = Cameras(*(torch.tensor([float(value)]) for value in values))
+    disparity = torch.from_numpy(np.stack(disparities)).float()[None]
+    rainy, visible = render_weather(Scenes(_to_tensor(views), disparity, cameras), weather, random)
+    return RainyPair(*_to_images(rainy), *visible[0].numpy())
 
 
-def average_light(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean (surroundings of a drop) and 98th percentile (sky) of both views' linear light, (3,) each."""
-    means, bright = [], []
-    for view in (left, right):
-        counts = np.stack([cv2.calcHist([view], [c], None, [256], [0, 256]).reshape(-1) for c in range(3)])
-        counts = counts / view[..., 0].size
-        means.append(counts @ SRGB_TO_LINEAR)
-        bright.append(SRGB_TO_LINEAR[(counts.cumsum(axis=1) < 0.98).sum(axis=1).clip(max=255)])
-    return np.mean(means, axis=0), np.mean(bright, axis=0)
+def with_camera_gains(
+    views: tuple[np.ndarray, np.ndarray], spread: float, random: CounterRandom
+) -> tuple[np.ndarray, np.ndarray]:
+    """Apply random gains to clean views, (H, W, 3) uint8 each; see `apply_camera_gains`."""
+    if not spread:
+        return views
+    return _to_images(apply_camera_gains(_to_tensor(views), torch.tensor([spread]), random))
+
+
+def _to_tensor(views: tuple[np.ndarray, np.ndarray]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2)[None].float()
+
+
+def _to_images(views: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    left, right = views[0].to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+    return left, right

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 
-import numpy as np
-
+from apanet_core.rain.counter_random import CounterRandom
 from apanet_core.rain.drops import Rain
-from apanet_core.rain.lens import WetLens
+from apanet_core.rain.glass import WetGlass
+from apanet_core.rain.random_weather import random_streaks
 from apanet_core.rain.sensor import Sensor
-from apanet_core.rain.streaks import random_streaks
-from apanet_core.rain.weather import Weather
+from apanet_core.rain.weather import DRY, NO_STREAKS, Weather
 from apanet_core.stereo.camera import StereoCamera
 
 KINDS = ("drops", "streaks", "both")
@@ -56,7 +55,7 @@ class RenderSettings:
             )
         if self.disparity_scale is not None and self.disparity_scale <= 0:
             raise ValueError(f"disparity_scale must be above 0: got {self.disparity_scale}")
-        WetLens(self.lens_drops)
+        WetGlass(self.lens_drops)
         told = [f.name for f in fields(Rain) if getattr(self.rain, f.name) != getattr(SHOWER, f.name)]
         if self.kind == "streaks" and told:
             raise ValueError(
@@ -70,13 +69,13 @@ class RenderSettings:
         baseline = KITTI_BASELINE_M if self.baseline_m is None else self.baseline_m
         return StereoCamera(focal, baseline, cx=size[1] / 2, cy=size[0] / 2)
 
-    def weather(self, rng: np.random.Generator) -> Weather:
-        """Return the weather of one frame; `rng` samples the streaks only."""
+    def weather(self, random: CounterRandom) -> Weather:
+        """Return the weather of one frame; `random` draws the streaks only."""
         return Weather(
-            None if self.kind == "streaks" else self.rain,
-            () if self.kind == "drops" else tuple(random_streaks(rng)),
-            lens=WetLens(self.lens_drops) if self.lens_drops else None,
-            sensor=self.sensor,
+            DRY if self.kind == "streaks" else self.rain,
+            NO_STREAKS if self.kind == "drops" else random_streaks(random),
+            WetGlass(self.lens_drops),
+            self.sensor,
         )
 
     def taken_for_granted(self) -> list[str]:

@@ -1,216 +1,212 @@
-"""Stereo scenes made of photographs: surfaces with known disparity, exact in both views.
+"""Batches of stereo scenes made of photographs: textured planes in front of each other, exact in both views.
 
-A scene is a stack of textured layers, far to near: a background whose disparity grows towards the bottom (ground) and
-across (a slanted wall), and objects in front of it: blobs, boxes and thin poles. Each layer is drawn in both views from
-its texture, so no hole has to be filled: a point hidden in one view is drawn in the other one. A street has its ground
-in perspective up to a far horizon, and its objects stand on it.
+Every surface is a plane: its disparity is linear in the left view's column and row, so one division finds the point of
+the left view for a point of the right one. The nearest surface wins in each view, which makes occlusions correct.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
-import cv2
-import numpy as np
+import torch
 
-from apanet_core.rain.photos import read_photos
-from apanet_core.stereo.camera import StereoCamera
+from apanet_core.rain.counter_random import CounterRandom
+from apanet_core.rain.photo_atlas import Lines, PhotoAtlas
+from apanet_core.rain.records import rows_of
+from apanet_core.rain.splat import boxes
+from apanet_core.rain.surfaces import Cameras, Surfaces, random_surfaces
 
-STREETS = 0.4  # share of the scenes
+LEAST_DISPARITY = 0.2  # px; farther surfaces are not drawn
+KEY_STEPS = 1 << 14  # per px of disparity, to find the nearest surface with integers
+AT_ONCE = 1 << 15  # pixels that are coloured together: their values fit into the cache of a core
 
 
 @dataclass(frozen=True)
-class Scene:
-    """A clean pair: `left`, `right` (H, W, 3) uint8 RGB, their disparities (H, W) float32 px, and the camera."""
+class Scenes:
+    """B clean pairs: `views` (B, 2, 3, H, W) float32 in [0, 255], left first, and `disparity` (B, 2, H, W) px."""
 
-    left: np.ndarray
-    right: np.ndarray
-    left_disparity: np.ndarray
-    right_disparity: np.ndarray
-    camera: StereoCamera
+    views: torch.Tensor
+    disparity: torch.Tensor
+    cameras: Cameras
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return height and width of a view in px."""
+        return self.views.shape[-2], self.views.shape[-1]
+
+    def of(self, rows: torch.Tensor) -> Scenes:
+        """Return some scenes of the batch; `rows` is (N,) int64."""
+        views, disparity = (t.index_select(0, rows) for t in (self.views, self.disparity))
+        return Scenes(views, disparity, rows_of(self.cameras, rows))
 
 
-class PhotoPool:
-    """Photographs in memory, from which textures are cut.
+def random_scenes(atlas: PhotoAtlas, size: tuple[int, int], random: CounterRandom) -> Scenes:
+    """Sample scenes.
 
     Args:
-        folders: searched recursively for image files.
-        held_out: every `held_out`-th photograph goes to validation.
-        validation: use the held-out photographs instead of the others.
+        atlas: textures of the surfaces.
+        size: (height, width) of a view in px.
+        random: random numbers, which set batch size and device.
 
-    Raises:
-        FileNotFoundError: no photograph was found.
+    Returns:
+        The scenes.
+    """
+    cameras, surfaces = random_surfaces(atlas, size, random)
+    views, disparity = _render(atlas, surfaces, cameras, size)
+    return Scenes(views, disparity, cameras)
+
+
+def occluded(disparity: torch.Tensor) -> torch.Tensor:
+    """Return a mask of the pixels whose point the other camera does not see.
+
+    Args:
+        disparity: (B, 2, H, W) px, left first.
+
+    Returns:
+        (B, 2, H, W) bool.
+    """
+    width = disparity.shape[-1]
+    column = torch.arange(width, device=disparity.device)
+    hidden = []
+    for here, there, sign in ((0, 1, -1), (1, 0, 1)):
+        seen_at = (column + sign * disparity[:, here]).round().long()
+        found = disparity[:, there].gather(-1, seen_at.clamp(0, width - 1))
+        hidden.append((seen_at < 0) | (seen_at >= width) | (found > disparity[:, here] + 1))
+    return torch.stack(hidden, dim=1)
+
+
+class _Drawn(NamedTuple):
+    """Surfaces in the N images of a batch, (N, K) each.
+
+    At column x and row y of an image (px), the disparity is d0 + dx x + dy y, and the distance from the middle of the
+    surface s0 + sx x + sy y columns of the left view.
     """
 
-    def __init__(self, folders: list[Path], held_out: int = 12, validation: bool = False) -> None:
-        self.photos = read_photos(folders, validation, held_out)
-
-    def texture(self, height: int, width: int, rng: np.random.Generator, detail: float | None = None) -> np.ndarray:
-        """Cut a random (height, width, 3) uint8 texture; `detail` is output px per photograph px, None: random."""
-        photo = self.photos[rng.integers(len(self.photos))]
-        most = min(photo.shape[0] / height, photo.shape[1] / width)  # photograph px per output px
-        step = min(most, float(np.exp(rng.uniform(np.log(0.8), np.log(3.0)))) if detail is None else 1 / detail)
-        cut_h, cut_w = max(int(height * step), 2), max(int(width * step), 2)
-        y = rng.integers(photo.shape[0] - cut_h + 1)
-        x = rng.integers(photo.shape[1] - cut_w + 1)
-        cut = photo[y : y + cut_h, x : x + cut_w]
-        method = cv2.INTER_AREA if step > 1 else cv2.INTER_CUBIC
-        cut = cv2.resize(cut, (width, height), interpolation=method)
-        return cut[:, ::-1] if rng.uniform() < 0.5 else cut
+    d0: torch.Tensor
+    dx: torch.Tensor
+    dy: torch.Tensor
+    s0: torch.Tensor
+    sx: torch.Tensor
+    sy: torch.Tensor
 
 
-def random_scene(pool: PhotoPool, size: tuple[int, int], rng: np.random.Generator) -> Scene:
-    """Sample a scene of `size` (height, width) px, which is a window of a larger camera image."""
-    return random_street(pool, size, rng) if rng.uniform() < STREETS else random_layers(pool, size, rng)
+def _drawn(surfaces: Surfaces) -> _Drawn:
+    """Return the surfaces in left and right images, in turn: a right pixel x shows x + d(x) of the left view."""
+    right = torch.tensor([0.0, 1.0], device=surfaces.base.device)[:, None]
+    across = surfaces.across[:, None]
+    factor = 1 / (1 - right * across)
+    d0 = (surfaces.base - surfaces.across * surfaces.column - surfaces.down * surfaces.row)[:, None] * factor
+    dx, dy = across * factor, surfaces.down[:, None] * factor
+    lean, column, row = (t[:, None] for t in (surfaces.lean, surfaces.column, surfaces.row))
+    linear = d0, dx, dy, right * d0 - column + lean * row, 1 + right * dx, right * dy - lean
+    return _Drawn(*(t.flatten(0, 1) for t in linear))
 
 
-def random_layers(pool: PhotoPool, size: tuple[int, int], rng: np.random.Generator) -> Scene:
-    """Sample a scene of surfaces at any disparity, in an unrealistic order."""
+def _render(
+    atlas: PhotoAtlas, surfaces: Surfaces, cameras: Cameras, size: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Render both views, (B, 2, 3, H, W) in [0, 255], and their disparity (B, 2, H, W); nearest surfaces win."""
     height, width = size
-    focal = rng.uniform(400, 1200)
-    baseline = float(np.exp(rng.uniform(np.log(0.06), np.log(0.6))))
-    camera = StereoCamera(focal, baseline, cx=rng.uniform(-0.5, 1.5) * width, cy=rng.uniform(-0.5, 1.5) * height)
-    farthest = min(float(camera.disparity(np.exp(rng.uniform(np.log(3), np.log(100))))), 0.25 * width)
+    drawn = _drawn(surfaces)
+    device = drawn.d0.device
+    surfaces = rows_of(surfaces, torch.arange(2 * len(surfaces.base), device=drawn.d0.device) // 2)
+    images = len(drawn.d0)
+    shape = images, height, width
+    y = torch.arange(height, device=device)[:, None] + 0.5
+    x = torch.arange(width, device=device) + 0.5
 
-    rows = np.arange(height, dtype=np.float32)
-    horizon = rng.uniform(-0.3, 1.0) * height
-    ground = rng.choice([0.0, rng.uniform(0, 0.25)]) * np.maximum(rows - horizon, 0)
-    slant = rng.choice([0.0, rng.uniform(-0.08, 0.08)])
-    base = farthest + ground + max(0.0, -slant * width)
-    margin = _margin(base, slant, width)
-    views, disparities = _draw_plane(pool.texture(height, width + margin, rng), base, slant, width)
-    nearest = float(max(disparity.max() for disparity in disparities))
-    for disparity in np.sort(rng.uniform(nearest, max(nearest + 4, 0.45 * width), rng.integers(0, 6))):
-        thin = rng.uniform() < 0.35
-        object_w = int(rng.uniform(2, 10)) if thin else int(rng.uniform(0.1, 0.6) * width)
-        object_h = int(rng.uniform(0.4, 1.2) * height) if thin else int(rng.uniform(0.15, 0.9) * height)
-        x, y = rng.uniform(-0.3, 1.0) * (width + disparity), rng.uniform(-0.3, 0.9) * height
-        lean = rng.uniform(-0.3, 0.3) if thin else 0.0
-        _draw_object(pool, views, disparities, float(disparity), (object_h, object_w), (x, y), lean, rng)
-    return Scene(views[0], views[1], disparities[0], disparities[1], camera)
-
-
-def random_street(pool: PhotoPool, size: tuple[int, int], rng: np.random.Generator) -> Scene:
-    """Sample a scene with ground in perspective up to a far backdrop, and objects of real sizes that stand on it."""
-    height, width = size
-    focal = rng.uniform(400, 1200)
-    baseline = float(np.exp(rng.uniform(np.log(0.06), np.log(0.6))))
-    horizon = rng.uniform(-0.1, 0.8) * height
-    camera = StereoCamera(focal, baseline, cx=rng.uniform(-0.5, 1.5) * width, cy=horizon)
-    above_ground_m = rng.uniform(1.0, 2.5)
-    backdrop = float(camera.disparity(np.exp(rng.uniform(np.log(60), np.log(500)))))
-    rows = np.arange(height, dtype=np.float32) + 0.5
-    # A ground point at depth Z is seen focal * above_ground / Z below the horizon, so its disparity grows with the row.
-    base = np.maximum(backdrop, (rows - horizon) * baseline / above_ground_m)
-    wide = width + _margin(base, 0.0, width)
-    texture = pool.texture(height, wide, rng)
-    ground = base > backdrop
-    if ground.any():  # otherwise the window is above the ground
-        seen = focal, camera.cx, above_ground_m
-        texture[ground] = _ground(pool, rows[ground] - horizon, wide, seen, rng)
-    views, disparities = _draw_plane(texture, base, 0.0, width)
-
-    nearest_m = max(3.0, float(camera.depth(np.asarray(0.45 * width))))
-    farthest_m = max(0.9 * float(camera.depth(np.asarray(backdrop))), nearest_m)
-    for depth_m in np.sort(np.exp(rng.uniform(np.log(nearest_m), np.log(farthest_m), rng.integers(0, 8))))[::-1]:
-        thin = rng.uniform() < 0.4
-        size_m = (rng.uniform(2, 7), rng.uniform(0.05, 0.3)) if thin else (rng.uniform(0.5, 4), rng.uniform(0.4, 5))
-        foot = horizon + focal * above_ground_m / depth_m
-        object_h, object_w = (max(int(focal * side / depth_m), 2) for side in size_m)
-        # parts beyond the window are not drawn
-        object_h, object_w = min(object_h, int(max(foot, 0)) + 2), min(object_w, 2 * width)
-        disparity = float(camera.disparity(depth_m))
-        place = rng.uniform(0, width + disparity) - object_w / 2, foot - object_h
-        _draw_object(pool, views, disparities, disparity, (object_h, object_w), place, 0.0, rng)
-    return Scene(views[0], views[1], disparities[0], disparities[1], camera)
-
-
-def _ground(
-    pool: PhotoPool, below_horizon: np.ndarray, width: int, seen: tuple[float, float, float], rng: np.random.Generator
-) -> np.ndarray:
-    """Draw a photograph on the ground, (rows, width, 3) uint8, `seen` at a focal length, cx (px) and height (m)."""
-    focal, cx, above_ground_m = seen
-    photo = pool.photos[rng.integers(len(pool.photos))]
-    per_m = float(np.exp(rng.uniform(np.log(8), np.log(60))))  # px of the photograph
-    depth_m = (focal * above_ground_m / below_horizon)[:, None]
-    columns = per_m * (np.arange(width)[None] + 0.5 - cx) * depth_m / focal
-    rows = np.broadcast_to(per_m * depth_m, columns.shape)
-    laid = cv2.remap(
-        photo, columns.astype(np.float32), rows.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    # backdrop and ground fill an image, objects their bounding box
+    backdrop, ground = (
+        (d0 + dy * y) + dx * x
+        for d0, dx, dy in ((t[:, k, None, None] for t in (drawn.d0, drawn.dx, drawn.dy)) for k in (0, 1))
     )
-    # Far rows skip pixels of the photograph; fade them to its mean, as a camera would.
-    step = per_m * depth_m**2 / (focal * above_ground_m)
-    keep = np.clip(2 / step, 0, 1)[..., None]
-    return np.rint(keep * laid + (1 - keep) * photo[::8, ::8].mean(axis=(0, 1))).astype(np.uint8)
+    ground = torch.where((surfaces.shown[:, 1, None, None] > 0) & (ground > LEAST_DISPARITY), ground, 0)
+    behind = torch.maximum(_depth_key(backdrop, 0), _depth_key(ground, 1)).flatten()
+    place, key, alpha = _objects(surfaces, drawn, size)
+    first = behind.scatter_reduce(0, place, key, "amax")
+    won = key == first.index_select(0, place)
+    second = behind.scatter_reduce(0, place, key * ~won, "amax")
+    opaque = torch.ones_like(first, dtype=torch.float32).scatter_reduce(0, place, alpha + 2 * ~won, "amin")
+
+    lines, u0, du = _texture_lines(atlas, surfaces, drawn, cameras, y[:, 0])
+    layers = drawn.d0.shape[1]
+    row_of = torch.arange(images, device=device)[:, None] * layers * height + torch.arange(height, device=device)
+    row_of, column = row_of[:, :, None].expand(shape).flatten(), x.expand(shape).flatten()
+
+    def shade(key: torch.Tensor, row: torch.Tensor, column: torch.Tensor) -> torch.Tensor:
+        line = row + (key & 15) * height
+        return atlas.read(lines.at(line), u0.index_select(0, line) + du.index_select(0, line) * column)
+
+    colours = torch.cat([shade(*part) for part in zip(*(t.split(AT_ONCE) for t in (first, row_of, column)))], dim=1)
+    edge = (opaque < 1).nonzero()[:, 0]
+    colours[:, edge] = torch.lerp(
+        shade(*(t.index_select(0, edge) for t in (second, row_of, column))), colours[:, edge], opaque[edge]
+    )
+    disparity = torch.where(opaque > 0.5, first, second) >> 4
+    views = colours.reshape(3, -1, 2, height, width).permute(1, 2, 0, 3, 4).contiguous()
+    return views, (disparity / KEY_STEPS).reshape(-1, 2, height, width)
 
 
-def _margin(base: np.ndarray, slant: float, width: int) -> int:
-    """Return the number of columns that a background's texture needs in addition to the width of a view."""
-    return int(np.ceil(np.max(base) + max(0.0, slant * width))) + 2
+def _depth_key(disparity: torch.Tensor, k: torch.Tensor | int) -> torch.Tensor:
+    """Return an int32 that is larger for a nearer surface and ends in its number `k`."""
+    return (disparity.clamp(0, 4095) * KEY_STEPS).int() * 16 + k
 
 
-def _draw_plane(
-    texture: np.ndarray, base: np.ndarray, slant: float, width: int
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Draw a background; return both views and their disparities, in the right one base(row) + slant * column."""
-    size = texture.shape[0], width
-    columns = np.arange(width, dtype=np.float32)[None]
-    base = base[:, None].astype(np.float32)
-    right_disparity = np.broadcast_to(base + slant * columns, size).astype(np.float32)
-    left_disparity = np.broadcast_to(base + slant * (columns - base) / (1 + slant), size).astype(np.float32)
-    rows = np.broadcast_to(np.arange(size[0], dtype=np.float32)[:, None], size).copy()
-    right = cv2.remap(texture, columns + right_disparity, rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return [texture[:, :width].copy(), right], [left_disparity, right_disparity]
+def _objects(
+    surfaces: Surfaces, drawn: _Drawn, size: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return flat pixel number, `_depth_key` and opacity of every pixel of every object, (M,) each."""
+    height, width = size
+    image, k = (surfaces.shown[:, 2:] > 0).nonzero().unbind(1)
+    k = k + 2
+    row, half_w, half_h, shape, bump, phase = (
+        getattr(surfaces, name)[image, k] for name in ("row", "half_width", "half_height", "shape", "bump", "phase")
+    )
+    d0, dx, dy, s0, sx, sy = (t[image, k] for t in drawn)
+    reach = 1.05 * half_h + 1  # a ragged outline is up to 4 % larger
+    middle, lean = -(s0 + sy * row) / sx, (sy * reach / sx).abs()
+    aside = lean + (1.05 * half_w + 1) / sx
+    thing, u, v = boxes(middle - aside, row - reach, middle + aside, row + reach, size)
+
+    def of(values: torch.Tensor, things: torch.Tensor = thing) -> torch.Tensor:
+        return values.index_select(0, things)
+
+    x, y = u + 0.5, v + 0.5
+    d = of(d0) + of(dx) * x + of(dy) * y
+    across, down = of(s0) + of(sx) * x + of(sy) * y, y - of(row)
+    inside = torch.minimum(of(half_w) - across.abs(), of(half_h) - down.abs())
+    blobs = (of(shape) > 0).nonzero()[:, 0]
+    thing_ = of(thing, blobs)
+    s, t = of(across, blobs) / of(half_w, thing_), of(down, blobs) / of(half_h, thing_)
+    angle, turn = torch.atan2(t, s), of(phase, thing_)
+    ragged = of(bump, thing_) * (torch.cos(3 * angle + turn) + torch.cos(7 * angle + 2.3 * turn)) / 2
+    edge = torch.where(of(shape, thing_) == 2, 0.8 * (1 + ragged), 1.0)
+    inside[blobs] = (edge - torch.hypot(s, t)) * of(torch.minimum(half_w, half_h), thing_)
+    alpha = (inside + 0.5).clamp(0, 1)
+    seen = ((alpha > 0) & (d > LEAST_DISPARITY)).nonzero()[:, 0]
+    place, key = (of(image) * height + v) * width + u, _depth_key(d, of(k.int()))
+    return of(place, seen), of(key, seen), of(alpha, seen)
 
 
-def _draw_object(
-    pool: PhotoPool,
-    views: list[np.ndarray],
-    disparities: list[np.ndarray],
-    disparity: float,
-    size: tuple[int, int],
-    place: tuple[float, float],
-    lean: float,
-    rng: np.random.Generator,
-) -> None:
-    """Draw one fronto-parallel object over both views, in place.
-
-    Args:
-        pool: source of its texture.
-        views: left and right view, (H, W, 3) uint8.
-        disparities: disparities of the left and right view, (H, W) px.
-        disparity: disparity of the object, px.
-        size: (height, width) of the object in px.
-        place: column and row of its upper left corner in the left view.
-        lean: columns per row.
-        rng: random numbers.
-    """
-    height, width = disparities[0].shape
-    texture = pool.texture(*size, rng).astype(np.float32)
-    alpha = _shape(*size, rng)
-    for index, shift in enumerate((0.0, disparity)):
-        matrix = np.array([[1, lean, place[0] - shift], [0, 1, place[1]]], dtype=np.float32)
-        mask = cv2.warpAffine(alpha, matrix, (width, height), flags=cv2.INTER_LINEAR)
-        if mask.any():
-            drawn = cv2.warpAffine(
-                texture, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-            )
-            blend = views[index] + mask[..., None] * (drawn - views[index])
-            views[index] = np.clip(np.rint(blend), 0, 255).astype(np.uint8)
-            disparities[index] = np.where(mask > 0.5, np.float32(disparity), disparities[index])
-
-
-def _shape(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """Sample the opacity of an object, (H, W) float32 in [0, 1]: a box, an ellipse, or a ragged blob."""
-    kind = rng.integers(3)
-    if kind == 0 or min(height, width) < 12:
-        return np.ones((height, width), np.float32)
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    radius = np.hypot(x, y)
-    if kind == 2:
-        rough = cv2.resize(
-            rng.uniform(-0.5, 0.5, (6, 6)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC
-        )
-        radius = radius + rough
-    return np.clip((0.9 - radius) * min(height, width) / 4, 0, 1).astype(np.float32)
+def _texture_lines(
+    atlas: PhotoAtlas, surfaces: Surfaces, drawn: _Drawn, cameras: Cameras, y: torch.Tensor
+) -> tuple[Lines, torch.Tensor, torch.Tensor]:
+    """Return the line of texture of every surface in every row, (N, K, H): column x shows column u0 + du x of it."""
+    down = y - surfaces.row[..., None]
+    u, v, step, per_m = (t[..., None] for t in (surfaces.u, surfaces.v, surfaces.step_v, surfaces.per_m))
+    # ground: Z = f h / (y - horizon), and b / h is the plane's slope
+    focal, baseline = (t.repeat_interleave(2)[:, None, None] for t in (cameras.focal_px, cameras.baseline_m))
+    slope = surfaces.down[..., None]
+    depth = focal * baseline / (slope * down).clamp(min=LEAST_DISPARITY)
+    ground = per_m > 0
+    ground_step = per_m * depth / focal
+    stretched = torch.maximum(ground_step, per_m * depth**2 / (focal * baseline / slope.clamp(min=1e-3)) / 2)
+    lines = atlas.lines(
+        surfaces.photo[..., None],
+        torch.where(ground, per_m * depth, v + step * down),
+        torch.where(ground, stretched, step),
+    )
+    step_u = torch.where(ground, ground_step, surfaces.step_u[..., None])
+    u0 = u + step_u * (drawn.s0[..., None] + drawn.sy[..., None] * y)
+    return lines, u0.flatten(), (step_u * drawn.sx[..., None]).expand_as(u0).flatten()

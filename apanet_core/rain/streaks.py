@@ -1,113 +1,106 @@
-"""Dense 2-D streaks like those of the public benchmarks: strong, and not consistent between the views."""
+"""2-D streaks over both views, drawn for each view on its own: like the public benchmarks' rain, soft, wide or dark."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
-import cv2
-import numpy as np
+import torch
+
+from apanet_core.rain.counter_random import CounterRandom
+from apanet_core.rain.records import Number
+from apanet_core.rain.splat import Segments, draw_segments
+
+MOST_STREAKS = 0.1  # per px and layer
+BRIGHTEST = 1.5  # limit of the sum of all layers
+VISIBLE_STREAK = 0.02  # brightness, in [0, 1], above which a streak counts as visible
+DARKEST = 0.3  # of the streaks of a layer, as a share of the brightest
+
+Layers = Number | tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Streaks:
-    """A layer of streaks.
+    """Layers of streaks, and how they are blended.
+
+    `cover` is a tuple with a value for each layer, or a tensor (B, L). Other values are that, or a number for all layers;
+    of the last three, a number or a tensor (B,).
 
     Args:
-        density: share of pixels that start a streak.
+        cover: share of the view under the layer, counting overlaps; 0: no streaks.
         length_px: length of a streak.
-        width_px: width of a streak (the standard deviation of its profile is half of it, at least 0.35 px).
+        width_px: width of a streak.
+        strength: brightness of the brightest streaks, for views in [0, 1].
         angle_deg: 0 falls straight down, positive leans right.
-        strength: brightness added by a streak, for images in [0, 1].
-        fade: share of the length over which a streak fades out, half at each end; 0: no fading.
+        fade: share of the length over which a streak fades out, half at each end.
+        soft: 1 for a bell curve across the streak, 0 for a flat profile.
+        screen: 0 adds the layers and clips at white; 1 adds less to bright pixels; values between mix the two.
+        painted: 1 blends the streaks as paint of brightness `grey`, which is dark in front of a bright sky.
+        grey: brightness of the paint, in [0, 1].
     """
 
-    density: float
-    length_px: float
-    width_px: float
-    angle_deg: float
-    strength: float
-    fade: float = 0.0
+    cover: tuple[float, ...] | torch.Tensor
+    length_px: Layers
+    width_px: Layers
+    strength: Layers
+    angle_deg: Layers = 0.0
+    fade: Layers = 0.0
+    soft: Layers = 0.0
+    screen: Number = 0.0
+    painted: Number = 0.0
+    grey: Number = 0.8
 
 
-def streak_layer(size: tuple[int, int], streaks: Streaks, rng: np.random.Generator) -> np.ndarray:
-    """Render a layer: (H, W) float32, >= 0, to be added to an image in [0, 1]."""
-    height, width = size
-    reach = int(np.ceil(streaks.length_px / 2 + 2 * streaks.width_px)) + 1
-    seeds = rng.uniform(size=(height + 2 * reach, width + 2 * reach)).astype(np.float32)
-    seeds = np.where(seeds < streaks.density, rng.uniform(0.3, 1.0, seeds.shape), 0).astype(np.float32)
-    layer = cv2.filter2D(seeds, -1, _streak_kernel(streaks, reach), borderType=cv2.BORDER_CONSTANT)
-    return streaks.strength * np.clip(layer[reach:-reach, reach:-reach], 0, 1.5)
-
-
-def add_streaks(image: np.ndarray, layers: list[np.ndarray], screen: float = 0.0) -> np.ndarray:
-    """Add streaks to an image.
+def add_streaks(views: torch.Tensor, streaks: Streaks, random: CounterRandom) -> tuple[torch.Tensor, torch.Tensor]:
+    """Add streaks to views.
 
     Args:
-        image: (H, W, 3) uint8.
-        layers: (H, W) each.
-        screen: 0 adds the layers and clips at white; 1 blends like "screen" in an image editor, which adds less to
-            bright pixels; values between mix the two.
+        views: (B, 2, 3, H, W) in [0, 255].
+        streaks: tensors, (B, L) and (B,).
+        random: random numbers of the samples.
 
     Returns:
-        (H, W, 3) uint8.
+        The views with streaks, not rounded, and the pixels with a visible one, (B, 2, H, W) bool.
     """
-    total = np.sum(layers, axis=0)[..., None]
-    if screen:
-        total = np.minimum(total, 1) * (1 - np.float32(screen / 255) * image)
-    return np.clip(np.rint(image + 255 * total), 0, 255).astype(np.uint8)
+    height, width = views.shape[-2:]
+    layer = _draw_layers(streaks, (height, width), random).clamp(max=BRIGHTEST)[:, :, None]
+    screen, painted, grey = (v[:, None, None, None, None] for v in (streaks.screen, streaks.painted, streaks.grey))
+    weaker = 1 - screen * views / 255
+    added = views + 255 * torch.where(screen > 0, layer.clamp(max=1) * weaker, layer)
+    paint = grey + random.uniform("paint", 1, 3, 1, 1, low=-0.06, high=0.06)
+    blended = torch.where(painted > 0, torch.lerp(views, 255 * paint, layer.clamp(max=0.95)), added)
+    return blended.clamp(0, 255), layer[:, :, 0] > VISIBLE_STREAK
 
 
-def random_streaks(rng: np.random.Generator) -> list[Streaks]:
-    """Sample a shower like those of the benchmarks: one to four layers about one direction, fine to coarse."""
-    angle = rng.uniform(-45, 45)
-    heavy = rng.uniform()
-    fade = rng.choice([0.0, rng.uniform()])
-    layers = []
-    for _ in range(rng.integers(1, 5)):
-        length = float(np.exp(rng.uniform(np.log(10), np.log(90))))
-        width = min(float(np.exp(rng.uniform(np.log(0.6), np.log(3.0)))), length / 10)
-        cover = rng.uniform(0.02, 0.10 + 0.40 * heavy)  # share of the image under this layer
-        layers.append(
-            Streaks(
-                density=cover / (length * width),
-                length_px=length,
-                width_px=width,
-                angle_deg=angle + rng.normal(0, rng.choice([2, 15])),
-                strength=rng.uniform(0.08, 0.25 + 0.55 * heavy),
-                fade=fade,
-            )
-        )
-    return layers
+def _draw_layers(streaks: Streaks, size: tuple[int, int], random: CounterRandom) -> torch.Tensor:
+    """Return the sum of all layers, (B, 2, H, W)."""
+    height, width = size
+    layers = streaks.cover.shape[1]
+    s = replace(
+        streaks,
+        **{
+            f.name: value if value.dim() > 1 else value[:, None].expand(-1, layers)
+            for f, value in ((f, getattr(streaks, f.name)) for f in fields(streaks)[:7])
+        },
+    )
+    reach = s.length_px / 2 + s.width_px
+    area = (height + 2 * reach) * (width + 2 * reach)
+    mean = (s.cover * area / (s.length_px * s.width_px)).clamp(max=MOST_STREAKS * height * width)
+    counts = random.counts("streaks", mean[:, None].expand(-1, 2, -1))  # (B, 2, L)
+    group = torch.repeat_interleave(counts.flatten())
+    starts = (counts.flatten().cumsum(0) - counts.flatten()).index_select(0, group)
+    view = torch.div(group, layers, rounding_mode="floor")
+    sample = torch.div(view, 2, rounding_mode="floor")
+    # the number of a streak in its layer comes first: the numbers drawn for it depend on nothing else
+    number = (torch.arange(len(group), device=group.device) - starts) * 2 * layers + group % (2 * layers)
 
-
-def random_soft_streaks(rng: np.random.Generator) -> list[Streaks]:
-    """Sample streaks like those of image editors and noise generators: fine ones that touch, or wide bands."""
-    angle = rng.uniform(-45, 45)
-    layers = []
-    for _ in range(rng.integers(1, 4)):
-        wide = rng.uniform() < 0.3
-        length = float(np.exp(rng.uniform(np.log(60), np.log(160)) if wide else rng.uniform(np.log(8), np.log(60))))
-        width = float(np.exp(rng.uniform(np.log(3), np.log(12)) if wide else rng.uniform(np.log(0.6), np.log(2))))
-        layers.append(
-            Streaks(
-                density=rng.uniform(0.3, 1.5) / (length * width),
-                length_px=length,
-                width_px=width,
-                angle_deg=angle + rng.normal(0, 4),
-                strength=rng.uniform(0.04, 0.2 if wide else 0.35),
-                fade=rng.uniform(0.3, 1),
-            )
-        )
-    return layers
-
-
-def _streak_kernel(streaks: Streaks, reach: int) -> np.ndarray:
-    axis = np.arange(-reach, reach + 1, dtype=np.float32)
-    x, y = np.meshgrid(axis, axis)
-    lean = np.deg2rad(streaks.angle_deg)
-    along = x * np.sin(lean) + y * np.cos(lean)
-    across = x * np.cos(lean) - y * np.sin(lean)
-    profile = np.exp(-0.5 * (across / max(streaks.width_px / 2, 0.35)) ** 2)
-    from_end = streaks.length_px / 2 - np.abs(along) + 0.5
-    ends = np.clip(from_end / max(streaks.fade * streaks.length_px / 2, 1), 0, 1)
-    return (profile * ends).astype(np.float32)
+    by_layer = torch.stack([s.length_px, s.width_px, s.strength, s.angle_deg.deg2rad(), s.fade, s.soft, reach])
+    values = by_layer[:, :, None].expand(-1, -1, 2, -1).flatten(1).index_select(1, group)
+    length, thick, strength, lean, fade, soft, reach = values
+    u = random.at("streak u", sample, number) * (width + 2 * reach) - reach
+    v = random.at("streak v", sample, number) * (height + 2 * reach) - reach
+    value = strength * random.at("streak value", sample, number, low=DARKEST)
+    du, dv = length / 2 * lean.sin(), length / 2 * lean.cos()
+    infinite = torch.full_like(u, torch.inf)
+    segments = Segments(view, u - du, v - dv, u + du, v + dv, thick, value, infinite, fade, soft > 0.5)
+    nothing = torch.zeros(2 * len(counts), height, width, device=u.device)
+    return draw_segments(segments, nothing).reshape(-1, 2, height, width)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from lightning_fabric import Fabric
 from torch.utils.data import DataLoader
 
-from apanet_core.rain.batched.marked_photos import training_atlas
-from apanet_core.rain.batched.photo_atlas import PhotoAtlas
+from apanet_core.rain.marked_photos import training_atlas
+from apanet_core.rain.photo_atlas import PhotoAtlas
 from apanet_core.training.config import Phase, TrainConfig
 from apanet_core.training.datasets import SAMPLES_PER_EPOCH, training_set
 from apanet_core.training.objectives import Batch
@@ -19,8 +19,9 @@ from apanet_core.training.sampling import EpochSampler
 def training_steps(fabric: Fabric, config: TrainConfig, first: int) -> Iterator[tuple[int, list[Batch]]]:
     """Yield every step from `first` on with its batches, phase by phase."""
     step, atlas = 0, None
-    if config.renders_on(fabric.device.type):
-        atlas = training_atlas(config.data.photos, config.seed, fabric.device)
+    if config.data.photos:
+        device = fabric.device if config.renders_on(fabric.device.type) else "cpu"
+        atlas = training_atlas(config.data.photos, config.seed, device)
     for number, phase in enumerate(config.all_phases):
         skipped = max(first - step, 0)
         if skipped < phase.steps:
@@ -51,9 +52,11 @@ def _next(batches: Iterator[Batch]) -> Batch:
 def _batches(
     fabric: Fabric, config: TrainConfig, phase: Phase, number: int, skipped: int, atlas: PhotoAtlas | None
 ) -> Iterator[Batch]:
-    """Iterate over the batches of a phase, on the device, from step `skipped` on; render them from `atlas`, if any."""
+    """Iterate over the batches of a phase, on the device, from step `skipped` on; `atlas` has the photographs, if any."""
     seed = config.seed + 1000 * number
-    dataset = None if atlas is not None else training_set(config.data, config.distillation, phase.size, seed)
+    dataset = None
+    if not config.renders_on(fabric.device.type):
+        dataset = training_set(config.data, config.distillation, phase.size, seed, atlas)
     samples_per_step = phase.batch_size * config.accumulate * fabric.world_size
     sampler = EpochSampler(
         SAMPLES_PER_EPOCH if dataset is None else len(dataset),  # type: ignore[arg-type]

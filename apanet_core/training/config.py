@@ -23,7 +23,7 @@ class DataConfig:
         workers: processes that prepare samples.
         single_image: share of samples whose left and right view are the same photograph; 1 for a single-image teacher.
         renderer: workers renders rain in worker processes, device in batches where the network trains; auto takes
-            device on CUDA. The two draw different samples.
+            device on CUDA. Both draw the same samples.
     """
 
     photos: list[Path] = field(default_factory=list)

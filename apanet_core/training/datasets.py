@@ -9,6 +9,8 @@ from torch.utils.data import Dataset
 
 from apanet_core.data.paired_folders import PairedFolders, UnpairedFolders
 from apanet_core.data.synthetic import SyntheticRain
+from apanet_core.rain.photo_atlas import PhotoAtlas
+from apanet_core.rain.photos import read_photos
 
 if TYPE_CHECKING:
     from apanet_core.training.config import DataConfig, DistillationConfig
@@ -38,14 +40,27 @@ class WithRealPairs(Dataset[Sample]):
 
 
 def training_set(
-    config: DataConfig, distillation: DistillationConfig | None, size: tuple[int, int], seed: int
+    config: DataConfig,
+    distillation: DistillationConfig | None,
+    size: tuple[int, int],
+    seed: int,
+    atlas: PhotoAtlas | None,
 ) -> Dataset[Sample]:
-    """Return training samples of `size` (height, width) px; seed and index determine a sample."""
+    """Return training samples of `size` (height, width) px; seed and index determine a sample.
+
+    Args:
+        config: source of the samples.
+        distillation: source of real pairs, if any.
+        size: (height, width) of a sample in px.
+        seed: seed of the samples.
+        atlas: photographs to render on the CPU; None for paired folders.
+    """
     samples: Dataset[Sample]
     if config.pairs is not None:
         samples = PairedFolders(config.pairs, "train", size, samples=SAMPLES_PER_EPOCH, seed=seed)
     else:
-        samples = SyntheticRain(config.photos, size, SAMPLES_PER_EPOCH, seed, single_image=config.single_image)
+        assert atlas is not None
+        samples = SyntheticRain(atlas, size, SAMPLES_PER_EPOCH, seed, config.single_image)
     if distillation is None:
         return samples
     return WithRealPairs(samples, UnpairedFolders(distillation.unpaired, size, SAMPLES_PER_EPOCH, seed))
@@ -55,4 +70,5 @@ def validation_set(config: DataConfig, size: tuple[int, int], pairs: int, seed: 
     """Return validation samples of `size` (height, width) px, none of which is used for training."""
     if config.pairs is not None:
         return PairedFolders(config.pairs, "validation", size, pairs)
-    return SyntheticRain(config.photos, size, pairs, seed + 1, True, config.single_image)
+    atlas = PhotoAtlas(read_photos(config.photos, validation=True))
+    return SyntheticRain(atlas, size, pairs, seed + 1, config.single_image)

@@ -74,7 +74,7 @@ def train(config: TrainConfig) -> Path:
         "step": 0,
         "best": -math.inf,
         "seconds": 0.0,
-        "recipe": recipe(config, fabric.world_size, fabric.device.type),
+        "recipe": recipe(config, fabric.world_size),
     }
     load_last(fabric, config, state)
 

@@ -15,17 +15,17 @@ from apanet_core.training.config import TrainConfig
 NOT_IN_RECIPE = ("out", "steps", "batch_size", "validate_every", "checkpoint_every", "device", "compile", "resume")
 
 
-def recipe(config: TrainConfig, processes: int, device: str) -> str:
-    """Return the values of a config that decide the weights on a device, "cpu" or "cuda", as JSON."""
+def recipe(config: TrainConfig, processes: int) -> str:
+    """Return the values of a config that decide the weights, as JSON."""
     values = asdict(config) | {"model": config.model_config.to_dict(), "phases": [asdict(p) for p in config.all_phases]}
     values["processes"] = processes
     for name in NOT_IN_RECIPE:
         del values[name]
-    del values["data"]["workers"], values["model"]["coring"]  # coring acts on bytes, which training does not see
+    del values["data"]["workers"], values["data"]["renderer"]  # the samples are the same
+    del values["model"]["coring"]  # it acts on bytes, which training does not see
     # Contents count, not paths: a run can be resumed after its data or its weights were moved.
     values["init"] = _fingerprint(config.init)
     values["data"] |= {
-        "renderer": "device" if config.renders_on(device) else "workers",
         "photos": [_fingerprint(folder) for folder in config.data.photos],
         "pairs": _fingerprint(config.data.pairs),
     }

@@ -7,12 +7,11 @@ from itertools import islice
 
 import torch
 
-from apanet_core.rain.batched.photo_atlas import PhotoAtlas
-from apanet_core.rain.batched.samples import render_samples
+from apanet_core.rain.photo_atlas import PhotoAtlas
+from apanet_core.rain.samples import render_samples
 from apanet_core.training.objectives import Batch
 
 AT_ONCE = 64  # samples rendered together, or one batch
-SIZE_MULTIPLE = 8
 
 
 class RenderedBatches:
@@ -20,14 +19,11 @@ class RenderedBatches:
 
     Args:
         atlas: photographs, on the device of the network.
-        size: (height, width) of a sample in px, multiples of 8.
+        size: (height, width) of a sample in px.
         batch_size: pairs of a batch.
         numbers: numbers of the samples, in the order of the run.
         seed: another seed gives other samples.
         single_image: share of samples whose left and right view are the same photograph.
-
-    Raises:
-        ValueError: `size` is not a multiple of 8.
     """
 
     def __init__(
@@ -39,8 +35,6 @@ class RenderedBatches:
         seed: int,
         single_image: float,
     ) -> None:
-        if size[0] % SIZE_MULTIPLE or size[1] % SIZE_MULTIPLE:
-            raise ValueError(f"rendering on the device needs sizes that are multiples of {SIZE_MULTIPLE}: got {size}")
         self._atlas, self._size, self._batch_size = atlas, size, batch_size
         self._numbers, self._seed, self._single_image = numbers, seed, single_image
 

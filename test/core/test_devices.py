@@ -11,8 +11,8 @@ from apanet_core import StereoDerainer
 from apanet_core.benchmark import Case, measure
 from apanet_core.model.config import PRESETS
 from apanet_core.model.network import APANet
-from apanet_core.rain.batched.photo_atlas import PhotoAtlas
-from apanet_core.rain.batched.samples import render_samples
+from apanet_core.rain.photo_atlas import PhotoAtlas
+from apanet_core.rain.samples import render_samples
 from apanet_core.training.losses import LOSSES
 from apanet_core.training.objectives import Supervised
 

@@ -219,14 +219,14 @@ def test_training_loader_error_is_reported_in_one_line(config, tmp_path):
 def test_training_killed_loader_raises_memory_error(config, tmp_path, monkeypatch):
     run = config(tmp_path)
     run.data.workers = 1
-    original, here = SyntheticRain.__getitem__, os.getpid()
+    original, here = SyntheticRain.__getitems__, os.getpid()
 
-    def sample(self, index):
+    def samples(self, indices):
         if os.getpid() != here:
             os.kill(os.getpid(), signal.SIGKILL)
-        return original(self, index)
+        return original(self, indices)
 
-    monkeypatch.setattr(SyntheticRain, "__getitem__", sample)
+    monkeypatch.setattr(SyntheticRain, "__getitems__", samples)
     with pytest.raises(MemoryError, match=r"process that prepares samples was killed.*data.workers"):
         train(run)
 

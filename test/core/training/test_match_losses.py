@@ -5,8 +5,8 @@ import torch
 from apanet_core.model.config import ModelConfig
 from apanet_core.model.network import APANet
 from apanet_core.model.parallax_matching import Match
-from apanet_core.rain.batched.photo_atlas import PhotoAtlas
-from apanet_core.rain.batched.samples import render_samples
+from apanet_core.rain.photo_atlas import PhotoAtlas
+from apanet_core.rain.samples import render_samples
 from apanet_core.training.match_losses import FARTHEST_PX, match_losses, photometric_losses
 from apanet_core.training.objectives import Supervised
 

@@ -3,13 +3,15 @@ import pytest
 import torch
 
 from apanet_core.model.partner_fusion import warp_rows
-from apanet_core.rain.batched import samples, sensor, weather
-from apanet_core.rain.batched.counter_random import CounterRandom
-from apanet_core.rain.batched.photo_atlas import PhotoAtlas
-from apanet_core.rain.batched.samples import render_samples
-from apanet_core.rain.batched.scenes import Cameras, Scenes, occluded, random_scenes
-from apanet_core.rain.batched.sensor import compress, misalign
-from apanet_core.rain.batched.splat import Segments, draw_segments
+from apanet_core.rain import samples, variation
+from apanet_core.rain.counter_random import CounterRandom
+from apanet_core.rain.photo_atlas import PhotoAtlas
+from apanet_core.rain.samples import render_samples
+from apanet_core.rain.random_weather import random_weather
+from apanet_core.rain.scenes import occluded, random_scenes
+from apanet_core.rain.sensor import compress
+from apanet_core.rain.splat import Segments, boxes, draw_segments
+from apanet_core.rain.variation import misalign
 
 SIZE = (64, 128)
 
@@ -56,7 +58,7 @@ def test_counter_random_matches_distributions():
     assert abs(normal.mean()) < 1e-2
     assert abs(normal.std() - 1) < 1e-2
     assert abs(torch.corrcoef(uniform)[0, 1]) < 2e-2
-    counts = CounterRandom(1, torch.arange(5000)).count("c", torch.full((5000,), 30.0)).float()
+    counts = CounterRandom(1, torch.arange(5000)).counts("c", torch.full((5000,), 30.0)).float()
     assert abs(counts.mean() - 30) < 0.4
     assert abs(counts.std() - 30**0.5) < 0.3
 
@@ -76,7 +78,7 @@ def test_random_scenes_right_view_matches_disparity(atlas):
 
 
 def test_misalign_disparity_follows_camera_errors(monkeypatch):
-    monkeypatch.setattr(sensor, "LUSTRE", 0.0)
+    monkeypatch.setattr(variation, "LUSTRE", 0.0)
     row = torch.arange(SIZE[1] + 8.0)
     ramp = (row * 1.5).expand(6, 2, 3, SIZE[0], -1)  # brightness tells the column
     exact = torch.stack([ramp[:, 0, ..., : SIZE[1]], ramp[:, 1, ..., 8:]], dim=1)  # x_right = x_left - 8
@@ -124,24 +126,12 @@ def test_draw_segments_soft_fading_peak_is_in_middle():
     assert drawn[25, 20] > drawn[15, 20] > drawn[11, 20]
 
 
-def test_veil_grows_with_depth_and_dry_samples_equal_clean(atlas):
-    depth_disparity = torch.full((8, 2, *SIZE), 40.0)
-    depth_disparity[..., 64:] = 0.5
-    camera = Cameras(*(torch.full((8,), v) for v in (800.0, 0.5, 64.0, 32.0)))
-    scenes = Scenes(torch.full((8, 2, 3, *SIZE), 30.0), depth_disparity, camera)
-    scenes.views[..., :8, :] = 255.0  # a bright sky
-    random = CounterRandom(9, torch.arange(8))
-    light = weather._falling_rain(weather.to_linear(scenes.views / 255), scenes, random, torch.zeros(8, dtype=bool))
-    near, far = light[..., 20:, 8:56].mean((1, 2, 3, 4)), light[..., 20:, 72:120].mean((1, 2, 3, 4))
-    veiled = random.uniform("veil") >= 0.3
-    assert veiled.any()
-    assert not veiled.all()
-    assert torch.all(far[veiled] > near[veiled])
-    assert torch.allclose(far[~veiled], near[~veiled])
-
+def test_dry_samples_equal_clean(atlas):
     many = torch.arange(64)
     batch = render_samples(atlas, SIZE, 2, many)
-    dry = weather.is_dry(CounterRandom(2, many)) & (batch["left_judged"] > 0) & (batch["right_judged"] > 0)
+    drawn = random_weather(CounterRandom(2, many))
+    dry = (drawn.rain.rate_mm_h == 0) & (drawn.streaks.cover == 0).all(1)
+    dry &= (batch["left_judged"] > 0) & (batch["right_judged"] > 0)
     assert 10 < dry.sum() < 32
     for side in ("left", "right"):
         assert torch.equal(batch[f"rainy_{side}"][dry], batch[f"clean_{side}"][dry])
@@ -180,10 +170,25 @@ def test_photo_atlas_mirrors_photo_beyond_border():
     photo = np.random.default_rng(1).integers(0, 256, (6, 9, 3), dtype=np.uint8)
     atlas = PhotoAtlas([photo])
     column, row = torch.meshgrid(torch.arange(-9, 9) + 0.5, torch.arange(6) + 0.5, indexing="xy")
-    read = atlas.sample(torch.zeros_like(column, dtype=torch.long), column, row, torch.ones_like(column))
-    assert np.array_equal(read.numpy(), np.concatenate([photo[:, ::-1], photo], axis=1))
+    lines = atlas.lines(torch.zeros_like(column, dtype=torch.long), row, torch.ones_like(column))
+    read = atlas.read(lines.at(torch.arange(column.numel())), column.flatten()).reshape(3, *column.shape)
+    assert np.array_equal(read.permute(1, 2, 0).numpy(), np.concatenate([photo[:, ::-1], photo], axis=1))
     with pytest.raises(ValueError, match="at least one photograph"):
         PhotoAtlas([])
+
+
+def test_counter_random_at_returns_numbers_of_uniform():
+    random = CounterRandom(4, torch.arange(3))
+    rows, numbers = torch.tensor([2, 0, 1, 2]), torch.tensor([7, 0, 3, 6])
+    assert torch.equal(random.at("a", rows, numbers, low=2), random.uniform("a", 8, low=2)[rows, numbers])
+
+
+def test_boxes_list_every_pixel_once():
+    left, top, right, bottom = torch.tensor([[-3.0, 2.2, 50.0], [1.0, -9.0, 0.0], [2.0, 4.1, 60.0], [3.0, 0.5, 9.0]])
+    box, column, row = boxes(left, top, right, bottom, (5, 6))
+    listed = sorted(zip(box.tolist(), column.tolist(), row.tolist()))
+    first = [(0, x, y) for x in range(2) for y in range(1, 3)]  # the third lies outside
+    assert listed == [*first, *((1, x, 0) for x in range(2, 5))]
 
 
 def test_render_samples_single_sample_matches_batch(atlas):

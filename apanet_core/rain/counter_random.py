@@ -24,7 +24,7 @@ class CounterRandom:
     def __init__(self, seed: int, indices: torch.Tensor) -> None:
         self.device = indices.device
         self.batch = indices.shape[0]
-        self._keys = _mix(_mix(indices & _MASK) + _mix(torch.tensor(seed & _MASK, device=self.device)))
+        self._keys = _mix(_mix(_wrap(indices)) + _mix(_wrap(torch.tensor(seed, device=self.device))))
 
     def of(self, rows: torch.Tensor) -> CounterRandom:
         """Return the random numbers of some samples of the batch; `rows` is (N,) int64."""
@@ -34,10 +34,19 @@ class CounterRandom:
 
     def uniform(self, name: str, *shape: int, low: Bound = 0.0, high: Bound = 1.0) -> torch.Tensor:
         """Return uniform numbers in [low, high), (B, *shape) float32; bounds are numbers or tensors to broadcast."""
-        salted = _mix(self._keys ^ zlib.crc32(name.encode()))
-        counter = torch.arange(math.prod(shape), device=self.device) * 0x9E3779B9
-        bits = _mix(salted[:, None] + counter).reshape(self.batch, *shape)
-        return low + (high - low) * ((bits >> 8).float() * 2.0**-24)
+        counter = torch.arange(math.prod(shape), device=self.device, dtype=torch.int32) * _STEP
+        bits = _mix(self._salted(name)[:, None] + counter)
+        return low + (high - low) * _unit(bits).reshape(self.batch, *shape)
+
+    def _salted(self, name: str) -> torch.Tensor:
+        return _mix(self._keys ^ _signed(zlib.crc32(name.encode())))
+
+    def at(
+        self, name: str, rows: torch.Tensor, numbers: torch.Tensor, low: float = 0.0, high: float = 1.0
+    ) -> torch.Tensor:
+        """Return ``uniform(name, n)[rows, numbers]``, (N,), for any n above the `numbers` (N,) int64."""
+        salted = self._salted(name).index_select(0, rows)
+        return low + (high - low) * _unit(_mix(salted + numbers.int() * _STEP))
 
     def log_uniform(self, name: str, *shape: int, low: float, high: float) -> torch.Tensor:
         """Return numbers in [low, high) that are uniform in the logarithm: (B, *shape)."""
@@ -57,17 +66,34 @@ class CounterRandom:
         drawn = (self.uniform(name, *shape) * below).long()
         return torch.minimum(drawn, torch.as_tensor(below, device=self.device).long() - 1)
 
-    def count(self, name: str, mean: torch.Tensor) -> torch.Tensor:
-        """Return Poisson counts with `mean` (B,), by the normal approximation: (B,) int64, >= 0."""
-        return (mean + mean.sqrt() * self.normal(name) + self.uniform(f"{name} rounding")).floor().clamp(min=0).long()
+    def counts(self, name: str, mean: torch.Tensor) -> torch.Tensor:
+        """Return Poisson counts with `mean` (B, ...), by the normal approximation: int64, >= 0, 0 for a mean of 0."""
+        shape = mean.shape[1:]
+        noise = mean.sqrt() * self.normal(name, *shape) + self.uniform(f"{name} rounding", *shape)
+        return (mean + noise).floor().clamp(min=0).long() * (mean > 0)
 
 
-_MASK = 0xFFFFFFFF
+def _signed(bits: int) -> int:
+    """Return 32 bits as the int32 that holds them."""
+    return bits - (1 << 32) if bits >= 1 << 31 else bits
+
+
+_STEP = _signed(0x9E3779B9)  # between the counters of a row
+_FIRST, _SECOND = _signed(0x7FEB352D), _signed(0x846CA68B)
+
+
+def _wrap(number: torch.Tensor) -> torch.Tensor:
+    """Return the low 32 bits of int64 as int32."""
+    return (((number + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)).int()
+
+
+def _unit(bits: torch.Tensor) -> torch.Tensor:
+    """Convert 32 bits to float32 in [0, 1)."""
+    return ((bits >> 8) & 0xFFFFFF).float() * 2.0**-24
 
 
 def _mix(x: torch.Tensor) -> torch.Tensor:
-    """Hash 32 bits held in int64 (lowbias32 of C. Wellons, hash-prospector)."""
-    x = x & _MASK
-    x = ((x ^ (x >> 16)) * 0x7FEB352D) & _MASK
-    x = ((x ^ (x >> 15)) * 0x846CA68B) & _MASK
-    return x ^ (x >> 16)
+    """Hash 32 bits held in int32, whose products wrap around (lowbias32 of C. Wellons, hash-prospector)."""
+    x = (x ^ ((x >> 16) & 0xFFFF)) * _FIRST
+    x = (x ^ ((x >> 15) & 0x1FFFF)) * _SECOND
+    return x ^ ((x >> 16) & 0xFFFF)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from apanet_core.rain.batched.counter_random import CounterRandom
-from apanet_core.rain.batched.photo_atlas import PhotoAtlas
-from apanet_core.rain.batched.scenes import Scenes, occluded, random_scenes
-from apanet_core.rain.batched.sensor import expose, misalign, recolour
-from apanet_core.rain.batched.weather import is_dry, is_veiled, rain_on
+from apanet_core.rain.counter_random import CounterRandom
+from apanet_core.rain.photo_atlas import PhotoAtlas
+from apanet_core.rain.random_weather import random_weather
+from apanet_core.rain.scenes import Scenes, occluded, random_scenes
+from apanet_core.rain.variation import misalign, recolour
+from apanet_core.rain.weather import render_weather
 
 SINGLE = 0.1  # share of samples with the same photograph in both views
 ONE_DRY = 0.12  # share of samples with one dry view
@@ -23,7 +24,7 @@ def render_samples(
 
     Args:
         atlas: photographs, on the device for the batch.
-        size: (height, width), multiples of 8.
+        size: (height, width) of a view in px.
         seed: seed of the samples.
         indices: (B,) int64 numbers of the samples.
         single_image: share of samples whose left and right view are the same photograph.
@@ -37,21 +38,25 @@ def render_samples(
     scenes = random_scenes(atlas, size, random)
     hidden = occluded(scenes.disparity)
     views, disparity = misalign(scenes.views, scenes.disparity, random)
-    scenes = Scenes(recolour(views, random, is_veiled(random)), scenes.disparity, scenes.cameras)
-    rainy = expose(rain_on(scenes, random), random, is_dry(random))
+    weather = random_weather(random)
+    veiled = (weather.rain.rate_mm_h > 0) & (weather.rain.veil > 0)
+    scenes = Scenes(recolour(views, random, veiled), scenes.disparity, scenes.cameras)
+    rainy, _ = render_weather(scenes, weather, random)
     clean, disparity = scenes.views, torch.where(hidden, torch.nan, disparity)
 
-    single = random.happens("single", single_image)[:, None, None, None, None]
-    rainy = torch.where(single, rainy[:, :1], rainy)
-    clean = torch.where(single, clean[:, :1], clean)
-    disparity = torch.where(single[:, 0], 0.0, disparity)
+    single = random.happens("single", single_image)
+    rows = single.nonzero()[:, 0]
+    rainy[rows, 1], clean[rows, 1] = rainy[rows, 0], clean[rows, 0]
+    disparity[rows] = 0.0
 
     special = random.uniform("one view")
     one_dry, blocked = special < ONE_DRY, (special >= ONE_DRY) & (special < ONE_DRY + BLOCKED)
-    side = random.integer("which view", 2)[:, None] == torch.arange(2, device=rainy.device)  # (B, 2)
-    bare = (one_dry & ~single[:, 0, 0, 0, 0])[:, None] & side
-    rainy = torch.where(bare[:, :, None, None, None], clean, rainy)
-    rainy, covered = _block(rainy, (blocked & ~single[:, 0, 0, 0, 0])[:, None] & side, random)
+    side = random.integer("which view", 2)
+    rows = (one_dry & ~single).nonzero()[:, 0]
+    rainy[rows, side[rows]] = clean[rows, side[rows]]
+    rows = (blocked & ~single).nonzero()[:, 0]
+    covered = torch.zeros_like(hidden)
+    covered[rows, side[rows]] = _block(rainy, rows, side[rows], random.of(rows))
     disparity = torch.where(covered | covered.flip(1), torch.nan, disparity)
 
     rainy, clean = rainy.round().to(torch.uint8), clean.round().to(torch.uint8)
@@ -63,16 +68,17 @@ def render_samples(
     return {name: value.contiguous() for name, value in batch.items()}
 
 
-def _block(rainy: torch.Tensor, which: torch.Tensor, random: CounterRandom) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cover half planes or the whole of the views `which` (B, 2); also return the covered part, (B, 2, H, W) bool."""
+def _block(rainy: torch.Tensor, rows: torch.Tensor, side: torch.Tensor, random: CounterRandom) -> torch.Tensor:
+    """Cover half planes or the whole of the views `side` (N,) of samples `rows` (N,); return the part, (N, H, W)."""
     height, width = rainy.shape[-2:]
     y = torch.arange(height, device=rainy.device)[:, None] / height - 0.5
     x = torch.arange(width, device=rainy.device) / width - 0.5
-    angle = random.uniform("cover angle", 1, 1, 1, high=6.28)
+    angle = random.uniform("cover angle", 1, 1, high=6.28)
     reach = torch.where(random.happens("covered whole", 0.4), 9.0, random.uniform("cover", low=-0.2, high=0.5))
-    covered = (x * angle.cos() + y * angle.sin() < reach[:, None, None, None]) & which[:, :, None, None]
-    kind = random.integer("cover kind", 4)[:, None, None, None, None]
-    mud = random.uniform("mud", 1, 3, 1, 1, low=20, high=90)
-    other = rainy.roll(1, 1).flip(-1, -2)  # an unrelated image: the other view upside down
+    covered = x * angle.cos() + y * angle.sin() < reach[:, None, None]
+    kind = random.integer("cover kind", 4)[:, None, None, None]
+    mud = random.uniform("mud", 3, 1, 1, low=20, high=90)
+    other = rainy[rows, 1 - side].flip(-1, -2)  # an unrelated image: the other view upside down
     shown = torch.where(kind == 0, 2.0, torch.where(kind == 1, 253.0, torch.where(kind == 2, mud, other)))
-    return torch.where(covered[:, :, None], shown, rainy), covered
+    rainy[rows, side] = torch.where(covered[:, None], shown, rainy[rows, side])
+    return covered

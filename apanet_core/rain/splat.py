@@ -1,4 +1,4 @@
-"""Draw line segments into a batch of images, for drops and streaks."""
+"""Draw line segments into a batch of images, and list the pixels of boxes: no loop over what is drawn."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def _draw_steep(lines: _Lines, near: torch.Tensor) -> torch.Tensor:
     first = ((lines.image * height + top.long()) * stride + 1).int()
     starts = count.cumsum(0) - count
     floats = torch.stack([at_top, slope, value, (top + 1 - v0) * ramp, (v1 - top) * ramp, ramp, lines.disparity])
-    faded, hidden = bool((ramp < 1).any()), bool(lines.disparity.isfinite().any())
+    hidden = bool(lines.disparity.isfinite().any())
 
     line = torch.repeat_interleave(count)
     for begin in range(0, len(line), AT_ONCE):
@@ -160,3 +160,30 @@ def _draw_steep(lines: _Lines, near: torch.Tensor) -> torch.Tensor:
                 part = part * (depth > near.index_select(0, position))
             canvas.scatter_add_(0, position.long(), part.round().int())
     return canvas[:-1].reshape(images, height, stride)[:, :, 1:-2]
+
+
+def boxes(
+    left: torch.Tensor, top: torch.Tensor, right: torch.Tensor, bottom: torch.Tensor, size: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """List the pixels of N boxes, cut to an image.
+
+    Args:
+        left: (N,) px, 0 at the left border.
+        top: (N,) px.
+        right: (N,) px.
+        bottom: (N,) px.
+        size: (height, width) of the image.
+
+    Returns:
+        The number of the box, column and row of every pixel, (M,) int64 each.
+    """
+    height, width = size
+    left, right = left.floor().clamp(0, width).long(), right.ceil().clamp(0, width).long()
+    top, bottom = top.floor().clamp(0, height).long(), bottom.ceil().clamp(0, height).long()
+    wide = right - left
+    count = wide * (bottom - top)
+    box = torch.repeat_interleave(count)
+    number = torch.arange(len(box), device=box.device) - (count.cumsum(0) - count).index_select(0, box)
+    wide = wide.index_select(0, box)
+    row = torch.div(number, wide, rounding_mode="floor")
+    return box, number - row * wide + left.index_select(0, box), row + top.index_select(0, box)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from apanet_core.rain.batched.marked_photos import EVERY_GRAINED, EVERY_STROKED, with_marks
-from apanet_core.rain.batched.photo_atlas import PhotoAtlas
-from apanet_core.rain.batched.samples import render_samples
+from apanet_core.rain.marked_photos import EVERY_GRAINED, EVERY_STROKED, with_marks
+from apanet_core.rain.photo_atlas import PhotoAtlas
+from apanet_core.rain.samples import render_samples
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from apanet_core.rain.batched.counter_random import CounterRandom
-from apanet_core.rain.batched.photo_atlas import PhotoAtlas
-from apanet_core.rain.batched.splat import Segments, draw_segments
+from apanet_core.rain.counter_random import CounterRandom
+from apanet_core.rain.photo_atlas import PhotoAtlas
 from apanet_core.rain.photos import read_photos
+from apanet_core.rain.splat import Segments, draw_segments
 
 EVERY_STROKED, EVERY_GRAINED = 3, 8  # one photograph in so many is added with strokes, and one as grain in its colour
 MOST_STROKES = 6_000  # limit per photograph

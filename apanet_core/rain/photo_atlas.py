@@ -55,7 +55,9 @@ class PhotoAtlas:
                 image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         margin = np.zeros(LONGEST_SIDE + 1, np.int32)  # read, with weight 0, after a last line
         self.pixels = torch.from_numpy(np.concatenate([*pieces, margin])).to(device)
-        self.table = torch.tensor(table, dtype=torch.int32, device=device)  # (photographs x LEVELS, 3): offset, height, width
+        self.table = torch.tensor(
+            table, dtype=torch.int32, device=device
+        )  # (photographs x LEVELS, 3): offset, height, width
         self.sizes = self.table[::LEVELS, 1:].float()  # (photographs, 2): height, width
 
     def __len__(self) -> int:
@@ -91,8 +93,7 @@ class PhotoAtlas:
         left, across = _mirrored(column * lines.scale, lines.width)
         upper = lines.first + left.int()
         upper_row, lower_row = (
-            torch.lerp(self._colours(row), self._colours(row + 1), across)
-            for row in (upper, upper + lines.width)
+            torch.lerp(self._colours(row), self._colours(row + 1), across) for row in (upper, upper + lines.width)
         )
         return torch.lerp(upper_row, lower_row, lines.weight)
 

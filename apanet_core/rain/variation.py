@@ -1,0 +1,107 @@
+"""Vary clean training pairs: exposure, contrast, colour, focus, and what makes the views of a real pair differ."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from apanet_core.rain.counter_random import CounterRandom
+
+PLAIN, COLOURED = 0.2, 0.25  # shares of pairs of low contrast, and in light that is not white
+GAIN_SPREAD = 0.05  # between the cameras of a pair, in every other sample
+MISALIGNED_PX = 1.2  # largest error of the calibration, in three of four samples
+RELIEF_PX = 3.0  # largest displacement of details that are not flat (leaves, gloss), in two of three samples
+RELIEF_CELL = 8  # px between displacements that are drawn
+SOFTENED = 0.3  # largest weight of the neighbours in the view of a softer lens, in one of three samples
+LUSTRE = 0.06  # largest relative difference in brightness with which the cameras see a part of the scene
+
+
+def recolour(views: torch.Tensor, random: CounterRandom, veiled: torch.Tensor) -> torch.Tensor:
+    """Vary exposure, contrast, colour and sharpness of clean pairs (B, 2, 3, H, W), equally in both views.
+
+    Samples that will be `veiled`, (B,) bool, keep their contrast: a network cannot tell a veil from a plain scene.
+    """
+    gamma = random.normal("gamma").mul(0.25).exp()
+    gain = random.uniform("gain", low=0.6, high=1.15)
+    views = (views / 255).clamp_(min=1e-4).pow_(_wide(gamma)).mul_(_wide(gain)).clamp_(0, 1)
+    chance = random.uniform("saturation")
+    grey = torch.where(chance < 0.6, 0, torch.where(chance < 0.7, 1, (chance - 0.7) / 0.3))
+    luma = (views * torch.tensor([0.299, 0.587, 0.114], device=views.device)[:, None, None]).sum(2, keepdim=True)
+    views.add_(_wide(grey) * (luma - views))
+    contrast = torch.where(random.happens("plain", PLAIN) & ~veiled, random.uniform("contrast", low=0.2), 1.0)
+    middle = views.mean((1, 3, 4), keepdim=True)
+    views.sub_(middle).mul_(_wide(contrast)).add_(middle)
+    defocus = random.happens("defocused", 0.33) * random.uniform("defocus", high=0.25)
+    views = _soften(views, defocus[:, None].expand(-1, 2))
+    colour = torch.where(random.happens("coloured", COLOURED)[:, None], 0.3 * random.normal("colour of light", 3), 0.0)
+    colour = (colour - colour.amax(1, keepdim=True)).exp()[:, None, :]
+    spread = GAIN_SPREAD * random.happens("own gains", 0.5).float()[:, None]
+    own = (spread * random.normal("camera gain", 2)).exp()[:, :, None] ** (1 / 2.2)
+    return views.mul_((255 * own * colour)[..., None, None]).clamp_(0, 255).round_()
+
+
+def _wide(values: torch.Tensor) -> torch.Tensor:
+    """Return (B,) values as (B, 1, 1, 1, 1)."""
+    return values[:, None, None, None, None]
+
+
+def _soften(views: torch.Tensor, amount: torch.Tensor) -> torch.Tensor:
+    """Blend the pixels of `views` (B, N, C, H, W) with the mean of their four neighbours, by `amount` (B, N)."""
+    rows = (amount > 0).flatten().nonzero()[:, 0]
+    images = views.flatten(0, 1)
+    sharp = images.index_select(0, rows)
+    wide = F.pad(sharp, (1, 1, 1, 1), mode="replicate")
+    mean = (wide[..., 1:-1, :-2] + wide[..., 1:-1, 2:] + wide[..., :-2, 1:-1] + wide[..., 2:, 1:-1]) / 4
+    weight = amount.flatten().index_select(0, rows)[:, None, None, None]
+    return images.index_copy(0, rows, torch.lerp(sharp, mean, weight)).reshape_as(views)
+
+
+def smooth(field: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Interpolate a coarse field (B, C, h, w) to `size` (height, width): smooth, at little cost."""
+    between = size[0] // 8, size[1] // 8
+    return F.interpolate(F.interpolate(field, between, mode="bicubic"), size, mode="bilinear")
+
+
+def _relief(size: tuple[int, int], random: CounterRandom) -> torch.Tensor:
+    """Return displacements in px of fine structure in parts of the view: (B, 2, H, W)."""
+    height, width = (-(-length // RELIEF_CELL) + 1 for length in size)
+    amount = torch.where(random.happens("relief", 0.67), random.uniform("relief amount", high=RELIEF_PX), 0)
+    fine = F.interpolate(random.uniform("relief", 2, height, width, low=-1, high=1), size, mode="bilinear")
+    where = smooth(random.uniform("relief where", 1, 4, 6, low=-0.5, high=2.0), size)
+    return amount[:, None, None, None] * where.clamp(0, 1) * fine
+
+
+def misalign(views: torch.Tensor, disparity: torch.Tensor, random: CounterRandom) -> tuple[torch.Tensor, torch.Tensor]:
+    """Warp, soften and light the right views of clean pairs slightly.
+
+    Real calibration has errors (smooth), surfaces are not planes and look different from both sides (fine, in parts of
+    the view), and lenses differ: a network trained on exact pairs would trust the other view to a tenth of a pixel.
+
+    Args:
+        views: (B, 2, 3, H, W).
+        disparity: (B, 2, H, W) px, left first.
+        random: random numbers of the samples.
+
+    Returns:
+        Views and their disparity, of the same shapes.
+    """
+    height, width = size = (views.shape[-2], views.shape[-1])
+    amount = torch.where(random.happens("misaligned", 0.75), random.uniform("misalignment", high=MISALIGNED_PX), 0)
+    shift = amount[:, None, None, None] * random.uniform("shift", 2, 3, 5, low=-1, high=1)
+    shift = smooth(shift, size) + _relief(size, random)
+    y = torch.arange(height, device=views.device)[:, None] + 0.5 + shift[:, 1]
+    x = torch.arange(width, device=views.device) + 0.5 + shift[:, 0]
+    grid = torch.stack([2 * x / width - 1, 2 * y / height - 1], dim=-1)
+    moved = F.grid_sample(views[:, 1], grid, padding_mode="border", align_corners=False)
+    softness = random.happens("softer", 0.33) * random.uniform("softness", high=SOFTENED)
+    moved = _soften(moved[:, None], softness[:, None])
+    lustre = LUSTRE * random.happens("lustrous", 0.5)[:, None, None, None] * random.uniform("lustre", 1, 4, 6, low=-1)
+    moved = moved * (1 + smooth(lustre, size))[:, None]
+    views = torch.cat([views[:, :1], moved.clamp_(0, 255)], dim=1)
+
+    # A right pixel shows the point that was `shift` px further to the right; its match has moved by as much.
+    left, right = disparity.unbind(1)
+    seen_at = (torch.arange(width, device=views.device) - left).round().long().clamp(0, width - 1)
+    left = left + shift[:, 0].gather(-1, seen_at)
+    right = F.grid_sample(right[:, None], grid, "nearest", "border", align_corners=False)[:, 0] + shift[:, 0]
+    return views, torch.stack([left, right], dim=1).clamp(min=0)

@@ -1,0 +1,195 @@
+"""Drops of the renderer and of the second renderer of tools/, which must obey the same geometry."""
+
+import numpy as np
+import pytest
+import torch
+
+from apanet_core.rain.counter_random import CounterRandom
+from apanet_core.rain.drops import Drops, Rain, coverage_s, draw_drops
+from apanet_core.rain.records import per_sample
+from apanet_core.rain.render import render_rain
+from apanet_core.rain.surfaces import Cameras
+from apanet_core.rain.weather import Weather
+from apanet_core.stereo.camera import StereoCamera
+from tools.second_renderer import drops as second_drops
+from tools.second_renderer.light import to_linear
+from tools.second_renderer.render import render_rain as second_render_rain
+
+KITTI = StereoCamera(focal_px=721.5, baseline_m=0.54, cx=120, cy=60)
+SIZE = (120, 640)
+FAR = np.zeros(SIZE, np.float32)
+CPU = torch.device("cpu")
+
+
+def cameras(camera=KITTI):
+    values = camera.focal_px, camera.baseline_m, camera.cx, camera.cy, camera.disparity_offset
+    return Cameras(*(torch.tensor([float(value)]) for value in values))
+
+
+class First:
+    """The renderer of the package."""
+
+    def coverage(self, start, fall, diameter_mm, disparity, right, rain):
+        start = torch.tensor(start)[:, None]
+        drop = Drops(
+            torch.tensor([0]),
+            start,
+            start + torch.tensor([[0.0], [fall], [0.0]]),
+            torch.tensor([diameter_mm]),
+            torch.ones(1),
+        )
+        both = torch.from_numpy(np.stack([disparity, disparity]))[None]
+        return coverage_s(drop, cameras(), per_sample(Rain(**rain), 1, CPU), both)[0, int(right)].numpy()
+
+    def drops(self, seed=0, **rain):
+        drawn = draw_drops(cameras(), SIZE, per_sample(Rain(**rain), 1, CPU), CounterRandom(seed, torch.tensor([0])))
+        return drawn.start_m.numpy().T, drawn.end_m.numpy().T, drawn.diameter_mm.numpy()
+
+    def render(self, views, disparity, seed=0, **rain):
+        pair = render_rain(
+            views, (disparity, disparity), KITTI, Weather(Rain(**rain)), CounterRandom(seed, torch.tensor([0]))
+        )
+        return pair.left, pair.right
+
+
+class Second:
+    """The renderer of tools/second_renderer."""
+
+    def coverage(self, start, fall, diameter_mm, disparity, right, rain):
+        start = np.array([start])
+        drop = second_drops.Drops(start, start + [[0, fall, 0]], np.array([diameter_mm / 1000]))
+        return second_drops.coverage_time_s(drop, KITTI, second_drops.Rain(**rain), disparity, right)
+
+    def drops(self, seed=0, **rain):
+        drawn = second_drops.sample_drops(KITTI, SIZE, second_drops.Rain(**rain), np.random.default_rng(seed))
+        return drawn.start, drawn.end, 1000 * drawn.diameter_m
+
+    def render(self, views, disparity, seed=0, **rain):
+        rain = second_drops.Rain(**rain)
+        return second_render_rain(*views, disparity, disparity, KITTI, rain, np.random.default_rng(seed))
+
+
+@pytest.fixture(params=[First(), Second()], ids=["first", "second"])
+def renderer(request):
+    return request.param
+
+
+def one_drop(renderer, disparity=FAR, right=False, x=0.5, z=2.0):
+    """Return the coverage of a 2 mm drop that falls 66 mm in 10 ms, through a pinhole."""
+    rain = {"rate_mm_h": 50.0, "exposure_s": 0.01, "aperture_px": 0.0}
+    return renderer.coverage([x, -0.03, z], 0.066, 2.0, disparity, right, rain)
+
+
+def centre(image):
+    rows, columns = np.nonzero(image)
+    weights = image[rows, columns]
+    return np.average(rows, weights=weights), np.average(columns, weights=weights)
+
+
+@pytest.mark.parametrize("z", [1.2, 2.0, 5.0])
+def test_drop_appears_on_equal_row_at_true_disparity(renderer, z):
+    views = [one_drop(renderer, right=right, z=z, x=0.9 * z / 2) for right in (False, True)]
+    (row_left, column_left), (row_right, column_right) = (centre(view) for view in views)
+    assert row_left == pytest.approx(row_right, abs=1e-2)
+    assert column_left - column_right == pytest.approx(721.5 * 0.54 / z, abs=0.02)
+
+
+@pytest.mark.parametrize(("z", "width_px", "length_px"), [(0.7, 2.1, 67), (2.0, 0.72, 24), (5.0, 0.29, 9)])
+def test_streak_size_matches_computed_values(renderer, z, width_px, length_px):
+    """Width, length of a 2 mm drop at f 721.5 px and 10 ms, as computed by hand."""
+    covered = one_drop(renderer, z=z, x=0.4)
+    rows = np.nonzero(covered.sum(axis=1))[0]
+    assert rows.max() - rows.min() + 1 == pytest.approx(length_px + width_px, abs=3)
+    expected = 0.01 * width_px / (length_px + width_px) * width_px * (length_px + width_px)
+    assert covered.sum() == pytest.approx(expected, rel=0.1)
+
+
+def test_drops_behind_scene_are_not_drawn(renderer):
+    near_wall = np.full(SIZE, KITTI.disparity(1.5), np.float32)
+    assert one_drop(renderer, near_wall).max() == 0
+    assert one_drop(renderer, near_wall, z=1.2).max() > 0
+    half = near_wall.copy()
+    half[:, 320:] = 0  # the left camera sees the drop, the wall hides it from the right one
+    assert one_drop(renderer, half, x=0.7).max() > 0
+    assert one_drop(renderer, half, x=0.7, right=True).max() == 0
+
+
+def test_drops_forward_camera_motion_makes_streaks_radial(renderer):
+    start, end, _ = renderer.drops(rate_mm_h=50.0, camera_mps=15.0)
+    keep = end[:, 2] > 0.3
+    start, end = start[keep], end[keep]
+    outward = end[:, 0] / end[:, 2] - start[:, 0] / start[:, 2]
+    assert (outward * start[:, 0] >= 0).all()  # away from the axis, on either side of it
+
+
+def test_drops_number_and_size_grow_with_rain_rate(renderer):
+    drizzle, cloudburst = (renderer.drops(rate_mm_h=rate)[2] for rate in (5.0, 100.0))
+    assert len(cloudburst) > 2 * len(drizzle)
+    assert cloudburst.mean() > drizzle.mean()
+
+
+def test_drops_fill_view_evenly(renderer):
+    start, _, _ = renderer.drops(rate_mm_h=100.0)
+    u = 721.5 * start[:, 0] / start[:, 2] + 120
+    counts = np.histogram(u[(u > 0) & (u < 640)], 4)[0]
+    assert counts.max() / counts.min() < 1.2
+
+
+def test_renderers_agree_on_depths_and_coverage():
+    """Beyond the nearest drops, which differ: from 0.2 m in one, from 0.25 m in the other."""
+    (first, _, first_mm), (second, _, second_mm) = (r.drops(rate_mm_h=50.0) for r in (First(), Second()))
+    for quantile in (0.1, 0.5, 0.9):
+        assert np.quantile(first[:, 2], quantile) == pytest.approx(np.quantile(second[:, 2], quantile), rel=0.05)
+    assert first_mm.mean() == pytest.approx(second_mm.mean(), rel=0.02)
+    assert len(first) == pytest.approx(len(second), rel=0.05)
+
+
+def clean_pair():
+    rng = np.random.default_rng(1)
+    return rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8), rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+
+
+def test_render_rain_rate_zero_returns_input(renderer):
+    views = clean_pair()
+    for rainy, view in zip(renderer.render(views, FAR + 9, rate_mm_h=0.0), views):
+        np.testing.assert_array_equal(rainy, view)
+
+
+def test_render_rain_equal_seed_equal_image(renderer):
+    images = [renderer.render(clean_pair(), FAR + 9, seed, rate_mm_h=30.0)[0] for seed in (3, 3, 4)]
+    np.testing.assert_array_equal(images[0], images[1])
+    assert (images[0] != images[2]).any()
+
+
+@pytest.mark.parametrize(("rate", "transmission"), [(10.0, 0.86), (25.0, 0.76), (50.0, 0.65), (100.0, 0.51)])
+def test_veil_grows_with_distance_and_matches_transmission(renderer, rate, transmission):
+    """Transmission at 100 m: 0.86 / 0.76 / 0.65 / 0.51 at 10 / 25 / 50 / 100 mm/h."""
+    checker = np.indices(SIZE).sum(axis=0) % 2 * 255
+    image = np.repeat(checker[..., None], 3, axis=2).astype(np.uint8)
+    contrast = []
+    for depth in (1.0, 100.0, 500.0):
+        disparity = np.full(SIZE, KITTI.disparity(depth), np.float32)
+        rainy, _ = renderer.render((image, image), disparity, rate_mm_h=rate, brightness=0.0, exposure_s=1e-6)
+        light = to_linear(rainy)
+        contrast.append(np.quantile(light, 0.9) - np.quantile(light, 0.1))
+    assert contrast[1] == pytest.approx(transmission, abs=0.03)
+    assert contrast[0] > contrast[1] > contrast[2]
+
+
+def test_drops_off_axis_right_camera_gives_true_disparity():
+    camera = StereoCamera(focal_px=700, baseline_m=0.2, cx=300, cy=60, cx_right=330)
+    rain = per_sample(Rain(50.0, aperture_px=0.0), 1, CPU)
+    start = torch.tensor([[0.3], [-0.03], [2.0]])
+    drop = Drops(torch.tensor([0]), start, start + torch.tensor([[0], [0.06], [0]]), torch.tensor([2.0]), torch.ones(1))
+    covered = coverage_s(drop, cameras(camera), rain, torch.full((1, 2, *SIZE), -100.0))[0].numpy()
+    columns = [centre(view)[1] for view in covered]
+    assert columns[0] - columns[1] == pytest.approx(camera.disparity(2.0), abs=0.02)
+
+
+def test_rain_and_camera_bad_values_are_refused():
+    with pytest.raises(ValueError, match="rate >= 0"):
+        Rain(-1)
+    with pytest.raises(ValueError, match="focus_m > 0"):
+        Rain(1, focus_m=0)
+    with pytest.raises(ValueError, match="baseline_m must be positive"):
+        StereoCamera(700, 0, 0, 0)
