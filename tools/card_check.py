@@ -18,8 +18,8 @@ import torch
 from apanet_core import StereoDerainer
 from apanet_core.engines.torch_engine import TorchEngine
 from apanet_core.rain.photo_atlas import PhotoAtlas
-from apanet_core.rain.samples import render_samples
 from apanet_core.rain.photos import read_photos
+from apanet_core.rain.samples import render_samples
 
 CARD = torch.cuda.is_available()
 DEVICE = "cuda" if CARD else "cpu"

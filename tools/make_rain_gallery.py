@@ -15,8 +15,10 @@ import torch
 
 from apanet_core.rain.counter_random import CounterRandom
 from apanet_core.rain.marked_photos import training_atlas
+from apanet_core.rain.random_weather import random_weather
+from apanet_core.rain.records import rows_of
 from apanet_core.rain.samples import render_samples
-from apanet_core.rain.weather import DROPS, DRY, NO_MIST, NO_VEIL, STREAKS, draw_shower
+from apanet_core.rain.weather import Weather
 
 COUNT, SIZE = 36, (192, 384)
 PAGE = """<!DOCTYPE html><meta charset="utf-8"><title>Training samples</title>
@@ -28,20 +30,21 @@ figure {{ margin: 0 }} img {{ width: 100%; display: block }}</style>
 """
 
 
-def caption(random: CounterRandom, index: int) -> str:
-    """Return what `rain_on` draws for a sample."""
-    kind = float(random.uniform("kind")[index])
-    if kind < DRY:
-        return f"{index}: dry"
+def caption(weather: Weather, index: int) -> str:
+    """Return the weather of a sample in words."""
+    rain, streaks, glass, sensor = (rows_of(part, torch.tensor([index])) for part in vars(weather).values())
     words = []
-    if kind < DRY + DROPS or kind >= DRY + DROPS + STREAKS:
-        rate, exposure, chance, visibility = (float(value[index]) for value in draw_shower(random))
-        mist = "veil of the rain" if chance < NO_VEIL + NO_MIST else f"mist, {visibility:.0f} m"
-        veil = "no veil" if chance < NO_VEIL else mist
-        words.append(f"drops {rate:.0f} mm/h, {1000 * exposure:.0f} ms, {veil}")
-    if kind >= DRY + DROPS:
-        words.append("streaks")
-    return f"{index}: {' and '.join(words)}"
+    if rain.rate_mm_h > 0:
+        mist = f", mist {3.9 / rain.mist_per_m.item():.0f} m" if rain.mist_per_m > 0 else ""
+        veil = "veil" if rain.veil > 0 else "no veil"
+        words.append(f"drops {rain.rate_mm_h.item():.0f} mm/h, {1000 * rain.exposure_s.item():.0f} ms, {veil}{mist}")
+    if (streaks.cover > 0).any():
+        how = "painted" if streaks.painted > 0 else f"screen {streaks.screen.item():.1f}"
+        words.append(f"{'soft ' if streaks.soft.any() else ''}streaks, {how}")
+    words += [f"{glass.drops.item():.0f} drops on the glass"] if glass.drops > 0 else []
+    words += [f"noise {sensor.noise.item():.1f}"] if sensor.noise > 0 else []
+    words += [f"JPEG {sensor.jpeg_quality.item():.0f}"] if sensor.jpeg_quality > 0 else []
+    return f"{index}: {', '.join(words) or 'dry'}"
 
 
 def figure(batch: dict[str, torch.Tensor], index: int, words: str) -> str:
@@ -68,8 +71,8 @@ def main() -> None:
     atlas = training_atlas(arguments.photos, arguments.seed)
     indices = torch.arange(COUNT)
     batch = render_samples(atlas, SIZE, arguments.seed, indices)
-    random = CounterRandom(arguments.seed, indices)
-    figures = "".join(figure(batch, index, caption(random, index)) for index in range(COUNT))
+    weather = random_weather(CounterRandom(arguments.seed, indices)).per_sample(COUNT, indices.device)
+    figures = "".join(figure(batch, index, caption(weather, index)) for index in range(COUNT))
     arguments.out.write_text(PAGE.format(seed=arguments.seed, figures=figures))
     print(f"{COUNT} samples in {arguments.out}")
 

@@ -13,8 +13,8 @@ import torch
 
 from apanet_core.data.synthetic import SyntheticRain
 from apanet_core.rain.photo_atlas import PhotoAtlas
-from apanet_core.rain.samples import render_samples
 from apanet_core.rain.photos import read_photos
+from apanet_core.rain.samples import render_samples
 
 SIZES = ((128, 320), (192, 384))
 SECONDS = 10.0

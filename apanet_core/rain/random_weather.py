@@ -13,7 +13,7 @@ from apanet_core.rain.sensor import Sensor
 from apanet_core.rain.streaks import Streaks
 from apanet_core.rain.weather import Weather
 
-DRY, DROPS, STREAKS = 0.36, 0.30, 0.28  # shares of the kinds; the others have both
+KINDS = {"dry": 0.36, "drops": 0.30, "streaks": 0.28, "both": 0.06}  # shares of the samples
 NO_VEIL, NO_MIST = 0.3, 0.4  # shares of drops without veil, and with that of the rain alone
 LAYERS = 4  # of streaks, at most
 
@@ -21,9 +21,9 @@ LAYERS = 4  # of streaks, at most
 def random_weather(random: CounterRandom) -> Weather:
     """Sample the weather of a batch; a dry sample stays as it is."""
     kind = random.uniform("kind")
-    dry = kind < DRY
-    drops = ~dry & ((kind < DRY + DROPS) | (kind >= DRY + DROPS + STREAKS))
-    streaks = kind >= DRY + DROPS
+    until_drops = KINDS["dry"] + KINDS["drops"]
+    dry, streaks = kind < KINDS["dry"], kind >= until_drops
+    drops = ~dry & (~streaks | (kind >= until_drops + KINDS["streaks"]))
     rain, layers = random_rain(random), random_streaks(random)
     wet = drops & random.happens("wet glass", 0.15)
     noisy, packed = ~dry & random.happens("noisy", 0.35), ~dry & random.happens("compressed", 0.2)

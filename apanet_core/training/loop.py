@@ -28,7 +28,7 @@ from apanet_core.training.config import TrainConfig
 from apanet_core.training.datasets import validation_set
 from apanet_core.training.finite import FiniteCheck
 from apanet_core.training.last_checkpoint import BEST_WEIGHTS, load_last, save_last
-from apanet_core.training.objectives import Batch, Objective, build_objective, to_float32
+from apanet_core.training.objectives import Batch, Objective, build_objective, is_judged, to_float32
 from apanet_core.training.recipe import recipe
 from apanet_core.training.schedule import Schedule, learning_rate
 from apanet_core.training.step import Capture, CUDACapture, TrainingStep
@@ -194,8 +194,9 @@ def _validate(
         derained = torch.cat(averaged(batch["rainy_left"], batch["rainy_right"])).clamp(0, 1)
         clean = torch.cat([batch["clean_left"], batch["clean_right"]])
         rainy = torch.cat([batch["rainy_left"], batch["rainy_right"]])
-        scores.append(psnr(derained, clean).clamp(max=HIGHEST_DB))
-        gains.append(scores[-1] - psnr(rainy, clean).clamp(max=HIGHEST_DB))
+        counted = is_judged(batch)
+        scores.append(psnr(derained, clean)[counted].clamp(max=HIGHEST_DB))
+        gains.append(scores[-1] - psnr(rainy, clean)[counted].clamp(max=HIGHEST_DB))
     score = torch.cat(scores).mean().item()
     fabric.log_dict({"validation/psnr": score, "validation/gain": torch.cat(gains).mean().item()}, state["step"])
     if fabric.is_global_zero:

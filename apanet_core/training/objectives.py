@@ -91,12 +91,18 @@ def _derain(network: nn.Module, rainy: torch.Tensor) -> Derained:
     return result
 
 
+def is_judged(batch: Batch) -> torch.Tensor:
+    """Return which of the stacked views count, (2 B,) bool, left ones first; a covered view does not."""
+    if "left_judged" not in batch:
+        return torch.ones(2 * len(batch["clean_left"]), dtype=torch.bool, device=batch["clean_left"].device)
+    return torch.cat([batch["left_judged"], batch["right_judged"]]) > 0
+
+
 def _judged(views: torch.Tensor, clean: torch.Tensor, batch: Batch) -> torch.Tensor:
     """Return `views` with the clean ones substituted for those that do not count in the loss."""
     if "left_judged" not in batch:
         return views
-    judged = torch.cat([batch["left_judged"], batch["right_judged"]])[:, None, None, None] > 0
-    return torch.where(judged, views, clean)
+    return torch.where(is_judged(batch)[:, None, None, None], views, clean)
 
 
 class Distillation:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from apanet_core.stereo.camera import StereoCamera
 from tools.second_renderer.drops import Rain, coverage_time_s, sample_drops
 from tools.second_renderer.light import SRGB_TO_LINEAR, to_linear, to_srgb
-from apanet_core.stereo.camera import StereoCamera
 
 DROP_CROSSING_S = np.sqrt(1.16e-3) / 50  # t0 of Garg & Nayar: time in which a 1.16 mm drop falls by its own width
 FARTHEST_SCENE_M = 1000.0

@@ -151,7 +151,7 @@ def test_render_rain_reports_assumed_camera_and_disparity(clean, tmp_path, capsy
         (["--kind", "streaks", "--rate", "10"], "rate_mm_h of the drops has no effect on kind streaks"),
         (["--disparity", "nowhere"], "no folder of disparities at nowhere"),
         (["--focal_px", "0"], "focal_px and baseline_m must be positive"),
-        (["--lens_drops", "-1"], "drops >= 0"),
+        (["--lens_drops", "-1"], "0 to 48 drops"),
         (["--workers", "0"], "workers must be at least 1"),
     ],
 )

@@ -6,8 +6,8 @@ from apanet_core.model.partner_fusion import warp_rows
 from apanet_core.rain import samples, variation
 from apanet_core.rain.counter_random import CounterRandom
 from apanet_core.rain.photo_atlas import PhotoAtlas
-from apanet_core.rain.samples import render_samples
 from apanet_core.rain.random_weather import random_weather
+from apanet_core.rain.samples import render_samples
 from apanet_core.rain.scenes import occluded, random_scenes
 from apanet_core.rain.sensor import compress
 from apanet_core.rain.splat import Segments, boxes, draw_segments
