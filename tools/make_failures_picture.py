@@ -7,24 +7,26 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
 from apanet_core import StereoDerainer
 from apanet_core.images.files import write_image
 from apanet_core.model.checkpoint import bundled_models
-from apanet_core.rain.lens import WetLens
-from apanet_core.rain.render import Rain
-from apanet_core.rain.scenes import Scene
+from apanet_core.rain.counter_random import CounterRandom
+from apanet_core.rain.drops import Rain
+from apanet_core.rain.glass import WetGlass
+from apanet_core.rain.render import render_rain
 from apanet_core.rain.streaks import Streaks
-from apanet_core.rain.weather import Weather, render_weather
+from apanet_core.rain.weather import Weather
 from tools.make_picture import CAMERA, trace
 
 CROP = slice(90, 330), slice(150, 640)
 # two layers as dense and as bright as those of Rain100H
-DENSE = tuple(Streaks(density=0.004, length_px=40, width_px=2, angle_deg=a, strength=0.5, fade=0.3) for a in (-20, 15))
+DENSE = Streaks(cover=(0.32, 0.32), length_px=40, width_px=2, angle_deg=(-20, 15), strength=0.5, fade=0.3)
 WEATHERS = {
     "100 mm/h with veil": Weather(Rain(rate_mm_h=100, exposure_s=0.01, aperture_px=1.0)),
     "dense streaks": Weather(streaks=DENSE),
-    "drops on the lens": Weather(Rain(rate_mm_h=10, veil=False, aperture_px=1.0), lens=WetLens(drops=12, blur=0.5)),
+    "drops on the lens": Weather(Rain(rate_mm_h=10, veil=0, aperture_px=1.0), glass=WetGlass(drops=12)),
 }
 
 
@@ -39,12 +41,11 @@ def labelled(view: np.ndarray, words: str) -> np.ndarray:
 def main() -> None:
     """Trace the street, render rain, derain with every bundled set of weights, draw."""
     (left, left_depth), (right, right_depth) = trace(0.0), trace(CAMERA.baseline_m)
-    disparities = [CAMERA.disparity(depth).astype(np.float32) for depth in (left_depth, right_depth)]
-    scene = Scene(left, right, *disparities, CAMERA)
+    disparities = tuple(CAMERA.disparity(depth).astype(np.float32) for depth in (left_depth, right_depth))
     derainers = {name: StereoDerainer(name) for name in sorted(bundled_models(), reverse=True)}
     rows = []
     for words, weather in WEATHERS.items():
-        rainy = render_weather(scene, weather, np.random.default_rng(0))
+        rainy = render_rain((left, right), disparities, CAMERA, weather, CounterRandom(0, torch.tensor([0])))
         row = [labelled(rainy.left, words)]
         for name, derainer in derainers.items():
             row.append(labelled(derainer(rainy.left, rainy.right)[0], name))

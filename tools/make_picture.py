@@ -7,9 +7,13 @@ true disparity. Run: .venv/bin/python -m tools.make_picture
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from apanet_core import StereoDerainer
-from apanet_core.rain.render import Rain, render_rain
+from apanet_core.rain.counter_random import CounterRandom
+from apanet_core.rain.drops import Rain
+from apanet_core.rain.render import render_rain
+from apanet_core.rain.weather import Weather
 from apanet_core.stereo.camera import StereoCamera
 from tools.demo.recording import Truth
 from tools.demo.report import draw
@@ -87,9 +91,9 @@ def trace(offset_m: float) -> tuple[np.ndarray, np.ndarray]:
 def main() -> None:
     """Trace the street, render rain, derain, draw."""
     (left, left_depth), (right, right_depth) = trace(0.0), trace(CAMERA.baseline_m)
-    disparities = [CAMERA.disparity(depth).astype(np.float32) for depth in (left_depth, right_depth)]
-    rain = Rain(rate_mm_h=25, exposure_s=0.01, wind_mps=(1.5, 0.0), aperture_px=1.0)
-    rainy = render_rain(left, right, *disparities, CAMERA, rain, np.random.default_rng(3))
+    disparities = tuple(CAMERA.disparity(depth).astype(np.float32) for depth in (left_depth, right_depth))
+    weather = Weather(Rain(rate_mm_h=25, exposure_s=0.01, wind_mps=1.5, aperture_px=1.0))
+    rainy = render_rain((left, right), disparities, CAMERA, weather, CounterRandom(3, torch.tensor([0])))
     derained = StereoDerainer("tiny")(rainy.left, rainy.right)
     path = Path(__file__).parents[1] / "docs" / "before_after.png"
     draw((rainy.left, rainy.right), derained, Truth(left, right, disparities[0]), path)

@@ -10,11 +10,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from selenium import webdriver
 
 from apanet_core.commands.main import main
 from apanet_core.images.files import write_image
-from apanet_core.rain.render import Rain, render_rain
+from apanet_core.rain.counter_random import CounterRandom
+from apanet_core.rain.drops import Rain
+from apanet_core.rain.render import render_rain
+from apanet_core.rain.weather import Weather
 from tools.make_picture import CAMERA, trace
 
 SIZE_PX = 1480, 1330
@@ -23,14 +27,14 @@ SIZE_PX = 1480, 1330
 def write_data(root: Path) -> None:
     """Write rainy and clean pairs to data/, true disparities to truth/, median-filtered pairs to median/."""
     (left, left_depth), (right, right_depth) = trace(0.0), trace(CAMERA.baseline_m)
-    disparities = [CAMERA.disparity(depth).astype(np.float32) for depth in (left_depth, right_depth)]
+    disparities = tuple(CAMERA.disparity(depth).astype(np.float32) for depth in (left_depth, right_depth))
     for folder in ("rain", "norain", "median"):
         for side in ("left", "right"):
             (root / (folder if folder == "median" else f"data/{folder}") / side).mkdir(parents=True)
     (root / "truth").mkdir()
     for seed in range(12):
-        rain = Rain(rate_mm_h=5 + 5 * seed, wind_mps=(1.5 - 0.25 * seed, 0.0), aperture_px=1.0)
-        rainy = render_rain(left, right, *disparities, CAMERA, rain, np.random.default_rng(seed))
+        rain = Rain(rate_mm_h=5 + 5 * seed, wind_mps=1.5 - 0.25 * seed, aperture_px=1.0)
+        rainy = render_rain((left, right), disparities, CAMERA, Weather(rain), CounterRandom(seed, torch.tensor([0])))
         name = f"{rain.rate_mm_h:02.0f}mm"
         np.save(root / "truth" / f"{name}.npy", disparities[0])
         for side, clean, wet in (("left", left, rainy.left), ("right", right, rainy.right)):

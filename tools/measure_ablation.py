@@ -19,7 +19,9 @@ from apanet_core.data.synthetic import SyntheticRain
 from apanet_core.images.files import write_image
 from apanet_core.model.config import ModelConfig
 from apanet_core.model.network import APANet
-from apanet_core.rain import weather
+from apanet_core.rain import random_weather
+from apanet_core.rain.photo_atlas import PhotoAtlas
+from apanet_core.rain.photos import read_photos
 from apanet_core.training.config import DataConfig, DistillationConfig, TrainConfig
 from apanet_core.training.loop import train
 from apanet_core.training.objectives import to_float32
@@ -35,7 +37,8 @@ FULL = ModelConfig(
 )
 SIZE = (64, 192)
 PAIRS = 64
-ALL_KINDS = dict(weather.KINDS)
+NONE = dict.fromkeys(random_weather.KINDS, 0.0)
+ALL_KINDS = dict(random_weather.KINDS)
 
 
 def run(name: str, out: Path, photos: Path, steps: int, model: ModelConfig, kinds: dict[str, float], **changes) -> Path:
@@ -53,7 +56,7 @@ def run(name: str, out: Path, photos: Path, steps: int, model: ModelConfig, kind
     Returns:
         The checkpoint of the averaged last weights.
     """
-    weather.KINDS = kinds
+    random_weather.KINDS = NONE | kinds
     data = DataConfig([photos], size=SIZE, single_image=changes.pop("single_image", 0.1), workers=0)
     config = TrainConfig(
         out / name,
@@ -81,9 +84,9 @@ def gain(checkpoint: Path, photos: Path, kind: str) -> float:
     """
     from apanet_core.model.checkpoint import load_model
 
-    weather.KINDS = {kind: 1.0}
+    random_weather.KINDS = NONE | {kind: 1.0}
     network: APANet = load_model(checkpoint)
-    samples = SyntheticRain([photos], SIZE, PAIRS, 99, validation=True, single_image=0.0)
+    samples = SyntheticRain(PhotoAtlas(read_photos([photos], validation=True)), SIZE, PAIRS, 99, single_image=0.0)
     before = after = 0.0
     for index in range(PAIRS):
         view = {name: to_float32(value)[None] for name, value in samples[index].items()}
@@ -95,8 +98,8 @@ def gain(checkpoint: Path, photos: Path, kind: str) -> float:
 
 def write_unpaired(root: Path, photos: Path, kind: str) -> None:
     """Write 200 rainy pairs of one kind without their clean partners, for distillation."""
-    weather.KINDS = {kind: 1.0}
-    samples = SyntheticRain([photos], SIZE, 200, 7, single_image=0.0)
+    random_weather.KINDS = NONE | {kind: 1.0}
+    samples = SyntheticRain(PhotoAtlas(read_photos([photos])), SIZE, 200, 7, single_image=0.0)
     for index in range(len(samples)):
         sample = samples[index]
         for side in ("left", "right"):

@@ -6,10 +6,14 @@ Run: .venv/bin/python -m tools.measure_disparity
 from itertools import pairwise
 
 import numpy as np
+import torch
 
 from apanet_core import StereoDerainer
 from apanet_core.evaluation.depth import bad_pixel_rate
-from apanet_core.rain.render import Rain, render_rain
+from apanet_core.rain.counter_random import CounterRandom
+from apanet_core.rain.drops import Rain
+from apanet_core.rain.render import render_rain
+from apanet_core.rain.weather import Weather
 from apanet_core.stereo.disparity import fill_unknown, to_right_view
 from apanet_core.stereo.sgbm import sgbm_disparity
 from tools.demo.recording import MOTORCYCLE, motorcycle
@@ -22,11 +26,11 @@ def main() -> None:
     """Print a row for each method on scikit-image's Middlebury pair; occluded pixels count."""
     truth = motorcycle()
     left_disparity = fill_unknown(truth.disparity)
-    right_disparity = to_right_view(left_disparity)
+    disparities = left_disparity, to_right_view(left_disparity)
     derainers = {name: StereoDerainer(name, engine="torch") for name in MODELS}
     for weather, rain in WEATHERS.items():
-        rng = np.random.default_rng(0)
-        pair = render_rain(truth.left, truth.right, left_disparity, right_disparity, MOTORCYCLE, rain, rng)
+        random = CounterRandom(0, torch.tensor([0]))
+        pair = render_rain((truth.left, truth.right), disparities, MOTORCYCLE, Weather(rain), random)
         row(f"SGBM of the pair, {weather}", sgbm_disparity(pair.left, pair.right, 64), truth.disparity)
         for name, derainer in derainers.items():
             result = derainer.with_disparity(pair.left, pair.right)

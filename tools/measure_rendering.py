@@ -1,4 +1,4 @@
-"""Count the training samples that both renderers make in a second, on the CPU and on a graphics card if there is one.
+"""Time the renderer: training samples in a second, and pairs of `apanet render-rain` beside the second renderer.
 
 Run: .venv/bin/python -m tools.measure_rendering PHOTOS
 """
@@ -9,15 +9,24 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from apanet_core.data.synthetic import SyntheticRain
+from apanet_core.rain.counter_random import CounterRandom
+from apanet_core.rain.drops import Rain
+from apanet_core.rain.marked_photos import training_atlas
 from apanet_core.rain.photo_atlas import PhotoAtlas
-from apanet_core.rain.photos import read_photos
+from apanet_core.rain.render import render_rain
 from apanet_core.rain.samples import render_samples
+from apanet_core.rain.weather import Weather
+from apanet_core.stereo.camera import StereoCamera
+from tools.second_renderer import drops as second_drops
+from tools.second_renderer.render import render_rain as second_render_rain
 
 SIZES = ((128, 320), (192, 384))
 SECONDS = 10.0
+KITTI, KITTI_SIZE = StereoCamera(721.5, 0.54, 621, 187), (375, 1242)
+RATES = (12.0, 50.0)
 
 
 def rate(batch: int, render: Callable[[int], object]) -> float:
@@ -30,10 +39,9 @@ def rate(batch: int, render: Callable[[int], object]) -> float:
     return batch * number / (time.perf_counter() - began)
 
 
-def on_device(photos: Path, size: tuple[int, int], device: str, batch: int) -> float:
-    """Return the samples/s of the renderer in torch."""
-    atlas = PhotoAtlas(read_photos([photos]), torch.device(device))
-    indices = torch.arange(batch, device=device)
+def samples_rate(atlas: PhotoAtlas, size: tuple[int, int], batch: int) -> float:
+    """Return the training samples/s on the device of `atlas`."""
+    indices = torch.arange(batch, device=atlas.pixels.device)
 
     def render(number: int) -> None:
         samples = render_samples(atlas, size, 1, indices + number * batch)
@@ -42,19 +50,41 @@ def on_device(photos: Path, size: tuple[int, int], device: str, batch: int) -> f
     return rate(batch, render)
 
 
+def pair_rates(rain: float) -> tuple[float, float]:
+    """Return the pairs/s of both renderers over a pair of KITTI's size, on the CPU."""
+    views = tuple(np.random.default_rng(0).integers(0, 256, (2, *KITTI_SIZE, 3), dtype=np.uint8))
+    disparity = np.linspace(0.5, 60, KITTI_SIZE[0], dtype=np.float32)[:, None].repeat(KITTI_SIZE[1], axis=1)
+    both = disparity, disparity
+
+    def first(number: int) -> None:
+        render_rain(views, both, KITTI, Weather(Rain(rain)), CounterRandom(0, torch.tensor([number])))
+
+    def second(number: int) -> None:
+        shower = second_drops.Rain(rain)
+        second_render_rain(*views, *both, KITTI, shower, np.random.default_rng(number))
+
+    return rate(1, first), rate(1, second)
+
+
 def main() -> None:
-    """Print a row for each size and renderer."""
+    """Print both tables."""
     photos = Path(sys.argv[1])
     cores = os.environ.get("OMP_NUM_THREADS", "all")
-    print("| size | renderer | where | batch | samples/s |\n|---|---|---|---|---|")
+    atlas = training_atlas([photos], 0)
+    print("| training samples | where | batch | samples/s |\n|---|---|---|---|")
     for size in SIZES:
         shown = f"{size[1]}x{size[0]}"
-        samples = SyntheticRain([photos], size, 1 << 20)
-        print(f"| {shown} | NumPy | one CPU core | 1 | {rate(1, samples.__getitem__):.1f} |", flush=True)
-        print(f"| {shown} | torch | CPU, {cores} cores | 8 | {on_device(photos, size, 'cpu', 8):.1f} |", flush=True)
-        for batch in (32, 128, 512) if torch.cuda.is_available() else ():
-            name = torch.cuda.get_device_name()
-            print(f"| {shown} | torch | {name} | {batch} | {on_device(photos, size, 'cuda', batch):.0f} |", flush=True)
+        for batch in (1, 8, 32):
+            print(f"| {shown} | CPU, {cores} cores | {batch} | {samples_rate(atlas, size, batch):.1f} |", flush=True)
+        if torch.cuda.is_available():
+            on_card = training_atlas([photos], 0, torch.device("cuda"))
+            for batch in (32, 128, 512):
+                name = torch.cuda.get_device_name()
+                print(f"| {shown} | {name} | {batch} | {samples_rate(on_card, size, batch):.0f} |", flush=True)
+    print("\n| pairs of 1242x375 | renderer, pairs/s | second renderer, pairs/s |\n|---|---|---|")
+    for rain in RATES:
+        first, second = pair_rates(rain)
+        print(f"| {rain:.0f} mm/h | {first:.2f} | {second:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

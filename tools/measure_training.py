@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from apanet_core.data.synthetic import SyntheticRain
 from apanet_core.model.config import preset
 from apanet_core.model.network import APANet
+from apanet_core.rain.marked_photos import training_atlas
 from apanet_core.training.config import DataConfig, TrainConfig
 from apanet_core.training.loop import train
 from apanet_core.training.losses import charbonnier
@@ -27,7 +28,7 @@ def plain(photos: Path) -> None:
     """Train with a plain loop, as written by hand."""
     network = APANet(preset("tiny"))
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.0)
-    samples = SyntheticRain([photos], SIZE, STEPS * BATCH)
+    samples = SyntheticRain(training_atlas([photos], 0), SIZE, STEPS * BATCH)
     for batch in DataLoader(samples, BATCH, shuffle=True):
         views = {name: to_float32(view) for name, view in batch.items()}
         derained = torch.cat(network(views["rainy_left"], views["rainy_right"]))

@@ -208,9 +208,9 @@ def coverage_s(drops: Drops, cameras: Cameras, rain: Rain, disparity: torch.Tens
         (B, 2, H, W) float32, at most the exposure.
     """
     cameras_of = torch.stack([cameras.focal_px, cameras.baseline_m, cameras.cx, cameras.cy, cameras.offset_px])
-    rain_of = torch.stack([rain.exposure_s, rain.focus_m, rain.aperture_px])
+    rain_of = torch.stack([rain.focus_m, rain.aperture_px])
     values = torch.cat([cameras_of, rain_of]).index_select(1, drops.sample)
-    focal, baseline, cx, cy, offset, exposure, focus, aperture = values
+    focal, baseline, cx, cy, offset, focus, aperture = values
     (x0, y0, z0), (x1, y1, z1) = drops.start_m, drops.end_m
     near = 1 / z0.clamp(min=0.05)
     scale0, scale1 = focal * near, focal / z1.clamp(min=0.05)

@@ -9,6 +9,7 @@ import torch
 from apanet_core.rain.counter_random import CounterRandom
 from apanet_core.rain.drops import Rain
 from apanet_core.rain.glass import WetGlass
+from apanet_core.rain.records import Record
 from apanet_core.rain.sensor import Sensor
 from apanet_core.rain.streaks import Streaks
 from apanet_core.rain.weather import Weather
@@ -105,6 +106,6 @@ def random_streaks(random: CounterRandom) -> Streaks:
     )
 
 
-def _only(record: Rain | Streaks, name: str, where: torch.Tensor) -> Rain | Streaks:
+def _only(record: Record, name: str, where: torch.Tensor) -> Record:
     """Return a record with 0 for `name` except `where`."""
     return replace(record, **{name: getattr(record, name) * where})

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 
-Number = float | torch.Tensor
+Number: TypeAlias = Any  # a float, or a tensor (B,): the same record describes one weather and that of a batch
 Record = TypeVar("Record", bound=Any)
 
 

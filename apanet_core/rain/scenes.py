@@ -138,7 +138,9 @@ def _render(
         line = row + (key & 15) * height
         return atlas.read(lines.at(line), u0.index_select(0, line) + du.index_select(0, line) * column)
 
-    colours = torch.cat([shade(*part) for part in zip(*(t.split(AT_ONCE) for t in (first, row_of, column)))], dim=1)
+    colours = torch.cat(
+        [shade(*part) for part in zip(*(torch.split(t, AT_ONCE) for t in (first, row_of, column)))], dim=1
+    )
     edge = (opaque < 1).nonzero()[:, 0]
     colours[:, edge] = torch.lerp(
         shade(*(t.index_select(0, edge) for t in (second, row_of, column))), colours[:, edge], opaque[edge]

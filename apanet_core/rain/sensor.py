@@ -66,12 +66,15 @@ def apply_camera_gains(views: torch.Tensor, spread: torch.Tensor, random: Counte
 
 
 def expose(views: torch.Tensor, sensor: Sensor, random: CounterRandom) -> torch.Tensor:
-    """Add noise and JPEG to rainy pairs (B, 2, 3, H, W) in [0, 255]; return whole numbers.
+    """Add noise and JPEG to rainy pairs.
 
     Args:
-        views: rainy pairs.
+        views: (B, 2, 3, H, W) in [0, 255].
         sensor: tensors (B,).
         random: random numbers of the samples.
+
+    Returns:
+        Views of the same shape, whole numbers.
     """
     rows = (sensor.noise > 0).nonzero()[:, 0]
     if len(rows):
@@ -82,7 +85,7 @@ def expose(views: torch.Tensor, sensor: Sensor, random: CounterRandom) -> torch.
     if len(rows):
         quality = sensor.jpeg_quality.index_select(0, rows).repeat_interleave(2)
         pressed = compress(views.index_select(0, rows).flatten(0, 1), quality)
-        views = views.index_copy(0, rows, pressed.unflatten(0, (-1, 2)))
+        views = views.index_copy(0, rows, pressed.reshape(-1, *views.shape[1:]))
     return views
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any, TypeAlias
 
 import torch
 
@@ -15,15 +16,15 @@ BRIGHTEST = 1.5  # limit of the sum of all layers
 VISIBLE_STREAK = 0.02  # brightness, in [0, 1], above which a streak counts as visible
 DARKEST = 0.3  # of the streaks of a layer, as a share of the brightest
 
-Layers = Number | tuple[float, ...]
+Layers: TypeAlias = Any  # a float, a tuple with one for each layer, or a tensor (B, L)
 
 
 @dataclass(frozen=True)
 class Streaks:
     """Layers of streaks, and how they are blended.
 
-    `cover` is a tuple with a value for each layer, or a tensor (B, L). Other values are that, or a number for all layers;
-    of the last three, a number or a tensor (B,).
+    `cover` is a tuple with a value for each layer, or a tensor (B, L). Other values are that, or a number for all
+    layers; of the last three, a number or a tensor (B,).
 
     Args:
         cover: share of the view under the layer, counting overlaps; 0: no streaks.
@@ -38,7 +39,7 @@ class Streaks:
         grey: brightness of the paint, in [0, 1].
     """
 
-    cover: tuple[float, ...] | torch.Tensor
+    cover: Layers
     length_px: Layers
     width_px: Layers
     strength: Layers

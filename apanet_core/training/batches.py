@@ -52,7 +52,7 @@ def _next(batches: Iterator[Batch]) -> Batch:
 def _batches(
     fabric: Fabric, config: TrainConfig, phase: Phase, number: int, skipped: int, atlas: PhotoAtlas | None
 ) -> Iterator[Batch]:
-    """Iterate over the batches of a phase, on the device, from step `skipped` on; `atlas` has the photographs, if any."""
+    """Iterate over the batches of a phase, on the device, from step `skipped` on; `atlas` has photographs, if any."""
     seed = config.seed + 1000 * number
     dataset = None
     if not config.renders_on(fabric.device.type):

@@ -46,7 +46,7 @@ def training_set(
     seed: int,
     atlas: PhotoAtlas | None,
 ) -> Dataset[Sample]:
-    """Return training samples of `size` (height, width) px; seed and index determine a sample.
+    """Build the training samples; seed and index determine a sample.
 
     Args:
         config: source of the samples.
@@ -54,6 +54,9 @@ def training_set(
         size: (height, width) of a sample in px.
         seed: seed of the samples.
         atlas: photographs to render on the CPU; None for paired folders.
+
+    Returns:
+        The data set.
     """
     samples: Dataset[Sample]
     if config.pairs is not None:

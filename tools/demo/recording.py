@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
@@ -14,7 +15,10 @@ from rosbags.typesys import Stores, get_typestore
 from apanet_core.bags.plan import camera_info_beside
 from apanet_core.bags.read import bag_root
 from apanet_core.progress import progress_bar
-from apanet_core.rain.render import Rain, render_rain
+from apanet_core.rain.counter_random import CounterRandom
+from apanet_core.rain.drops import Rain
+from apanet_core.rain.render import render_rain
+from apanet_core.rain.weather import Weather
 from apanet_core.stereo.camera import StereoCamera
 from apanet_core.stereo.disparity import fill_unknown, to_right_view
 
@@ -23,7 +27,7 @@ SIDES = ("left", "right")
 TYPES = get_typestore(Stores.ROS2_HUMBLE)
 # Middlebury 2014 "Motorcycle" at the size scikit-image ships; calibration from skimage.data.stereo_motorcycle's docs.
 MOTORCYCLE = StereoCamera(focal_px=994.978, baseline_m=0.193001, cx=311.193, cy=254.877, cx_right=342.279)
-DEMO_RAIN = Rain(rate_mm_h=60, exposure_s=0.008, wind_mps=(1.0, 0.0), aperture_px=1.0, brightness=0.8)
+DEMO_RAIN = Weather(Rain(rate_mm_h=60, exposure_s=0.008, wind_mps=1.0, aperture_px=1.0, brightness=0.8))
 DEMO_TOPICS = {"left": "/stereo/left/image_rect", "right": "/stereo/right/image_rect"}
 FIRST_STAMP_S = 1_700_000_000
 
@@ -74,7 +78,7 @@ def write_rainy_bag(path: Path, truth: Truth, frames: int, rate_hz: float) -> No
         rate_hz: pairs per second.
     """
     left_disparity = fill_unknown(truth.disparity)
-    right_disparity = to_right_view(left_disparity)
+    disparities = left_disparity, to_right_view(left_disparity)
     with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         connections = {}
         for topic in DEMO_TOPICS.values():
@@ -82,8 +86,8 @@ def write_rainy_bag(path: Path, truth: Truth, frames: int, rate_hz: float) -> No
             connections[topic] = writer.add_connection(topic, IMAGE, typestore=TYPES)
             connections[info_topic] = writer.add_connection(info_topic, INFO, typestore=TYPES)
         for index in progress_bar(range(frames), desc="render rain", unit="pair"):
-            rng = np.random.default_rng(index)
-            rainy = render_rain(truth.left, truth.right, left_disparity, right_disparity, MOTORCYCLE, DEMO_RAIN, rng)
+            random = CounterRandom(0, torch.tensor([index]))
+            rainy = render_rain((truth.left, truth.right), disparities, MOTORCYCLE, DEMO_RAIN, random)
             stamp = FIRST_STAMP_S * 1_000_000_000 + round(index * 1e9 / rate_hz)
             for side, view in zip(SIDES, (rainy.left, rainy.right)):
                 topic, header = DEMO_TOPICS[side], _header(stamp, f"{side}_camera_optical_frame")

@@ -1,1 +1,1 @@
-"""A second renderer of rain, in NumPy, for evaluation: it shares no code with the one that makes the training samples."""
+"""A second renderer of rain, in NumPy, for evaluation: it shares no code with the renderer of the training samples."""
