@@ -17,6 +17,7 @@ from apanet_core.rain.counter_random import CounterRandom
 from apanet_core.rain.light import to_linear, to_srgb
 from apanet_core.rain.records import Number
 from apanet_core.rain.scenes import Cameras, Scenes
+from apanet_core.rain.splashes import splash
 from apanet_core.rain.splat import Segments, draw_segments
 from apanet_core.rain.variation import smooth
 
@@ -47,6 +48,8 @@ class Rain:
         mist_per_m: further extinction; a visibility of V metres is 3.9 / V.
         swathes: unevenness of the veil, 0 to 1.
         airlight: factor of the light of the veil, which is estimated from the views.
+        glow: share of the light of veil and drops that comes from their surroundings in the view, such as a lamp.
+        splashes: factor of the number of splashes on the ground.
 
     Raises:
         ValueError: a number is out of its range.
@@ -63,6 +66,8 @@ class Rain:
     mist_per_m: Number = 0.0
     swathes: Number = 0.0
     airlight: Number = 1.0
+    glow: Number = 0.0
+    splashes: Number = 0.0
 
     def __post_init__(self) -> None:
         if isinstance(self.rate_mm_h, torch.Tensor):
@@ -71,7 +76,8 @@ class Rain:
             raise ValueError(
                 f"rain needs a rate >= 0 mm/h and an exposure > 0 s: got {self.rate_mm_h}, {self.exposure_s}"
             )
-        others = {name: getattr(self, name) for name in ("aperture_px", "brightness", "veil", "mist_per_m", "airlight")}
+        names = ("aperture_px", "brightness", "veil", "mist_per_m", "airlight", "glow", "splashes")
+        others = {name: getattr(self, name) for name in names}
         if not self.focus_m > 0 or not min(others.values()) >= 0:
             raise ValueError(f"rain needs focus_m > 0 and {', '.join(others)} >= 0: got {self.focus_m}, {others}")
 
@@ -113,12 +119,25 @@ def fall(scenes: Scenes, rain: Rain, random: CounterRandom) -> tuple[torch.Tenso
     small = light[..., ::4, ::4].transpose(1, 2).flatten(2)
     field, sky = small.mean(-1), small.kthvalue(max(1, round(0.98 * small.shape[-1])), dim=-1).values
     # a drop is a fish-eye lens, which shows the average light of its surroundings
-    drop = rain.brightness[:, None] * (0.94 * field + 0.06 * sky) / DROP_CROSSING_S
-    airlight = rain.airlight[:, None] * 0.5 * (field + sky)
-    clear, free = _transmission(scenes, rain, random)[:, :, None], (1 - covered / _wide(rain.exposure_s))[:, :, None]
-    airlight, drop = (colour[:, None, :, None, None] for colour in (airlight, drop))
-    light = torch.lerp(airlight, light, clear) * free + drop * covered[:, :, None]
-    return to_srgb(light), covered > VISIBLE_STREAK * DROP_CROSSING_S
+    drop = 0.94 * field + 0.06 * sky
+    clear, free = _transmission(scenes, rain, random), 1 - covered / _wide(rain.exposure_s)
+    veil, streaks = (1 - clear) * free * _wide(rain.airlight), covered / DROP_CROSSING_S * _wide(rain.brightness)
+    added = _lit(veil, 0.5 * (field + sky)) + _lit(streaks, drop)
+    rows = (rain.glow > 0).nonzero()[:, 0]
+    if len(rows):
+        around = _surroundings(light.index_select(0, rows)) * (veil + streaks).index_select(0, rows)[:, :, None]
+        glow = _wide(rain.glow.index_select(0, rows))[..., None]
+        added.index_copy_(0, rows, torch.lerp(added.index_select(0, rows), around, glow))
+    light = added.addcmul_(light, (clear * free)[:, :, None])
+    visible = covered > VISIBLE_STREAK * DROP_CROSSING_S
+    rows = (rain.splashes > 0).nonzero()[:, 0]
+    if len(rows):
+        rate, amount = rain.rate_mm_h.index_select(0, rows), rain.splashes.index_select(0, rows)
+        share = torch.zeros_like(covered)
+        share[rows] = splash(scenes.of(rows), rate, amount, random.of(rows))
+        light = torch.addcmul(_lit(share, rain.brightness[:, None] * drop), light, (1 - share)[:, :, None])
+        visible |= share > VISIBLE_STREAK
+    return to_srgb(light), visible
 
 
 def draw_drops(cameras: Cameras, size: tuple[int, int], rain: Rain, random: CounterRandom) -> Drops:
@@ -239,6 +258,19 @@ def _transmission(scenes: Scenes, rain: Rain, random: CounterRandom) -> torch.Te
     shifted = (scenes.disparity + _wide(cameras.offset_px)).clamp(min=1e-3)
     depth = (_wide(cameras.focal_px * cameras.baseline_m) / shifted).clamp(max=FARTHEST_SCENE_M)
     return torch.exp(-_wide(rain.extinction_per_m) * uneven * depth)
+
+
+def _lit(share: torch.Tensor, colour: torch.Tensor) -> torch.Tensor:
+    """Return the light of a `colour` (B, 3) by the `share` (B, 2, H, W) of every pixel: (B, 2, 3, H, W)."""
+    return share[:, :, None] * colour[:, None, :, None, None]
+
+
+def _surroundings(light: torch.Tensor) -> torch.Tensor:
+    """Return the light around every pixel of `light` (B, 2, 3, H, W): its mean within some 50 px."""
+    height, width = light.shape[-2:]
+    cells = F.interpolate(light.flatten(0, 1), (-(-height // 32), -(-width // 32)), mode="area")
+    around = F.avg_pool2d(F.pad(cells, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    return F.interpolate(around, (height, width), mode="bilinear").reshape_as(light)
 
 
 def _wide(values: torch.Tensor) -> torch.Tensor:

@@ -15,6 +15,8 @@ from apanet_core.rain.streaks import Streaks
 from apanet_core.rain.weather import Weather
 
 KINDS = {"dry": 0.36, "drops": 0.30, "streaks": 0.28, "both": 0.06}  # shares of the samples
+NIGHTS = 0.08  # share of the samples, of all kinds
+SPLASHES = 0.5  # share of the samples with drops
 NO_VEIL, NO_MIST = 0.3, 0.4  # shares of drops without veil, and with that of the rain alone
 LAYERS = 4  # of streaks, at most
 
@@ -40,6 +42,11 @@ def random_weather(random: CounterRandom) -> Weather:
     )
 
 
+def is_night(random: CounterRandom) -> torch.Tensor:
+    """Return a mask, (B,) bool, of the samples at night."""
+    return random.happens("night", NIGHTS)
+
+
 def random_rain(random: CounterRandom) -> Rain:
     """Sample showers: drizzle to cloudburst, any exposure, standing or driving, with and without veil and mist."""
     driving, wide_open = random.happens("driving", 0.5), random.happens("wide open", 0.25)
@@ -59,6 +66,12 @@ def random_rain(random: CounterRandom) -> Rain:
         mist_per_m=(chance >= NO_VEIL + NO_MIST) * mist,
         swathes=0.6 * ~random.happens("even veil", 0.6),
         airlight=random.normal("airlight").mul(0.3).exp(),
+        glow=torch.where(
+            is_night(random),
+            random.uniform("glow", low=0.4),
+            random.happens("glowing", 0.3) * random.uniform("glow", high=0.5),
+        ),
+        splashes=random.happens("splashes", SPLASHES) * random.log_uniform("splashing", low=0.3, high=3),
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 
 from apanet_core.rain.counter_random import CounterRandom
+from apanet_core.rain.night import at_night
 from apanet_core.rain.photo_atlas import PhotoAtlas
-from apanet_core.rain.random_weather import random_weather
+from apanet_core.rain.random_weather import is_night, random_weather
 from apanet_core.rain.scenes import Scenes, occluded, random_scenes
 from apanet_core.rain.variation import misalign, recolour
 from apanet_core.rain.weather import render_weather
@@ -41,6 +42,9 @@ def render_samples(
     weather = random_weather(random)
     veiled = (weather.rain.rate_mm_h > 0) & (weather.rain.veil > 0)
     scenes = Scenes(recolour(views, random, veiled), scenes.disparity, scenes.cameras)
+    rows = is_night(random).nonzero()[:, 0]
+    if len(rows):
+        scenes.views.index_copy_(0, rows, at_night(scenes.of(rows), random.of(rows)))
     rainy, _ = render_weather(scenes, weather, random)
     clean, disparity = scenes.views, torch.where(hidden, torch.nan, disparity)
 

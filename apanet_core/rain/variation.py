@@ -12,6 +12,7 @@ GAIN_SPREAD = 0.05  # between the cameras of a pair, in every other sample
 MISALIGNED_PX = 1.2  # largest error of the calibration, in three of four samples
 RELIEF_PX = 3.0  # largest displacement of details that are not flat (leaves, gloss), in two of three samples
 RELIEF_CELL = 8  # px between displacements that are drawn
+SHAKEN = 0.1  # share of pairs that the cameras blur by moving: each pixel with its neighbours in the row
 SOFTENED = 0.3  # largest weight of the neighbours in the view of a softer lens, in one of three samples
 LUSTRE = 0.06  # largest relative difference in brightness with which the cameras see a part of the scene
 
@@ -33,6 +34,8 @@ def recolour(views: torch.Tensor, random: CounterRandom, veiled: torch.Tensor) -
     views.sub_(middle).mul_(_wide(contrast)).add_(middle)
     defocus = random.happens("defocused", 0.33) * random.uniform("defocus", high=0.25)
     views = _soften(views, defocus[:, None].expand(-1, 2))
+    shake = random.happens("shaken", SHAKEN) * random.uniform("shake", low=0.2, high=0.67)
+    views = _soften(views, shake[:, None].expand(-1, 2), down=False)
     colour = torch.where(random.happens("coloured", COLOURED)[:, None], 0.3 * random.normal("colour of light", 3), 0.0)
     colour = (colour - colour.amax(1, keepdim=True)).exp()[:, None, :]
     spread = GAIN_SPREAD * random.happens("own gains", 0.5).float()[:, None]
@@ -45,13 +48,18 @@ def _wide(values: torch.Tensor) -> torch.Tensor:
     return values[:, None, None, None, None]
 
 
-def _soften(views: torch.Tensor, amount: torch.Tensor) -> torch.Tensor:
-    """Blend the pixels of `views` (B, N, C, H, W) with the mean of their four neighbours, by `amount` (B, N)."""
+def _soften(views: torch.Tensor, amount: torch.Tensor, down: bool = True) -> torch.Tensor:
+    """Blend the pixels of `views` (B, N, C, H, W) with the mean of their neighbours, by `amount` (B, N).
+
+    The neighbours are those to the left and right, and with `down` those above and below.
+    """
     rows = (amount > 0).flatten().nonzero()[:, 0]
     images = views.flatten(0, 1)
     sharp = images.index_select(0, rows)
     wide = F.pad(sharp, (1, 1, 1, 1), mode="replicate")
-    mean = (wide[..., 1:-1, :-2] + wide[..., 1:-1, 2:] + wide[..., :-2, 1:-1] + wide[..., 2:, 1:-1]) / 4
+    mean = (wide[..., 1:-1, :-2] + wide[..., 1:-1, 2:]) / 2
+    if down:
+        mean = mean / 2 + (wide[..., :-2, 1:-1] + wide[..., 2:, 1:-1]) / 4
     weight = amount.flatten().index_select(0, rows)[:, None, None, None]
     return images.index_copy(0, rows, torch.lerp(sharp, mean, weight)).reshape_as(views)
 

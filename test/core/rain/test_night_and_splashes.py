@@ -1,0 +1,75 @@
+import pytest
+import torch
+
+from apanet_core.rain.counter_random import CounterRandom
+from apanet_core.rain.drops import Rain
+from apanet_core.rain.night import at_night
+from apanet_core.rain.scenes import Scenes
+from apanet_core.rain.splashes import splash
+from apanet_core.rain.surfaces import Cameras
+from apanet_core.rain.weather import Weather, render_weather
+
+SIZE = HEIGHT, WIDTH = 120, 240
+HORIZON = 40
+BATCH = 6
+
+
+@pytest.fixture
+def road():
+    """A wall 40 m away above a road 1.5 m below the camera, both grey: d = b / h per row under the horizon."""
+    cameras = Cameras(*(torch.full((BATCH,), value) for value in (600.0, 0.3, 120.0, float(HORIZON), 0.0)))
+    rows = torch.arange(HEIGHT) + 0.5 - HORIZON
+    disparity = (0.3 / 1.5 * rows).clamp(min=600 * 0.3 / 40)
+    return Scenes(
+        torch.full((BATCH, 2, 3, *SIZE), 90.0),
+        disparity[:, None].expand(BATCH, 2, *SIZE).contiguous(),
+        cameras,
+    )
+
+
+def numbers(seed=0):
+    return CounterRandom(seed, torch.arange(BATCH))
+
+
+def test_splash_hits_road_at_same_points_of_both_views(road):
+    share = splash(road, torch.full((BATCH,), 50.0), torch.ones(BATCH), numbers())
+    wall = int(HORIZON + 600 * 1.5 / 40) - 6  # a jet rises by a few pixels
+    assert share[:, :, :wall].max() == 0
+    assert share[:, :, wall:].mean() > 1e-4
+    left, right = share[:, 0], share[:, 1]
+    for row in range(wall, HEIGHT, 7):
+        d = round(float(road.disparity[0, 0, row, 0]))
+        rolled = right[:, row].roll(d, dims=-1)[:, d + 4 : WIDTH - 4]
+        there = left[:, row, d + 4 : WIDTH - 4]
+        assert (rolled - there).abs().sum() < 0.8 * (rolled + there).sum() + 1e-3
+
+
+def test_splashes_grow_with_rate_and_need_rain(road):
+    def drawn(rate):
+        return splash(road, torch.full((BATCH,), rate), torch.ones(BATCH), numbers()).sum()
+
+    assert drawn(50.0) > 1.3 * drawn(2.0) > 0
+    wet, _ = render_weather(road, Weather(Rain(50.0, veil=0, splashes=1.0)), numbers())
+    dry, _ = render_weather(road, Weather(Rain(50.0, veil=0)), numbers())
+    changed = (wet != dry).any(2)
+    assert changed[:, :, HORIZON + 25 :].any()
+    assert not changed[:, :, :HORIZON].any()
+
+
+def test_at_night_is_dark_and_lamps_have_disparity_of_scene(road):
+    dark = at_night(road, numbers(3))
+    assert dark.median() < 50
+    assert dark.max() > 200
+    assert torch.equal(dark, dark.round())
+    for sample in dark[:, :, :, : HORIZON - 5]:
+        left, right = sample.amax(1)
+        d = round(600 * 0.3 / 40)
+        if left.max() > 200:
+            assert (right[:, : WIDTH - d] - left[:, d:])[left[:, d:] > 200].abs().max() < 60
+
+
+def test_glow_of_a_lamp_lights_rain_around_it(road):
+    road.views[..., 10:30, 100:130] = 255.0
+    rainy = [render_weather(road, Weather(Rain(80.0, mist_per_m=0.02, glow=glow)), numbers())[0] for glow in (0.0, 0.8)]
+    near = [views[..., 10:30, 90:98].mean() - views[..., 10:30, :30].mean() for views in rainy]
+    assert near[1] > near[0] + 2
