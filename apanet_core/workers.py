@@ -126,10 +126,12 @@ def worker_pool(workers: int) -> ProcessPoolExecutor:
     Returns:
         The executor; the caller shuts it down.
     """
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start)
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start, (threads,))
 
 
-def _start() -> None:
+def _start(threads: int) -> None:
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # torch reads it when it is imported
     import cv2
 
     cv2.setNumThreads(1)  # a worker a core is enough
