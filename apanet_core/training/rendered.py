@@ -11,7 +11,7 @@ from apanet_core.rain.photo_atlas import PhotoAtlas
 from apanet_core.rain.samples import render_samples
 from apanet_core.training.objectives import Batch
 
-AT_ONCE = 64  # samples rendered together, or one batch
+AT_ONCE = {"cpu": 16, "cuda": 128}  # samples rendered together, or one batch
 
 
 class RenderedBatches:
@@ -37,12 +37,30 @@ class RenderedBatches:
     ) -> None:
         self._atlas, self._size, self._batch_size = atlas, size, batch_size
         self._numbers, self._seed, self._single_image = numbers, seed, single_image
+        on_card = atlas.pixels.device.type == "cuda"
+        self._stream = torch.cuda.Stream(atlas.pixels.device) if on_card else None  # type: ignore[no-untyped-call]
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches on the device, with the entries that `render_samples` returns."""
         numbers = iter(self._numbers)
-        while chunk := list(islice(numbers, self._batch_size * max(1, AT_ONCE // self._batch_size))):
-            indices = torch.tensor(chunk, device=self._atlas.pixels.device)
-            samples = render_samples(self._atlas, self._size, self._seed, indices, self._single_image)
+        together = AT_ONCE[self._atlas.pixels.device.type]
+        while chunk := list(islice(numbers, self._batch_size * max(1, together // self._batch_size))):
+            samples = self._render(chunk)
             for first in range(0, len(chunk) - self._batch_size + 1, self._batch_size):
                 yield {name: value[first : first + self._batch_size] for name, value in samples.items()}
+
+    def _render(self, numbers: list[int]) -> Batch:
+        """Render samples; on a card in a stream of their own, beside the steps that are queued."""
+        if self._stream is None:
+            return self._render_here(numbers)
+        training = torch.cuda.current_stream()
+        with torch.cuda.stream(self._stream):
+            samples = self._render_here(numbers)
+        training.wait_stream(self._stream)
+        for value in samples.values():
+            value.record_stream(training)
+        return samples
+
+    def _render_here(self, numbers: list[int]) -> Batch:
+        indices = torch.tensor(numbers, device=self._atlas.pixels.device)
+        return render_samples(self._atlas, self._size, self._seed, indices, self._single_image)
