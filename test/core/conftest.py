@@ -1,10 +1,15 @@
-"""A real pair that no weights were trained on, dry and in streaks."""
+"""A real pair that no weights were trained on, dry and in streaks; derainers and a small checkpoint."""
 
 import numpy as np
 import pytest
 import torch
+from networks import CPU_ENGINES, fill_zeros
 from skimage.data import stereo_motorcycle
 
+from apanet_core import StereoDerainer
+from apanet_core.model.checkpoint import save_checkpoint
+from apanet_core.model.config import ModelConfig
+from apanet_core.model.network import APANet
 from apanet_core.rain.counter_random import CounterRandom
 from apanet_core.rain.render import render_rain
 from apanet_core.rain.streaks import Streaks
@@ -24,3 +29,19 @@ def rainy(clean):
     camera = StereoCamera(1000, 0.2, 0, 0)
     pair = render_rain(clean, (nothing, nothing), camera, shower, CounterRandom(1, torch.tensor([0])))
     return [pair.left, pair.right]
+
+
+@pytest.fixture(scope="session")
+def smallest(tmp_path_factory):
+    """A checkpoint that is quick to convert and to compile; a preset takes many seconds."""
+    torch.manual_seed(0)
+    network = APANet(ModelConfig(4, (8, 16), (1, 1), (1,), 4, (2,), (2,)))
+    fill_zeros(network, std=0.02)
+    path = tmp_path_factory.mktemp("smallest") / "smallest.safetensors"
+    save_checkpoint(network, path)
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def derainers():
+    return {name: StereoDerainer("tiny", engine=name, device="cpu", precision="float32") for name in CPU_ENGINES}
