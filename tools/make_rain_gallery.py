@@ -15,7 +15,7 @@ import torch
 
 from apanet_core.rain.counter_random import CounterRandom
 from apanet_core.rain.marked_photos import training_atlas
-from apanet_core.rain.random_weather import random_weather
+from apanet_core.rain.random_weather import is_night, random_weather
 from apanet_core.rain.records import rows_of
 from apanet_core.rain.samples import render_samples
 from apanet_core.rain.weather import Weather
@@ -30,13 +30,14 @@ figure {{ margin: 0 }} img {{ width: 100%; display: block }}</style>
 """
 
 
-def caption(weather: Weather, index: int) -> str:
+def caption(weather: Weather, night: torch.Tensor, batch: dict[str, torch.Tensor], index: int) -> str:
     """Return the weather of a sample in words."""
     rain, streaks, glass, sensor = (rows_of(part, torch.tensor([index])) for part in vars(weather).values())
-    words = []
+    words = ["night"] if night[index] else []
     if rain.rate_mm_h > 0:
         mist = f", mist {3.9 / rain.mist_per_m.item():.0f} m" if rain.mist_per_m > 0 else ""
         veil = "veil" if rain.veil > 0 else "no veil"
+        veil += ", splashes" if rain.splashes > 0 else ""
         words.append(f"drops {rain.rate_mm_h.item():.0f} mm/h, {1000 * rain.exposure_s.item():.0f} ms, {veil}{mist}")
     if (streaks.cover > 0).any():
         how = "painted" if streaks.painted > 0 else f"screen {streaks.screen.item():.1f}"
@@ -44,6 +45,11 @@ def caption(weather: Weather, index: int) -> str:
     words += [f"{glass.drops.item():.0f} drops on the glass"] if glass.drops > 0 else []
     words += [f"noise {sensor.noise.item():.1f}"] if sensor.noise > 0 else []
     words += [f"JPEG {sensor.jpeg_quality.item():.0f}"] if sensor.jpeg_quality > 0 else []
+    views = {name: batch[name][index] for name in ("rainy_left", "rainy_right", "clean_left", "clean_right")}
+    dry = [side for side in ("left", "right") if torch.equal(views[f"rainy_{side}"], views[f"clean_{side}"])]
+    words += [f"{dry[0]} view dry"] if len(dry) == 1 else []
+    words += ["a view covered"] if batch["left_judged"][index] * batch["right_judged"][index] == 0 else []
+    words += ["single image"] if torch.equal(views["clean_left"], views["clean_right"]) else []
     return f"{index}: {', '.join(words) or 'dry'}"
 
 
@@ -71,8 +77,9 @@ def main() -> None:
     atlas = training_atlas(arguments.photos, arguments.seed)
     indices = torch.arange(COUNT)
     batch = render_samples(atlas, SIZE, arguments.seed, indices)
-    weather = random_weather(CounterRandom(arguments.seed, indices)).per_sample(COUNT, indices.device)
-    figures = "".join(figure(batch, index, caption(weather, index)) for index in range(COUNT))
+    random = CounterRandom(arguments.seed, indices)
+    weather, night = random_weather(random).per_sample(COUNT, indices.device), is_night(random)
+    figures = "".join(figure(batch, index, caption(weather, night, batch, index)) for index in range(COUNT))
     arguments.out.write_text(PAGE.format(seed=arguments.seed, figures=figures))
     print(f"{COUNT} samples in {arguments.out}")
 

@@ -37,8 +37,8 @@ FULL = ModelConfig(
 )
 SIZE = (64, 192)
 PAIRS = 64
-NONE = dict.fromkeys(random_weather.KINDS, 0.0)
-ALL_KINDS = dict(random_weather.KINDS)
+NONE = dict.fromkeys(random_weather.SHARES, 0.0)
+ALL_KINDS = dict(random_weather.SHARES)
 
 
 def run(name: str, out: Path, photos: Path, steps: int, model: ModelConfig, kinds: dict[str, float], **changes) -> Path:
@@ -56,7 +56,7 @@ def run(name: str, out: Path, photos: Path, steps: int, model: ModelConfig, kind
     Returns:
         The checkpoint of the averaged last weights.
     """
-    random_weather.KINDS = NONE | kinds
+    random_weather.SHARES = NONE | kinds
     data = DataConfig([photos], size=SIZE, single_image=changes.pop("single_image", 0.1), workers=0)
     config = TrainConfig(
         out / name,
@@ -84,7 +84,7 @@ def gain(checkpoint: Path, photos: Path, kind: str) -> float:
     """
     from apanet_core.model.checkpoint import load_model
 
-    random_weather.KINDS = NONE | {kind: 1.0}
+    random_weather.SHARES = NONE | {kind: 1.0}
     network: APANet = load_model(checkpoint)
     samples = SyntheticRain(PhotoAtlas(read_photos([photos], validation=True)), SIZE, PAIRS, 99, single_image=0.0)
     before = after = 0.0
@@ -98,7 +98,7 @@ def gain(checkpoint: Path, photos: Path, kind: str) -> float:
 
 def write_unpaired(root: Path, photos: Path, kind: str) -> None:
     """Write 200 rainy pairs of one kind without their clean partners, for distillation."""
-    random_weather.KINDS = NONE | {kind: 1.0}
+    random_weather.SHARES = NONE | {kind: 1.0}
     samples = SyntheticRain(PhotoAtlas(read_photos([photos])), SIZE, 200, 7, single_image=0.0)
     for index in range(len(samples)):
         sample = samples[index]

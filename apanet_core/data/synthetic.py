@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import Dataset
 
 from apanet_core.rain.photo_atlas import PhotoAtlas
-from apanet_core.rain.samples import render_samples
+from apanet_core.rain.samples import SINGLE, render_samples
 
 
 class SyntheticRain(Dataset[dict[str, torch.Tensor]]):
@@ -28,7 +28,7 @@ class SyntheticRain(Dataset[dict[str, torch.Tensor]]):
         size: tuple[int, int],
         length: int,
         seed: int = 0,
-        single_image: float = 0.1,
+        single_image: float = SINGLE,
     ) -> None:
         self.atlas, self.size, self.length = atlas, size, length
         self.seed, self.single_image = seed, single_image

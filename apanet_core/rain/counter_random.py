@@ -9,6 +9,7 @@ import zlib
 import torch
 
 Bound = float | torch.Tensor
+LARGE_MEAN = 12  # of Poisson counts
 
 
 class CounterRandom:
@@ -24,7 +25,7 @@ class CounterRandom:
     def __init__(self, seed: int, indices: torch.Tensor) -> None:
         self.device = indices.device
         self.batch = indices.shape[0]
-        self._keys = _mix(_mix(_wrap(indices)) + _mix(_wrap(torch.tensor(seed, device=self.device))))
+        self._keys = _mix(_mix(_wrap(indices)) + _wrap(torch.tensor(seed, device=self.device)))
 
     def of(self, rows: torch.Tensor) -> CounterRandom:
         """Return the random numbers of some samples of the batch; `rows` is (N,) int64."""
@@ -67,10 +68,15 @@ class CounterRandom:
         return torch.minimum(drawn, torch.as_tensor(below, device=self.device).long() - 1)
 
     def counts(self, name: str, mean: torch.Tensor) -> torch.Tensor:
-        """Return Poisson counts with `mean` (B, ...), by the normal approximation: int64, >= 0, 0 for a mean of 0."""
+        """Return Poisson counts with `mean` (B, ...), by the normal approximation from `LARGE_MEAN` on: int64."""
         shape = mean.shape[1:]
-        noise = mean.sqrt() * self.normal(name, *shape) + self.uniform(f"{name} rounding", *shape)
-        return (mean + noise).floor().clamp(min=0).long() * (mean > 0)
+        drawn = self.uniform(name, *shape)
+        number = torch.arange(3 * LARGE_MEAN, device=self.device)
+        small = mean.clamp(min=1e-9, max=LARGE_MEAN)[..., None]
+        below = (number * small.log() - small - torch.lgamma(number + 1.0)).exp().cumsum(-1)
+        few = (drawn[..., None] > below).sum(-1)
+        many = (mean + mean.sqrt() * self.normal(f"{name} spread", *shape) + drawn).floor().long()
+        return torch.where(mean < LARGE_MEAN, few, many)
 
 
 def _signed(bits: int) -> int:

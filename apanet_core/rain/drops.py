@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from apanet_core.rain.counter_random import CounterRandom
 from apanet_core.rain.light import to_linear, to_srgb
-from apanet_core.rain.records import Number
+from apanet_core.rain.records import Number, with_dims
 from apanet_core.rain.scenes import Cameras, Scenes
 from apanet_core.rain.splashes import splash
 from apanet_core.rain.splat import Segments, draw_segments
@@ -78,8 +78,13 @@ class Rain:
             )
         names = ("aperture_px", "brightness", "veil", "mist_per_m", "airlight", "glow", "splashes")
         others = {name: getattr(self, name) for name in names}
-        if not self.focus_m > 0 or not min(others.values()) >= 0:
+        if not self.focus_m > 0 or not all(value >= 0 for value in others.values()):
             raise ValueError(f"rain needs focus_m > 0 and {', '.join(others)} >= 0: got {self.focus_m}, {others}")
+        if not (0 <= self.swathes <= 1 and self.glow <= 1 and math.isfinite(self.wind_mps + self.camera_mps)):
+            raise ValueError(
+                "rain needs swathes and glow in [0, 1], and finite wind_mps and camera_mps: got "
+                f"{self.swathes}, {self.glow}, {self.wind_mps}, {self.camera_mps}"
+            )
 
     @property
     def size_slope_per_mm(self) -> Number:
@@ -117,16 +122,22 @@ def fall(scenes: Scenes, rain: Rain, random: CounterRandom) -> tuple[torch.Tenso
     covered = coverage_s(drops, scenes.cameras, rain, scenes.disparity)
     light = to_linear(scenes.views)
     small = light[..., ::4, ::4].transpose(1, 2).flatten(2)
-    field, sky = small.mean(-1), small.kthvalue(max(1, round(0.98 * small.shape[-1])), dim=-1).values
+    field, sky = (
+        small.mean(-1, dtype=torch.float64).float(),
+        small.kthvalue(max(1, round(0.98 * small.shape[-1])), dim=-1).values,
+    )
     # a drop is a fish-eye lens, which shows the average light of its surroundings
     drop = 0.94 * field + 0.06 * sky
-    clear, free = _transmission(scenes, rain, random), 1 - covered / _wide(rain.exposure_s)
-    veil, streaks = (1 - clear) * free * _wide(rain.airlight), covered / DROP_CROSSING_S * _wide(rain.brightness)
+    clear, free = _transmission(scenes, rain, random), 1 - covered / with_dims(rain.exposure_s, 4)
+    veil, streaks = (
+        (1 - clear) * free * with_dims(rain.airlight, 4),
+        covered / DROP_CROSSING_S * with_dims(rain.brightness, 4),
+    )
     added = _lit(veil, 0.5 * (field + sky)) + _lit(streaks, drop)
     rows = (rain.glow > 0).nonzero()[:, 0]
     if len(rows):
         around = _surroundings(light.index_select(0, rows)) * (veil + streaks).index_select(0, rows)[:, :, None]
-        glow = _wide(rain.glow.index_select(0, rows))[..., None]
+        glow = with_dims(rain.glow.index_select(0, rows), 5)
         added.index_copy_(0, rows, torch.lerp(added.index_select(0, rows), around, glow))
     light = added.addcmul_(light, (clear * free)[:, :, None])
     visible = covered > VISIBLE_STREAK * DROP_CROSSING_S
@@ -158,6 +169,7 @@ def draw_drops(cameras: Cameras, size: tuple[int, int], rain: Rain, random: Coun
     height, width = size
     slope, device = rain.size_slope_per_mm, random.device
     # the frustum is widened by the path of the fastest drop, but not downwards: streaks enter from outside
+    fastest = rain.wind_mps.abs().clamp(min=10)
     cx_right = cameras.cx + cameras.offset_px
     geometry = torch.stack(
         [
@@ -166,17 +178,18 @@ def draw_drops(cameras: Cameras, size: tuple[int, int], rain: Rain, random: Coun
             torch.maximum(cameras.cx, cx_right),
             width - torch.minimum(cameras.cx, cx_right),
             cameras.cy,
+            fastest * rain.exposure_s,
             10.0 * rain.exposure_s,
         ]
     )
 
     def region(depth: torch.Tensor, geometry: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return, at depths in m, left edge, width, top edge and height of the visible region in m, smallest mm."""
-        focal, baseline, before, after, above, path = geometry
+        focal, baseline, before, after, above, aside, path = geometry
         metre = depth / focal  # per px
         smallest_mm = (1e3 * NARROWEST_STREAK_PX * metre).clamp(min=SMALLEST_DROP_MM)
-        across = (before + after) * metre + baseline + 2 * path
-        return -before * metre - path, across, -above * metre - path, height * metre + path, smallest_mm
+        across = (before + after) * metre + baseline + 2 * aside
+        return -before * metre - aside, across, -above * metre - path, height * metre + path, smallest_mm
 
     grid = torch.linspace(math.log(NEAREST_DROP_M), math.log(FARTHEST_DROP_M), DEPTHS, device=device).exp()
     _, across, _, down, smallest_mm = region(grid, geometry[..., None])
@@ -247,17 +260,17 @@ def coverage_s(drops: Drops, cameras: Cameras, rain: Rain, disparity: torch.Tens
         sides.append((2 * drops.sample + right, u0, v0, u1, v1, width_px, value, apparent, fade, soft))
     segments = Segments(*(torch.cat(pair) for pair in zip(*sides)))
     share = draw_segments(segments, disparity.flatten(0, 1)).reshape_as(disparity)
-    return share.clamp(max=1) * _wide(rain.exposure_s)
+    return share.clamp(max=1) * with_dims(rain.exposure_s, 4)
 
 
 def _transmission(scenes: Scenes, rain: Rain, random: CounterRandom) -> torch.Tensor:
     """Return the share of a scene's light that the veil lets through, (B, 2, H, W)."""
     cameras = scenes.cameras
-    uneven = 1 + _wide(rain.swathes) * random.uniform("swathes", 1, 3, 4, low=-1)
+    uneven = 1 + with_dims(rain.swathes, 4) * random.uniform("swathes", 1, 3, 4, low=-1)
     uneven = smooth(uneven, scenes.size).clamp(min=0)
-    shifted = (scenes.disparity + _wide(cameras.offset_px)).clamp(min=1e-3)
-    depth = (_wide(cameras.focal_px * cameras.baseline_m) / shifted).clamp(max=FARTHEST_SCENE_M)
-    return torch.exp(-_wide(rain.extinction_per_m) * uneven * depth)
+    shifted = (scenes.disparity + with_dims(cameras.offset_px, 4)).clamp(min=1e-3)
+    depth = (with_dims(cameras.focal_px * cameras.baseline_m, 4) / shifted).clamp(max=FARTHEST_SCENE_M)
+    return torch.exp(-with_dims(rain.extinction_per_m, 4) * uneven * depth)
 
 
 def _lit(share: torch.Tensor, colour: torch.Tensor) -> torch.Tensor:
@@ -271,8 +284,3 @@ def _surroundings(light: torch.Tensor) -> torch.Tensor:
     cells = F.interpolate(light.flatten(0, 1), (-(-height // 32), -(-width // 32)), mode="area")
     around = F.avg_pool2d(F.pad(cells, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     return F.interpolate(around, (height, width), mode="bilinear").reshape_as(light)
-
-
-def _wide(values: torch.Tensor) -> torch.Tensor:
-    """Return (B,) values as (B, 1, 1, 1)."""
-    return values[:, None, None, None]

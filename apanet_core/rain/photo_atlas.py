@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 LEVELS = 4  # resolutions, each half of the previous one
-LONGEST_SIDE = 1600  # px; larger photographs are scaled down
 
 
 class Lines(NamedTuple):
@@ -36,7 +35,7 @@ class PhotoAtlas:
         device: device that holds the buffer.
 
     Raises:
-        ValueError: `photos` is empty.
+        ValueError: `photos` is empty, or they have more than 2^31 pixels.
     """
 
     def __init__(self, photos: Sequence[np.ndarray], device: torch.device | str = "cpu") -> None:
@@ -44,8 +43,7 @@ class PhotoAtlas:
             raise ValueError("expected at least one photograph: got none")
         pieces, table, offset = [], [], 0
         for photo in photos:
-            scale = min(1.0, LONGEST_SIDE / max(photo.shape[:2]))
-            image = photo if scale == 1 else cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            image = photo
             for _ in range(LEVELS):
                 height, width = image.shape[:2]
                 table.append((offset, height, width))
@@ -53,7 +51,11 @@ class PhotoAtlas:
                 offset += height * width
                 size = max(width // 2, 1), max(height // 2, 1)
                 image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        margin = np.zeros(LONGEST_SIDE + 1, np.int32)  # read, with weight 0, after a last line
+        margin = np.zeros(max(width for _, _, width in table) + 1, np.int32)  # read, with weight 0, after a last line
+        if offset >= 1 << 31:
+            raise ValueError(
+                f"photographs of at most {1 << 31:,} px with their smaller copies: got {offset:,}; give fewer"
+            )
         self.pixels = torch.from_numpy(np.concatenate([*pieces, margin])).to(device)
         self.table = torch.tensor(
             table, dtype=torch.int32, device=device

@@ -14,7 +14,7 @@ from apanet_core.rain.sensor import Sensor
 from apanet_core.rain.streaks import Streaks
 from apanet_core.rain.weather import Weather
 
-KINDS = {"dry": 0.36, "drops": 0.30, "streaks": 0.28, "both": 0.06}  # shares of the samples
+SHARES = {"dry": 0.36, "drops": 0.30, "streaks": 0.28, "both": 0.06}  # shares of the samples
 NIGHTS = 0.08  # share of the samples, of all kinds
 SPLASHES = 0.5  # share of the samples with drops
 NO_VEIL, NO_MIST = 0.3, 0.4  # shares of drops without veil, and with that of the rain alone
@@ -24,9 +24,9 @@ LAYERS = 4  # of streaks, at most
 def random_weather(random: CounterRandom) -> Weather:
     """Sample the weather of a batch; a dry sample stays as it is."""
     kind = random.uniform("kind")
-    until_drops = KINDS["dry"] + KINDS["drops"]
-    dry, streaks = kind < KINDS["dry"], kind >= until_drops
-    drops = ~dry & (~streaks | (kind >= until_drops + KINDS["streaks"]))
+    until_drops = SHARES["dry"] + SHARES["drops"]
+    dry, streaks = kind < SHARES["dry"], kind >= until_drops
+    drops = ~dry & (~streaks | (kind >= until_drops + SHARES["streaks"]))
     rain, layers = random_rain(random), random_streaks(random)
     wet = drops & random.happens("wet glass", 0.15)
     noisy, packed = ~dry & random.happens("noisy", 0.35), ~dry & random.happens("compressed", 0.2)

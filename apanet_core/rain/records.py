@@ -37,3 +37,8 @@ def numbers_of(record: Any) -> dict[str, Any]:
             value = numbers_of(value)
         plain[field.name] = value.tolist() if isinstance(value, torch.Tensor) else value
     return plain
+
+
+def with_dims(values: torch.Tensor, dims: int) -> torch.Tensor:
+    """Return (B,) values as (B, 1, ..., 1), with `dims` dimensions."""
+    return values.reshape(-1, *(1,) * (dims - 1))

@@ -48,15 +48,19 @@ class RenderSettings:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}: got {self.kind!r}")
-        if self.variants < 1 or self.seed < 0 or self.max_disparity < 1:
+        if self.variants < 1 or not 0 <= self.seed < 1 << 32 or self.max_disparity < 1:
             raise ValueError(
-                "variants and max_disparity must be at least 1 and seed at least 0: got "
+                "variants and max_disparity must be at least 1 and seed from 0 to 2^32 - 1: got "
                 f"{self.variants}, {self.max_disparity}, {self.seed}"
             )
         if self.disparity_scale is not None and self.disparity_scale <= 0:
             raise ValueError(f"disparity_scale must be above 0: got {self.disparity_scale}")
         WetGlass(self.lens_drops)
-        told = [f.name for f in fields(Rain) if getattr(self.rain, f.name) != getattr(SHOWER, f.name)]
+        told = [
+            f.name.replace("rate_mm_h", "rate")
+            for f in fields(Rain)
+            if getattr(self.rain, f.name) != getattr(SHOWER, f.name)
+        ]
         if self.kind == "streaks" and told:
             raise ValueError(
                 f"{', '.join(told)} of the drops has no effect on kind streaks, which draws its own: leave it out, or "

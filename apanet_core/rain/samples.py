@@ -8,7 +8,7 @@ from apanet_core.rain.counter_random import CounterRandom
 from apanet_core.rain.night import at_night
 from apanet_core.rain.photo_atlas import PhotoAtlas
 from apanet_core.rain.random_weather import is_night, random_weather
-from apanet_core.rain.scenes import Scenes, occluded, random_scenes
+from apanet_core.rain.scenes import Scenes, in_other_view, occluded, random_scenes
 from apanet_core.rain.variation import misalign, recolour
 from apanet_core.rain.weather import render_weather
 
@@ -37,16 +37,16 @@ def render_samples(
     """
     random = CounterRandom(seed, indices.to(atlas.pixels.device))
     scenes = random_scenes(atlas, size, random)
-    hidden = occluded(scenes.disparity)
-    views, disparity = misalign(scenes.views, scenes.disparity, random)
-    weather = random_weather(random)
-    veiled = (weather.rain.rate_mm_h > 0) & (weather.rain.veil > 0)
-    scenes = Scenes(recolour(views, random, veiled), scenes.disparity, scenes.cameras)
     rows = is_night(random).nonzero()[:, 0]
     if len(rows):
         scenes.views.index_copy_(0, rows, at_night(scenes.of(rows), random.of(rows)))
+    known = torch.where(occluded(scenes.disparity), torch.nan, scenes.disparity)
+    views, disparity = misalign(scenes.views, known, random)
+    weather = random_weather(random)
+    veiled = (weather.rain.rate_mm_h > 0) & (weather.rain.veil > 0)
+    scenes = Scenes(recolour(views, random, veiled), scenes.disparity, scenes.cameras)
     rainy, _ = render_weather(scenes, weather, random)
-    clean, disparity = scenes.views, torch.where(hidden, torch.nan, disparity)
+    clean = scenes.views
 
     single = random.happens("single", single_image)
     rows = single.nonzero()[:, 0]
@@ -59,9 +59,10 @@ def render_samples(
     rows = (one_dry & ~single).nonzero()[:, 0]
     rainy[rows, side[rows]] = clean[rows, side[rows]]
     rows = (blocked & ~single).nonzero()[:, 0]
-    covered = torch.zeros_like(hidden)
+    covered = torch.zeros_like(disparity, dtype=torch.bool)
     covered[rows, side[rows]] = _block(rainy, rows, side[rows], random.of(rows))
-    disparity = torch.where(covered | covered.flip(1), torch.nan, disparity)
+    match_covered, inside = in_other_view(covered, disparity)
+    disparity = torch.where(covered | match_covered | ~inside, torch.nan, disparity)
 
     rainy, clean = rainy.round().to(torch.uint8), clean.round().to(torch.uint8)
     judged = 1 - (covered.float().mean((2, 3)) > 0).float()
@@ -78,7 +79,7 @@ def _block(rainy: torch.Tensor, rows: torch.Tensor, side: torch.Tensor, random: 
     y = torch.arange(height, device=rainy.device)[:, None] / height - 0.5
     x = torch.arange(width, device=rainy.device) / width - 0.5
     angle = random.uniform("cover angle", 1, 1, high=6.28)
-    reach = torch.where(random.happens("covered whole", 0.4), 9.0, random.uniform("cover", low=-0.2, high=0.5))
+    reach = torch.where(random.happens("covered whole", 0.4), 9.0, random.uniform("cover reach", low=-0.2, high=0.5))
     covered = x * angle.cos() + y * angle.sin() < reach[:, None, None]
     kind = random.integer("cover kind", 4)[:, None, None, None]
     mud = random.uniform("mud", 3, 1, 1, low=20, high=90)

@@ -66,14 +66,24 @@ def occluded(disparity: torch.Tensor) -> torch.Tensor:
     Returns:
         (B, 2, H, W) bool.
     """
+    found, inside = in_other_view(disparity, disparity)
+    return ~inside | (found > disparity + 1)
+
+
+def in_other_view(values: torch.Tensor, disparity: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Read the other view at the point of every pixel.
+
+    Args:
+        values: (B, 2, H, W) of both views, left first.
+        disparity: (B, 2, H, W) px; NaN counts as 0.
+
+    Returns:
+        The other view's value at the match, and whether the match lies in that view, (B, 2, H, W) each.
+    """
     width = disparity.shape[-1]
-    column = torch.arange(width, device=disparity.device)
-    hidden = []
-    for here, there, sign in ((0, 1, -1), (1, 0, 1)):
-        seen_at = (column + sign * disparity[:, here]).round().long()
-        found = disparity[:, there].gather(-1, seen_at.clamp(0, width - 1))
-        hidden.append((seen_at < 0) | (seen_at >= width) | (found > disparity[:, here] + 1))
-    return torch.stack(hidden, dim=1)
+    towards = torch.tensor([-1, 1], device=disparity.device)[:, None, None]
+    seen_at = (torch.arange(width, device=disparity.device) + towards * disparity.nan_to_num()).round().long()
+    return values.flip(1).gather(-1, seen_at.clamp(0, width - 1)), (seen_at >= 0) & (seen_at < width)
 
 
 class _Drawn(NamedTuple):

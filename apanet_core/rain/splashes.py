@@ -31,6 +31,8 @@ def splash(scenes: Scenes, rate_mm_h: Number, amount: Number, random: CounterRan
         The share of every pixel under splashes, (B, 2, H, W), at most 1.
     """
     height, width = scenes.size
+    if height < 6:
+        return torch.zeros_like(scenes.disparity)
     tried = max(1, round(TRIED * height * width))
     u, v = random.uniform("splash u", tried, high=width), random.uniform("splash v", tried, low=2, high=height - 2)
     left = scenes.disparity[:, 0].flatten(1)

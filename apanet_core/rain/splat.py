@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import torch
 from torch.nn import functional as F
 
-COARSE = 4  # px of a cell in which wide segments are drawn
-WIDE_PX = 6.0  # smallest width of a wide segment
+CELLS = ((1, 0.0), (4, 6.0), (16, 96.0))  # px of a cell, and smallest width in px of the segments drawn in such cells
 ONE = 1 << 18  # fixed point: sums of integers do not depend on the order of the summands
 MOST_LINES = 64  # limit per segment
-AT_ONCE = 1 << 15
+AT_ONCE = 1 << 15  # pixels of lines that are drawn together: their values fit into the cache of a core
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Segments:
         u1: column of the second end, px.
         v1: row of the second end, px.
         width: width in px.
-        value: value added to a fully covered pixel; a segment thinner than a pixel adds less.
+        value: value added to a fully covered pixel, on average over the segment; one thinner than a pixel adds less.
         disparity: disparity in px, infinite if never hidden; the segment is hidden where the scene has at least this.
         fade: share of the length over which it fades out, half at each end.
         soft: whether its profile is a bell curve instead of flat.
@@ -51,7 +51,7 @@ def draw_segments(segments: Segments, disparity: torch.Tensor) -> torch.Tensor:
     """Sum the values of all segments.
 
     A segment is a bundle of lines at most a pixel apart; a line shares its value in every row (or column, if it is
-    flat) between the two nearest pixels (Wu 1991). Wide segments are drawn in cells of `COARSE` px and interpolated.
+    flat) between the two nearest pixels (Wu 1991). Wide segments are drawn in coarse `CELLS` and interpolated.
 
     Args:
         segments: the segments to draw.
@@ -60,17 +60,22 @@ def draw_segments(segments: Segments, disparity: torch.Tensor) -> torch.Tensor:
     Returns:
         (N, H, W) float32, the sum of the values at every pixel.
     """
-    _images, height, width = disparity.shape
+    height, width = disparity.shape[1:]
     s = segments
     seen = (torch.maximum(s.u0, s.u1) > -s.width) & (torch.minimum(s.u0, s.u1) < width + s.width)
     seen &= (torch.maximum(s.v0, s.v1) > -s.width) & (torch.minimum(s.v0, s.v1) < height + s.width)
-    wide = s.width >= WIDE_PX
-    fine = _draw(_lines(s[(seen & ~wide).nonzero()[:, 0]], 1), disparity)
-    tall, broad = -(-height // COARSE), -(-width // COARSE)
-    near = F.pad(disparity[:, None], (0, broad * COARSE - width, 0, tall * COARSE - height), mode="replicate")
-    coarse = _draw(_lines(s[(seen & wide).nonzero()[:, 0]], COARSE), F.avg_pool2d(near, COARSE)[:, 0])
-    back = F.interpolate(coarse[:, None], scale_factor=COARSE, mode="bilinear")[:, 0, :height, :width]
-    return fine + back
+    result = torch.zeros_like(disparity)
+    for (cell, least), (_, most) in zip(CELLS, (*CELLS[1:], (0, torch.inf))):
+        rows = (seen & (s.width >= least) & (s.width < most)).nonzero()[:, 0]
+        if not len(rows):
+            continue
+        right, bottom = -width % cell, -height % cell
+        near = F.pad(disparity[:, None], (0, right, 0, bottom), mode="replicate")
+        drawn = _draw(_lines(s[rows], cell), F.avg_pool2d(near, cell)[:, 0])
+        if cell > 1:
+            drawn = F.interpolate(drawn[:, None], scale_factor=cell, mode="bilinear")[:, 0, :height, :width]
+        result += drawn
+    return result
 
 
 class _Lines(NamedTuple):
@@ -97,17 +102,28 @@ def _lines(s: Segments, cell: int) -> _Lines:
     # the ends of a wide segment are round: lengthen it by its width
     u0, v0, u1, v1 = u0 - du * wide / 2, v0 - dv * wide / 2, u1 + du * wide / 2, v1 + dv * wide / 2
     wide = wide * torch.where(s.soft, 2.0, 1.0)  # a bell curve is cut where it has fallen to a seventh
-    count = wide.ceil().clamp(1, MOST_LINES).long()
+    apart = torch.maximum(du.abs(), dv.abs())  # lines a column (or row) from each other are nearer across the segment
+    count = (wide / apart).ceil().clamp(1, MOST_LINES).long()
     segment = torch.repeat_interleave(count)
     number = torch.arange(len(segment), device=segment.device) - (count.cumsum(0) - count).index_select(0, segment)
     floats = torch.stack([u0, v0, u1, v1, du, dv, wide, s.value, s.disparity, s.fade, count.float(), s.soft.float()])
     u0, v0, u1, v1, du, dv, wide, value, disparity, fade, many, soft = floats.index_select(1, segment)
     side = (number + 0.5) / many - 0.5
-    value = value * wide / many * torch.exp(-8 * soft * side.square())
+    bell = torch.exp(-8 * side.square()) / (2 * _mean_bell(side.device)).index_select(0, many.int())  # twice as wide
+    value = value * wide / many * torch.where(soft > 0, bell, 1.0)
     shift = side * wide
     across, down = shift * dv, shift * du
     image = s.image.index_select(0, segment)
     return _Lines(image, u0 - across, v0 + down, u1 - across, v1 + down, value, disparity, fade)
+
+
+@cache
+def _mean_bell(device: torch.device) -> torch.Tensor:
+    """Return the mean value of the bell curve on 0, 1, ... `MOST_LINES` lines across a soft segment."""
+    many = torch.arange(MOST_LINES + 1, dtype=torch.float64)[:, None]
+    number = torch.arange(MOST_LINES)
+    bell = torch.exp(-8 * ((number + 0.5) / many.clamp(min=1) - 0.5).square()) * (number < many)
+    return (bell.sum(1) / many[:, 0].clamp(min=1)).float().to(device)
 
 
 def _draw(lines: _Lines, near: torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 
 from apanet_core.rain.counter_random import CounterRandom
@@ -37,6 +38,9 @@ class Streaks:
         screen: 0 adds the layers and clips at white; 1 adds less to bright pixels; values between mix the two.
         painted: 1 blends the streaks as paint of brightness `grey`, which is dark in front of a bright sky.
         grey: brightness of the paint, in [0, 1].
+
+    Raises:
+        ValueError: a number is out of its range.
     """
 
     cover: Layers
@@ -49,6 +53,16 @@ class Streaks:
     screen: Number = 0.0
     painted: Number = 0.0
     grey: Number = 0.8
+
+    def __post_init__(self) -> None:
+        if isinstance(self.cover, torch.Tensor):
+            return
+        length, width, cover = (np.array(value) for value in (self.length_px, self.width_px, self.cover))
+        if not (cover.ndim == 1 and (cover >= 0).all() and (length > 0).all() and (width > 0).all()):
+            raise ValueError(
+                "streaks need a cover >= 0 for each layer, and length_px and width_px > 0: got "
+                f"{self.cover}, {self.length_px}, {self.width_px}"
+            )
 
 
 def add_streaks(views: torch.Tensor, streaks: Streaks, random: CounterRandom) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from apanet_core.rain.counter_random import CounterRandom
+from apanet_core.rain.records import with_dims
 
 PLAIN, COLOURED = 0.2, 0.25  # shares of pairs of low contrast, and in light that is not white
 GAIN_SPREAD = 0.05  # between the cameras of a pair, in every other sample
@@ -24,14 +25,14 @@ def recolour(views: torch.Tensor, random: CounterRandom, veiled: torch.Tensor) -
     """
     gamma = random.normal("gamma").mul(0.25).exp()
     gain = random.uniform("gain", low=0.6, high=1.15)
-    views = (views / 255).clamp_(min=1e-4).pow_(_wide(gamma)).mul_(_wide(gain)).clamp_(0, 1)
+    views = (views / 255).clamp_(min=1e-4).pow_(with_dims(gamma, 5)).mul_(with_dims(gain, 5)).clamp_(0, 1)
     chance = random.uniform("saturation")
     grey = torch.where(chance < 0.6, 0, torch.where(chance < 0.7, 1, (chance - 0.7) / 0.3))
     luma = (views * torch.tensor([0.299, 0.587, 0.114], device=views.device)[:, None, None]).sum(2, keepdim=True)
-    views.add_(_wide(grey) * (luma - views))
+    views.add_(with_dims(grey, 5) * (luma - views))
     contrast = torch.where(random.happens("plain", PLAIN) & ~veiled, random.uniform("contrast", low=0.2), 1.0)
-    middle = views.mean((1, 3, 4), keepdim=True)
-    views.sub_(middle).mul_(_wide(contrast)).add_(middle)
+    middle = views.mean((1, 3, 4), keepdim=True, dtype=torch.float64).float()  # equal on any device
+    views.sub_(middle).mul_(with_dims(contrast, 5)).add_(middle)
     defocus = random.happens("defocused", 0.33) * random.uniform("defocus", high=0.25)
     views = _soften(views, defocus[:, None].expand(-1, 2))
     shake = random.happens("shaken", SHAKEN) * random.uniform("shake", low=0.2, high=0.67)
@@ -41,11 +42,6 @@ def recolour(views: torch.Tensor, random: CounterRandom, veiled: torch.Tensor) -
     spread = GAIN_SPREAD * random.happens("own gains", 0.5).float()[:, None]
     own = (spread * random.normal("camera gain", 2)).exp()[:, :, None] ** (1 / 2.2)
     return views.mul_((255 * own * colour)[..., None, None]).clamp_(0, 255).round_()
-
-
-def _wide(values: torch.Tensor) -> torch.Tensor:
-    """Return (B,) values as (B, 1, 1, 1, 1)."""
-    return values[:, None, None, None, None]
 
 
 def _soften(views: torch.Tensor, amount: torch.Tensor, down: bool = True) -> torch.Tensor:
@@ -66,14 +62,14 @@ def _soften(views: torch.Tensor, amount: torch.Tensor, down: bool = True) -> tor
 
 def smooth(field: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Interpolate a coarse field (B, C, h, w) to `size` (height, width): smooth, at little cost."""
-    between = size[0] // 8, size[1] // 8
+    between = max(1, size[0] // 8), max(1, size[1] // 8)
     return F.interpolate(F.interpolate(field, between, mode="bicubic"), size, mode="bilinear")
 
 
 def _relief(size: tuple[int, int], random: CounterRandom) -> torch.Tensor:
     """Return displacements in px of fine structure in parts of the view: (B, 2, H, W)."""
     height, width = (-(-length // RELIEF_CELL) + 1 for length in size)
-    amount = torch.where(random.happens("relief", 0.67), random.uniform("relief amount", high=RELIEF_PX), 0)
+    amount = torch.where(random.happens("has relief", 0.67), random.uniform("relief amount", high=RELIEF_PX), 0)
     fine = F.interpolate(random.uniform("relief", 2, height, width, low=-1, high=1), size, mode="bilinear")
     where = smooth(random.uniform("relief where", 1, 4, 6, low=-0.5, high=2.0), size)
     return amount[:, None, None, None] * where.clamp(0, 1) * fine
@@ -87,7 +83,7 @@ def misalign(views: torch.Tensor, disparity: torch.Tensor, random: CounterRandom
 
     Args:
         views: (B, 2, 3, H, W).
-        disparity: (B, 2, H, W) px, left first.
+        disparity: (B, 2, H, W) px, left first; NaN stays NaN.
         random: random numbers of the samples.
 
     Returns:
@@ -109,7 +105,7 @@ def misalign(views: torch.Tensor, disparity: torch.Tensor, random: CounterRandom
 
     # A right pixel shows the point that was `shift` px further to the right; its match has moved by as much.
     left, right = disparity.unbind(1)
-    seen_at = (torch.arange(width, device=views.device) - left).round().long().clamp(0, width - 1)
+    seen_at = (torch.arange(width, device=views.device) - left.nan_to_num()).round().long().clamp(0, width - 1)
     left = left + shift[:, 0].gather(-1, seen_at)
     right = F.grid_sample(right[:, None], grid, "nearest", "border", align_corners=False)[:, 0] + shift[:, 0]
     return views, torch.stack([left, right], dim=1).clamp(min=0)

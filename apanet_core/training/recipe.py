@@ -21,7 +21,7 @@ def recipe(config: TrainConfig, processes: int) -> str:
     values["processes"] = processes
     for name in NOT_IN_RECIPE:
         del values[name]
-    del values["data"]["workers"], values["data"]["renderer"]  # the samples are the same
+    del values["data"]["workers"], values["data"]["renderer"]  # both draw the same samples
     del values["model"]["coring"]  # it acts on bytes, which training does not see
     # Contents count, not paths: a run can be resumed after its data or its weights were moved.
     values["init"] = _fingerprint(config.init)

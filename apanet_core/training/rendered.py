@@ -11,7 +11,7 @@ from apanet_core.rain.photo_atlas import PhotoAtlas
 from apanet_core.rain.samples import render_samples
 from apanet_core.training.objectives import Batch
 
-AT_ONCE = {"cpu": 16, "cuda": 128}  # samples rendered together, or one batch
+TOGETHER = {"cpu": 16, "cuda": 128}  # samples rendered together, or one batch
 
 
 class RenderedBatches:
@@ -39,11 +39,13 @@ class RenderedBatches:
         self._numbers, self._seed, self._single_image = numbers, seed, single_image
         on_card = atlas.pixels.device.type == "cuda"
         self._stream = torch.cuda.Stream(atlas.pixels.device) if on_card else None  # type: ignore[no-untyped-call]
+        if self._stream is not None:
+            self._stream.wait_stream(torch.cuda.current_stream())  # which filled the atlas
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches on the device, with the entries that `render_samples` returns."""
         numbers = iter(self._numbers)
-        together = AT_ONCE[self._atlas.pixels.device.type]
+        together = TOGETHER[self._atlas.pixels.device.type]
         while chunk := list(islice(numbers, self._batch_size * max(1, together // self._batch_size))):
             samples = self._render(chunk)
             for first in range(0, len(chunk) - self._batch_size + 1, self._batch_size):

@@ -148,7 +148,7 @@ def test_render_rain_reports_assumed_camera_and_disparity(clean, tmp_path, capsy
     [
         (["--kind", "hail"], "kind must be one of drops, streaks, both: got 'hail'"),
         (["--rate", "-1"], "rate >= 0"),
-        (["--kind", "streaks", "--rate", "10"], "rate_mm_h of the drops has no effect on kind streaks"),
+        (["--kind", "streaks", "--rate", "10"], "rate of the drops has no effect on kind streaks"),
         (["--disparity", "nowhere"], "no folder of disparities at nowhere"),
         (["--focal_px", "0"], "focal_px and baseline_m must be positive"),
         (["--lens_drops", "-1"], "0 to 48 drops"),

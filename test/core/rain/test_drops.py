@@ -135,13 +135,62 @@ def test_drops_fill_view_evenly(renderer):
     assert counts.max() / counts.min() < 1.2
 
 
-def test_renderers_agree_on_depths_and_coverage():
-    """Beyond the nearest drops, which differ: from 0.2 m in one, from 0.25 m in the other."""
+def test_renderers_agree_on_depths_and_sizes():
     (first, _, first_mm), (second, _, second_mm) = (r.drops(rate_mm_h=50.0) for r in (First(), Second()))
     for quantile in (0.1, 0.5, 0.9):
         assert np.quantile(first[:, 2], quantile) == pytest.approx(np.quantile(second[:, 2], quantile), rel=0.05)
     assert first_mm.mean() == pytest.approx(second_mm.mean(), rel=0.02)
     assert len(first) == pytest.approx(len(second), rel=0.05)
+
+
+@pytest.mark.parametrize("aperture_px", [0.0, 1.5, 10.0])
+def test_renderers_agree_on_light_of_drops(aperture_px):
+    """Drops farther than 0.3 m: the first renderer has nearer ones than the second."""
+    shower = {"rate_mm_h": 50.0, "exposure_s": 0.01, "aperture_px": aperture_px}
+    first, second = 0.0, 0.0
+    for seed in range(6):
+        drops = draw_drops(cameras(), SIZE, per_sample(Rain(**shower), 1, CPU), CounterRandom(seed, torch.tensor([0])))
+        far = (drops.start_m[2] > 0.3).nonzero()[:, 0]
+        drops = Drops(*(values.index_select(-1, far) for values in drops))
+        covered = coverage_s(drops, cameras(), per_sample(Rain(**shower), 1, CPU), torch.zeros(1, 2, *SIZE))
+        first += float(covered.mean())
+        rain = second_drops.Rain(**shower)
+        drawn = second_drops.sample_drops(KITTI, SIZE, rain, np.random.default_rng(seed))
+        far = drawn.start[:, 2] > 0.3
+        drawn = second_drops.Drops(drawn.start[far], drawn.end[far], drawn.diameter_m[far])
+        views = [second_drops.coverage_time_s(drawn, KITTI, rain, FAR, right) for right in (False, True)]
+        second += float(np.mean(views))
+    assert first == pytest.approx(second, rel=0.05)
+
+
+def test_drops_beyond_limit_give_their_light_to_the_others():
+    size, rain = (64, 64), {"rate_mm_h": 120.0, "exposure_s": 0.002, "aperture_px": 0.0}
+    camera = StereoCamera(focal_px=150, baseline_m=0.3, cx=32, cy=32)
+    covered = {}
+    for limit in (0.02, 10.0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("apanet_core.rain.drops.MOST_DROPS", limit)
+            shower = per_sample(Rain(**rain), 40, CPU)
+            many = Cameras(*(value.expand(40) for value in cameras(camera).__dict__.values()))
+            drops = draw_drops(many, size, shower, CounterRandom(1, torch.arange(40)))
+            covered[limit] = float(coverage_s(drops, many, shower, torch.zeros(40, 2, *size)).mean())
+    assert covered[0.02] == pytest.approx(covered[10.0], rel=0.15)
+
+
+def test_blur_spreads_light_of_drop_and_wind_moves_it():
+    rain = {"rate_mm_h": 50.0, "exposure_s": 0.01}
+    sharp, blurred = (
+        First().coverage([0.5, -0.03, 1.0], 0.03, 2.0, FAR, False, rain | {"aperture_px": aperture})
+        for aperture in (0.0, 8.0)
+    )
+    assert blurred.sum() == pytest.approx(sharp.sum(), rel=0.05)
+    assert blurred.max() < 0.5 * sharp.max()
+    start, end, _ = First().drops(rate_mm_h=50.0, wind_mps=20.0, exposure_s=0.02)
+    assert (end - start)[:, 0] == pytest.approx(0.4, abs=1e-5)
+    u = 721.5 * start[:, 0] / start[:, 2] + 120
+    later = 721.5 * (start[:, 0] + 0.4) / start[:, 2] + 120
+    counts = np.histogram(np.where(u < 0, later, u), [0, 160, 320, 480, 640])[0]
+    assert counts.min() > 0.6 * counts.max()  # streaks that enter from the left, too
 
 
 def clean_pair():
@@ -176,8 +225,36 @@ def test_veil_grows_with_distance_and_matches_transmission(renderer, rate, trans
     assert contrast[0] > contrast[1] > contrast[2]
 
 
+OFF_AXIS = StereoCamera(focal_px=700, baseline_m=0.2, cx=300, cy=60, cx_right=330)
+
+
+@pytest.mark.parametrize(("wall_m", "seen"), [(1.5, False), (3.0, True)])
+def test_drops_off_axis_scene_hides_what_is_behind(wall_m, seen):
+    start = torch.tensor([[0.3], [-0.03], [2.0]])
+    drop = Drops(torch.tensor([0]), start, start + torch.tensor([[0], [0.06], [0]]), torch.tensor([2.0]), torch.ones(1))
+    wall = torch.full((1, 2, *SIZE), float(OFF_AXIS.disparity(wall_m)))
+    covered = coverage_s(drop, cameras(OFF_AXIS), per_sample(Rain(50.0), 1, CPU), wall)
+    assert (covered.amax((2, 3)) > 0).tolist() == [[seen, seen]]
+
+
+def test_veil_off_axis_depends_on_depth():
+    image = np.zeros((*SIZE, 3), np.uint8)
+    image[:10] = 255
+    rain = Weather(Rain(50.0, brightness=0.0, exposure_s=1e-6))
+    lit = []
+    for camera in (KITTI, StereoCamera(721.5, 0.54, 120, 60, cx_right=150)):
+        disparity = np.full(SIZE, camera.disparity(60.0), np.float32)
+        lit.append(
+            render_rain((image, image), (disparity, disparity), camera, rain, CounterRandom(0, torch.tensor([0])))
+        )
+    for rows in (slice(0, 9), slice(20, 120)):  # sky and ground; a few pixels have drops
+        values = [float(np.median(pair.left[rows])) for pair in lit]
+        assert values[0] == pytest.approx(values[1], abs=1)
+        assert 20 < values[0] < 250
+
+
 def test_drops_off_axis_right_camera_gives_true_disparity():
-    camera = StereoCamera(focal_px=700, baseline_m=0.2, cx=300, cy=60, cx_right=330)
+    camera = OFF_AXIS
     rain = per_sample(Rain(50.0, aperture_px=0.0), 1, CPU)
     start = torch.tensor([[0.3], [-0.03], [2.0]])
     drop = Drops(torch.tensor([0]), start, start + torch.tensor([[0], [0.06], [0]]), torch.tensor([2.0]), torch.ones(1))

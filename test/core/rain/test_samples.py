@@ -8,10 +8,10 @@ from apanet_core.rain.counter_random import CounterRandom
 from apanet_core.rain.photo_atlas import PhotoAtlas
 from apanet_core.rain.random_weather import random_weather
 from apanet_core.rain.samples import render_samples
-from apanet_core.rain.scenes import occluded, random_scenes
+from apanet_core.rain.scenes import in_other_view, occluded, random_scenes
 from apanet_core.rain.sensor import compress
 from apanet_core.rain.splat import Segments, boxes, draw_segments
-from apanet_core.rain.variation import misalign
+from apanet_core.rain.variation import misalign, recolour
 
 SIZE = (64, 128)
 
@@ -40,11 +40,12 @@ def segment(**changes):
 
 
 def test_render_samples_batch_and_order_do_not_change_sample(atlas):
-    together = render_samples(atlas, SIZE, 3, torch.arange(40))
-    apart = render_samples(atlas, SIZE, 3, torch.tensor([31, 2, 17]))
+    size = (50, 75)
+    together = render_samples(atlas, size, 3, torch.arange(40))
+    apart = render_samples(atlas, size, 3, torch.tensor([31, 2, 17]))
     for name, value in together.items():
         assert torch.equal(apart[name].nan_to_num(-1), value[[31, 2, 17]].nan_to_num(-1)), name
-    other = render_samples(atlas, SIZE, 4, torch.arange(2))
+    other = render_samples(atlas, size, 4, torch.arange(2))
     assert not torch.equal(other["clean_left"], together["clean_left"][:2])
 
 
@@ -61,6 +62,18 @@ def test_counter_random_matches_distributions():
     counts = CounterRandom(1, torch.arange(5000)).counts("c", torch.full((5000,), 30.0)).float()
     assert abs(counts.mean() - 30) < 0.4
     assert abs(counts.std() - 30**0.5) < 0.3
+
+
+def test_counter_random_seed_and_index_are_not_interchangeable():
+    a, b = CounterRandom(5, torch.tensor([3])), CounterRandom(3, torch.tensor([5]))
+    assert not torch.equal(a.uniform("x", 8), b.uniform("x", 8))
+
+
+@pytest.mark.parametrize("mean", [0.1, 1.0, 5.0, 11.0, 13.0, 200.0])
+def test_counter_random_counts_are_poisson(mean):
+    counts = CounterRandom(2, torch.arange(20_000)).counts("c", torch.full((20_000,), mean)).float()
+    assert counts.mean().item() == pytest.approx(mean, rel=0.07 if mean < 1 else 0.03)
+    assert counts.var().item() == pytest.approx(mean, rel=0.07)
 
 
 def test_random_scenes_right_view_matches_disparity(atlas):
@@ -110,13 +123,17 @@ def test_draw_segments_match_disparity_and_hide_behind_scene():
     assert left[32:].sum() == 0
 
 
-@pytest.mark.parametrize("width", [0.4, 1.0, 3.0, 8.0, 13.0])
-def test_draw_segments_adds_value_times_area(width):
-    drawn = draw_segments(segment(width=width), torch.zeros(1, *SIZE))
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("angle", [0, 20, 45, 70, 90])
+@pytest.mark.parametrize("width", [0.4, 1.0, 3.0, 8.0, 13.0, 120.0])
+def test_draw_segments_adds_value_times_area(width, angle, soft):
+    du, dv = 15 * np.sin(np.deg2rad(angle)), 15 * np.cos(np.deg2rad(angle))
+    ends = {"u0": 400 - du, "v0": 400 - dv, "u1": 400 + du, "v1": 400 + dv}
+    drawn = draw_segments(segment(width=width, soft=torch.tensor([soft]), **ends), torch.zeros(1, 800, 800))
     assert drawn.sum().item() == pytest.approx(width * (30 + width), rel=0.03)
-    assert drawn.max() <= 1.25
-    turned = draw_segments(segment(width=width, u1=50.0, v1=10.0), torch.zeros(1, *SIZE))
-    assert turned.sum().item() == pytest.approx(width * (30 + width), rel=0.03)
+    assert drawn.max() <= (1.25 if soft or width < 100 else 1.1)
+    if width == 120 and not soft:
+        assert drawn[0, 380:420, 380:420].min() > 0.9
 
 
 def test_draw_segments_soft_fading_peak_is_in_middle():
@@ -155,6 +172,43 @@ def test_special_samples_match_their_flags(atlas, monkeypatch):
     batch = render_samples(atlas, SIZE, 1, torch.arange(12), single_image=0.0)
     same = [(batch[f"rainy_{s}"] == batch[f"clean_{s}"]).flatten(1).all(1) for s in ("left", "right")]
     assert torch.all(same[0] | same[1])
+
+
+def test_finite_disparity_leads_to_the_same_point_of_the_other_view(atlas, monkeypatch):
+    """Also where a view is covered: no pixel has a match under the cover."""
+    monkeypatch.setattr(samples, "BLOCKED", 0.5)
+    numbers = torch.arange(60)
+    batch = render_samples(atlas, SIZE, 4, numbers, single_image=0.0)
+    disparity = torch.stack([batch["left_disparity"], batch["right_disparity"]], dim=1)
+    there, inside = in_other_view(disparity, disparity)
+    known = disparity.isfinite()
+    assert 0.3 < known.float().mean() < 0.9
+    assert inside[known].all()
+    judged = (batch["left_judged"] * batch["right_judged"] > 0)[:, None, None, None] & known
+    agree = (there - disparity).abs() < 4  # the error of the calibration, and foliage
+    assert agree[judged].float().mean() > 0.95
+    views = torch.stack([batch["rainy_left"], batch["rainy_right"]], dim=1)
+    black = (views == 2).all(2).float()
+    partner, _ = in_other_view(black, disparity)
+    covered = (black.mean((1, 2, 3)) > 0.05)[:, None, None, None] & known
+    assert covered.any()
+    assert partner[covered].mean() < 0.01
+
+
+def test_nights_are_dark(atlas, monkeypatch):
+    day = render_samples(atlas, SIZE, 4, torch.arange(16))["clean_left"].float().mean()
+    monkeypatch.setattr("apanet_core.rain.random_weather.NIGHTS", 1.0)
+    night = render_samples(atlas, SIZE, 4, torch.arange(16))["clean_left"].float().mean()
+    assert night < 0.6 * day
+
+
+def test_recolour_keeps_contrast_of_veiled_samples(monkeypatch):
+    monkeypatch.setattr(variation, "PLAIN", 1.0)
+    views = (torch.rand(8, 2, 3, *SIZE) * 255).round()
+    plain, veiled = (
+        recolour(views, CounterRandom(1, torch.arange(8)), torch.full((8,), flag)) for flag in (False, True)
+    )
+    assert plain.std() < 0.8 * veiled.std()
 
 
 def test_compress_preserves_flat_blocks_and_loses_detail():

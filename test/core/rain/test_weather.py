@@ -120,6 +120,37 @@ def test_add_streaks_cover_is_share_of_view():
     assert views.mean() / 255 == pytest.approx(0.2 * 0.5 * 0.65, rel=0.15)
 
 
+def test_add_streaks_differ_between_views_and_paint_is_dark_on_white():
+    white = torch.full((1, 2, 3, 100, 160), 255.0)
+    painted = per_sample(Streaks((0.3,), 20, 1.5, 0.8, painted=1.0, grey=0.5), 1, CPU)
+    views, visible = add_streaks(white, painted, one())
+    assert views.min() < 180
+    assert views.max() == 255
+    both = visible[0].float().flatten(1)
+    assert abs(torch.corrcoef(both)[0, 1]) < 0.2
+
+
+def test_veil_follows_airlight_swathes_and_mist():
+    flat = (np.full((*SIZE, 3), 60, np.uint8),) * 2
+    flat[0][:40] = 250
+
+    def light(**changes):
+        rain = Rain(20, brightness=0, exposure_s=1e-6, **changes)
+        return render(flat, Weather(rain)).left[60:].astype(float)
+
+    plain = light(mist_per_m=0.02)
+    assert plain.mean() > light().mean() + 5
+    assert light(mist_per_m=0.02, airlight=2.0).mean() > plain.mean() + 10
+    assert light(mist_per_m=0.02, swathes=1.0).std() > 3 * plain.std() + 1
+
+
+def test_glass_drops_that_overlap_show_the_most_opaque_one():
+    bright = torch.full((1, 2, 3, 60, 60), 255.0)
+    views, mask = look_through(bright, per_sample(WetGlass(40, 0.03, 0.05), 1, CPU), torch.tensor([400.0]), one())
+    assert mask.float().mean() > 0.5
+    assert views.min() > 250  # drops in front of white are white, however many overlap
+
+
 def test_expose_noise_has_set_deviation_and_is_independent():
     sensor = per_sample(Sensor(noise=3.0), 1, CPU)
     first, second = (expose(torch.full((1, 2, 3, 100, 100), 128.0), sensor, one())[0] - 128).numpy()
@@ -165,6 +196,12 @@ def test_random_weather_matches_expected_shares():
 
 
 def test_weather_bad_values_are_refused():
+    with pytest.raises(ValueError, match="swathes and glow in"):
+        Rain(1, glow=2)
+    with pytest.raises(ValueError, match="brightness"):
+        Rain(1, brightness=float("nan"))
+    with pytest.raises(ValueError, match="length_px and width_px > 0"):
+        Streaks((0.1,), 0, 1, 1)
     with pytest.raises(ValueError, match="0 to 48 drops"):
         WetGlass(-1)
     with pytest.raises(ValueError, match="jpeg_quality must be 1 to 100, or 0 for none: got 101"):
