@@ -1,4 +1,4 @@
-"""Drops on the glass in front of each camera: blurred, inverted small pictures of the scene."""
+"""Drops and runnels on the glass in front of each camera: blurred, inverted small pictures of the scene."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from apanet_core.rain.splat import boxes
 
 MOST_DROPS = 48  # limit per view
 PICTURE = 48, 96  # px of the picture that drops refract; their blur hides more detail
+RUNNELS = 0.15  # share of drops that run down the glass: tall and narrow
 REACH = 1.9  # radii of a drop to the end of its soft edge, at most
 VISIBLE = 0.05  # opacity above which a drop counts as visible
 STEPS = 1 << 16  # of the opacity, to find the most opaque drop with integers
@@ -77,7 +78,8 @@ def look_through(
     )
     # small drops are more frequent: the logarithm of the radius is uniform
     radius = focal * torch.lerp(smallest.log(), largest.log(), drawn("glass radius", 0, 1)).exp()
-    x, y, squash = drawn("glass x", 0, width), drawn("glass y", 0, height), drawn("squash", 0.5, 1.1)
+    x, y = drawn("glass x", 0, width), drawn("glass y", 0, height)
+    squash = torch.where(drawn("runnel", 0, 1) < RUNNELS, drawn("tall", 0.12, 0.3), drawn("squash", 0.5, 1.1))
     bumps, turn = drawn("bumps", 0, 0.12), drawn("bump phase", 0, 2 * math.pi)
     soft, opacity, bend = drawn("glass blur", 0.15, 0.8), drawn("opacity", 0.6, 1), drawn("bend", 0.35, 0.5)
     middle_x, middle_y = drawn("shown x", -0.2, 0.2), drawn("shown y", -0.2, 0.2)

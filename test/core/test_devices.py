@@ -12,9 +12,10 @@ from apanet_core.benchmark import Case, measure
 from apanet_core.model.config import PRESETS
 from apanet_core.model.network import APANet
 from apanet_core.rain.photo_atlas import PhotoAtlas
-from apanet_core.rain.samples import render_samples
+from apanet_core.rain.samples import SINGLE, render_samples
 from apanet_core.training.losses import LOSSES
 from apanet_core.training.objectives import Supervised
+from apanet_core.training.rendered import RenderedBatches
 
 
 @pytest.fixture(params=["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
@@ -74,6 +75,19 @@ def test_render_samples_on_device_matches_cpu(device):
     for name in ("rainy_left", "rainy_right", "clean_left", "clean_right"):
         difference = (got[name].cpu().int() - want[name].int()).abs()
         assert (difference > 1).float().mean() < 1e-3, name
+
+
+def test_render_samples_on_device_do_not_depend_on_batch(device):
+    photos = [np.random.default_rng(n).integers(0, 256, (80, 120, 3), dtype=np.uint8) for n in range(3)]
+    atlas = PhotoAtlas(photos, device)
+    together = render_samples(atlas, (64, 128), 1, torch.arange(16, device=device))
+    batches = RenderedBatches(atlas, (64, 128), 4, range(16), 1, SINGLE)
+    for number, batch in enumerate(batches):
+        alone = render_samples(atlas, (64, 128), 1, torch.tensor([4 * number], device=device))
+        for name, value in batch.items():
+            whole = together[name][4 * number : 4 * number + 4]
+            torch.testing.assert_close(value, whole, rtol=0, atol=0, equal_nan=True, msg=name)
+            torch.testing.assert_close(alone[name], whole[:1], rtol=0, atol=0, equal_nan=True, msg=name)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a graphics card")
