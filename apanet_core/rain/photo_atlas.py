@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import cv2
@@ -28,7 +29,7 @@ class Lines(NamedTuple):
 class PhotoAtlas:
     """Textures to sample.
 
-    A pixel is one int32 with the bytes R, G, B, 0, so that one read returns its three channels.
+    A pixel is one int32 with the bytes R, G, B and 255, so that one read returns its three channels.
 
     Args:
         photos: (H, W, 3) uint8 RGB each, of any size.
@@ -41,25 +42,30 @@ class PhotoAtlas:
     def __init__(self, photos: Sequence[np.ndarray], device: torch.device | str = "cpu") -> None:
         if not photos:
             raise ValueError("expected at least one photograph: got none")
-        pieces, table, offset = [], [], 0
+        table, offset = [], 0
         for photo in photos:
-            image = photo
+            height, width = photo.shape[:2]
             for _ in range(LEVELS):
-                height, width = image.shape[:2]
                 table.append((offset, height, width))
-                pieces.append(np.pad(image, ((0, 0), (0, 0), (0, 1))).reshape(-1).view(np.int32))
                 offset += height * width
-                size = max(width // 2, 1), max(height // 2, 1)
-                image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        margin = np.zeros(max(width for _, _, width in table) + 1, np.int32)  # read, with weight 0, after a last line
+                height, width = max(height // 2, 1), max(width // 2, 1)
         if offset >= 1 << 31:
             raise ValueError(
                 f"photographs of at most {1 << 31:,} px with their smaller copies: got {offset:,}; give fewer"
             )
-        self.pixels = torch.from_numpy(np.concatenate([*pieces, margin])).to(device)
-        self.table = torch.tensor(
-            table, dtype=torch.int32, device=device
-        )  # (photographs x LEVELS, 3): offset, height, width
+        margin = max(width for _, _, width in table) + 1  # read, with weight 0, after a last line
+        pixels = np.empty((offset + margin, 4), np.uint8)
+        pixels[offset:] = 0
+        places = iter(table)
+        for image in photos:
+            for first, height, width in islice(places, LEVELS):
+                if image.shape[:2] != (height, width):
+                    image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+                line = pixels[first : first + height * width].reshape(height, width, 4)
+                cv2.cvtColor(image, cv2.COLOR_RGB2RGBA, dst=line)
+        self.pixels = torch.from_numpy(pixels.reshape(-1).view(np.int32)).to(device)
+        # (photographs x LEVELS, 3): offset, height, width
+        self.table = torch.tensor(table, dtype=torch.int32, device=device)
         self.sizes = self.table[::LEVELS, 1:].float()  # (photographs, 2): height, width
 
     def __len__(self) -> int:
