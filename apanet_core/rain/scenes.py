@@ -14,12 +14,11 @@ import torch
 from apanet_core.rain.counter_random import CounterRandom
 from apanet_core.rain.photo_atlas import Lines, PhotoAtlas
 from apanet_core.rain.records import rows_of
-from apanet_core.rain.splat import boxes
+from apanet_core.rain.splat import AT_ONCE, boxes
 from apanet_core.rain.surfaces import Cameras, Surfaces, random_surfaces
 
 LEAST_DISPARITY = 0.2  # px; farther surfaces are not drawn
 KEY_STEPS = 1 << 14  # per px of disparity, to find the nearest surface with integers
-AT_ONCE = 1 << 15  # pixels that are coloured together: their values fit into the cache of a core
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,7 @@ def _render(
         return atlas.read(lines.at(line), u0.index_select(0, line) + du.index_select(0, line) * column)
 
     colours = torch.cat(
-        [shade(*part) for part in zip(*(torch.split(t, AT_ONCE) for t in (first, row_of, column)))], dim=1
+        [shade(*part) for part in zip(*(torch.split(t, AT_ONCE[device.type]) for t in (first, row_of, column)))], dim=1
     )
     edge = (opaque < 1).nonzero()[:, 0]
     colours[:, edge] = torch.lerp(

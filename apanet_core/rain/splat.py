@@ -12,7 +12,8 @@ from torch.nn import functional as F
 CELLS = ((1, 0.0), (4, 6.0), (16, 96.0))  # px of a cell, and smallest width in px of the segments drawn in such cells
 ONE = 1 << 18  # fixed point: sums of integers do not depend on the order of the summands
 MOST_LINES = 64  # limit per segment
-AT_ONCE = 1 << 15  # pixels of lines that are drawn together: their values fit into the cache of a core
+# pixels worked on together: on a CPU their values fit into the cache of a core, on a card into memory
+AT_ONCE = {"cpu": 1 << 15, "cuda": 1 << 24}
 
 
 @dataclass(frozen=True)
@@ -162,8 +163,8 @@ def _draw_steep(lines: _Lines, near: torch.Tensor) -> torch.Tensor:
     hidden = bool(lines.disparity.isfinite().any())
 
     line = torch.repeat_interleave(count)
-    for begin in range(0, len(line), AT_ONCE):
-        some = line[begin : begin + AT_ONCE]
+    begin = 0
+    for some in torch.split(line, AT_ONCE[device.type]):
         row = (torch.arange(begin, begin + len(some), device=device) - starts.index_select(0, some)).int()
         u, slant, share, entered, left, steps, depth = floats.index_select(1, some)
         u = (u + slant * row).clamp(-1, width)
@@ -175,6 +176,7 @@ def _draw_steep(lines: _Lines, near: torch.Tensor) -> torch.Tensor:
             if hidden:
                 part = part * (depth > near.index_select(0, position))
             canvas.scatter_add_(0, position.long(), part.round().int())
+        begin += len(some)
     return canvas[:-1].reshape(images, height, stride)[:, :, 1:-2]
 
 
