@@ -26,7 +26,9 @@ def test_pair_is_derained_with_same_header_and_encoding(rig, derainer, encoding)
     for side, got, want in zip(SIDES, rig.wait_for_pair(stamp), expected):
         assert got.header.frame_id == FRAMES[side]
         assert (got.encoding, got.height, got.width) == (encoding, 48, 64)
-        tolerance = 1 if encoding != "mono8" else 2  # grey is rounded once more
+        # in bfloat16, a form for any size and one for this size differ, and each process changes over in its own time;
+        # grey is rounded once more
+        tolerance = 3 if encoding != "mono8" else 4
         if encoding == "mono8":
             want = np.rint(want @ [0.299, 0.587, 0.114])[..., None].repeat(3, axis=2)
         assert np.abs(decode(got).astype(int) - want).max() <= tolerance
