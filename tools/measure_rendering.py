@@ -1,4 +1,4 @@
-"""Time the renderer: training samples in a second, and pairs of `apanet render-rain` beside the second renderer.
+"""Time the renderer: training samples a second, and rainy pairs a second of it and of the second renderer.
 
 Run: .venv/bin/python -m tools.measure_rendering PHOTOS
 """

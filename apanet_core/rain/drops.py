@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from apanet_core.rain.counter_random import CounterRandom
 from apanet_core.rain.light import to_linear, to_srgb
-from apanet_core.rain.records import Number, with_dims
+from apanet_core.rain.records import Number, numbered, with_dims
 from apanet_core.rain.scenes import Cameras, Scenes
 from apanet_core.rain.splashes import splash
 from apanet_core.rain.splat import Segments, draw_segments
@@ -199,8 +199,7 @@ def draw_drops(cameras: Cameras, size: tuple[int, int], rain: Rain, random: Coun
     mean = table[:, -1].float()
     limit = MOST_DROPS * height * width
     counts = random.counts("drops", mean.clamp(max=limit))
-    sample = torch.repeat_interleave(counts)
-    number = torch.arange(len(sample), device=device) - (counts.cumsum(0) - counts).index_select(0, sample)
+    sample, number = numbered(counts)
 
     # one sorted table for all samples: sample number + share of the drops that are nearer
     table = (table / table[:, -1:] * FINE).round() / FINE
@@ -257,9 +256,8 @@ def coverage_s(drops: Drops, cameras: Cameras, rain: Rain, disparity: torch.Tens
         value = drops.weight * drop_px**2 / (width_px * (length + width_px))
         apparent = scale0 * baseline - offset
         fade, soft = torch.zeros_like(value), width_px > 3
-        sides.append((2 * drops.sample + right, u0, v0, u1, v1, width_px, value, apparent, fade, soft))
-    segments = Segments(*(torch.cat(pair) for pair in zip(*sides)))
-    share = draw_segments(segments, disparity.flatten(0, 1)).reshape_as(disparity)
+        sides.append(Segments(2 * drops.sample + right, u0, v0, u1, v1, width_px, value, apparent, fade, soft))
+    share = draw_segments(Segments.cat(sides), disparity.flatten(0, 1)).reshape_as(disparity)
     return share.clamp(max=1) * with_dims(rain.exposure_s, 4)
 
 

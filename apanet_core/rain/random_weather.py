@@ -35,9 +35,8 @@ def random_weather(random: CounterRandom) -> Weather:
         _only(layers, "cover", streaks[:, None]),
         WetGlass(wet * random.uniform("glass", low=1, high=7)),
         Sensor(
-            noisy * random.uniform("noise level", high=2.5),
-            torch.zeros_like(kind),
-            packed * random.uniform("quality", low=70, high=98),
+            noise=noisy * random.uniform("noise level", high=2.5),
+            jpeg_quality=packed * random.uniform("quality", low=70, high=98),
         ),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any, TypeAlias, TypeVar
 
 import torch
@@ -30,13 +30,18 @@ def rows_of(record: Record, rows: torch.Tensor) -> Record:
 
 def numbers_of(record: Any) -> dict[str, Any]:
     """Return the values of a dataclass, and of those in it, as numbers and lists for JSON."""
-    plain = {}
-    for field in fields(record):
-        value = getattr(record, field.name)
-        if hasattr(value, "__dataclass_fields__"):
-            value = numbers_of(value)
-        plain[field.name] = value.tolist() if isinstance(value, torch.Tensor) else value
-    return plain
+
+    def plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {name: value.tolist() if isinstance(value, torch.Tensor) else value for name, value in items}
+
+    return asdict(record, dict_factory=plain)
+
+
+def numbered(counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """List the parts of things: ``counts`` (N,) int64 of 2, 0 and 1 gives the things 0, 0, 2 and the parts 0, 1, 0."""
+    thing = torch.repeat_interleave(counts)
+    first = (counts.cumsum(0) - counts).index_select(0, thing)
+    return thing, torch.arange(len(thing), device=counts.device) - first
 
 
 def with_dims(values: torch.Tensor, dims: int) -> torch.Tensor:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from apanet_core.rain.counter_random import CounterRandom
 from apanet_core.rain.light import to_linear, to_srgb
-from apanet_core.rain.records import Number
+from apanet_core.rain.records import Number, with_dims
 
 # Quantisation of 8x8 blocks, ITU-T T.81 annex K.
 _LUMINANCE = [
@@ -78,7 +78,7 @@ def expose(views: torch.Tensor, sensor: Sensor, random: CounterRandom) -> torch.
     """
     rows = (sensor.noise > 0).nonzero()[:, 0]
     if len(rows):
-        level = sensor.noise.index_select(0, rows)[:, None, None, None, None]
+        level = with_dims(sensor.noise.index_select(0, rows), 5)
         views = views.index_add(0, rows, level * random.of(rows).normal("noise", *views.shape[1:]))
     views = views.clamp(0, 255).round()
     rows = (sensor.jpeg_quality > 0).nonzero()[:, 0]

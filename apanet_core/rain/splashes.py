@@ -62,8 +62,7 @@ def splash(scenes: Scenes, rate_mm_h: Number, amount: Number, random: CounterRan
     fade, soft = torch.full_like(u, 0.6), torch.ones_like(u, dtype=torch.bool)
     near = d + 1  # in front of the ground behind it
     sides = [
-        (2 * sample + right, u - right * d, v, top_u - right * d, top_v, thick, value, near, fade, soft)
+        Segments(2 * sample + right, u - right * d, v, top_u - right * d, top_v, thick, value, near, fade, soft)
         for right in (0, 1)
     ]
-    segments = Segments(*(torch.cat(pair) for pair in zip(*sides)))
-    return draw_segments(segments, scenes.disparity.flatten(0, 1)).reshape_as(scenes.disparity).clamp(max=1)
+    return draw_segments(Segments.cat(sides), scenes.disparity.flatten(0, 1)).reshape_as(scenes.disparity).clamp(max=1)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
 import torch
 from torch.nn import functional as F
+
+from apanet_core.rain.records import numbered
 
 CELLS = ((1, 0.0), (4, 6.0), (16, 96.0))  # px of a cell, and smallest width in px of the segments drawn in such cells
 ONE = 1 << 18  # fixed point: sums of integers do not depend on the order of the summands
@@ -43,6 +46,11 @@ class Segments:
     disparity: torch.Tensor
     fade: torch.Tensor
     soft: torch.Tensor
+
+    @classmethod
+    def cat(cls, parts: Sequence[Segments]) -> Segments:
+        """Return the segments of all `parts`."""
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
 
     def __getitem__(self, chosen: torch.Tensor) -> Segments:
         return Segments(*(getattr(self, name).index_select(0, chosen) for name in self.__dataclass_fields__))
@@ -105,8 +113,7 @@ def _lines(s: Segments, cell: int) -> _Lines:
     wide = wide * torch.where(s.soft, 2.0, 1.0)  # a bell curve is cut where it has fallen to a seventh
     apart = torch.maximum(du.abs(), dv.abs())  # lines a column (or row) from each other are nearer across the segment
     count = (wide / apart).ceil().clamp(1, MOST_LINES).long()
-    segment = torch.repeat_interleave(count)
-    number = torch.arange(len(segment), device=segment.device) - (count.cumsum(0) - count).index_select(0, segment)
+    segment, number = numbered(count)
     floats = torch.stack([u0, v0, u1, v1, du, dv, wide, s.value, s.disparity, s.fade, count.float(), s.soft.float()])
     u0, v0, u1, v1, du, dv, wide, value, disparity, fade, many, soft = floats.index_select(1, segment)
     side = (number + 0.5) / many - 0.5
@@ -158,14 +165,12 @@ def _draw_steep(lines: _Lines, near: torch.Tensor) -> torch.Tensor:
     count = torch.where(outside, 0, bottom - top).clamp(min=0).long()
     ramp = 1 / (lines.fade / 2 * tall).clamp(min=1)
     first = ((lines.image * height + top.long()) * stride + 1).int()
-    starts = count.cumsum(0) - count
     floats = torch.stack([at_top, slope, value, (top + 1 - v0) * ramp, (v1 - top) * ramp, ramp, lines.disparity])
     hidden = bool(lines.disparity.isfinite().any())
 
-    line = torch.repeat_interleave(count)
-    begin = 0
-    for some in torch.split(line, AT_ONCE[device.type]):
-        row = (torch.arange(begin, begin + len(some), device=device) - starts.index_select(0, some)).int()
+    parts = (torch.split(values, AT_ONCE[device.type]) for values in numbered(count))
+    for some, number in zip(*parts):
+        row = number.int()
         u, slant, share, entered, left, steps, depth = floats.index_select(1, some)
         u = (u + slant * row).clamp(-1, width)
         before = u.floor()
@@ -176,7 +181,6 @@ def _draw_steep(lines: _Lines, near: torch.Tensor) -> torch.Tensor:
             if hidden:
                 part = part * (depth > near.index_select(0, position))
             canvas.scatter_add_(0, position.long(), part.round().int())
-        begin += len(some)
     return canvas[:-1].reshape(images, height, stride)[:, :, 1:-2]
 
 
@@ -199,9 +203,7 @@ def boxes(
     left, right = left.floor().clamp(0, width).long(), right.ceil().clamp(0, width).long()
     top, bottom = top.floor().clamp(0, height).long(), bottom.ceil().clamp(0, height).long()
     wide = right - left
-    count = wide * (bottom - top)
-    box = torch.repeat_interleave(count)
-    number = torch.arange(len(box), device=box.device) - (count.cumsum(0) - count).index_select(0, box)
+    box, number = numbered(wide * (bottom - top))
     wide = wide.index_select(0, box)
     row = torch.div(number, wide, rounding_mode="floor")
     return box, number - row * wide + left.index_select(0, box), row + top.index_select(0, box)

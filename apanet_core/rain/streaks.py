@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 
 from apanet_core.rain.counter_random import CounterRandom
-from apanet_core.rain.records import Number
+from apanet_core.rain.records import Number, numbered, with_dims
 from apanet_core.rain.splat import Segments, draw_segments
 
 MOST_STREAKS = 0.1  # per px and layer
@@ -78,7 +78,7 @@ def add_streaks(views: torch.Tensor, streaks: Streaks, random: CounterRandom) ->
     """
     height, width = views.shape[-2:]
     layer = _draw_layers(streaks, (height, width), random).clamp(max=BRIGHTEST)[:, :, None]
-    screen, painted, grey = (v[:, None, None, None, None] for v in (streaks.screen, streaks.painted, streaks.grey))
+    screen, painted, grey = (with_dims(v, 5) for v in (streaks.screen, streaks.painted, streaks.grey))
     weaker = 1 - screen * views / 255
     added = views + 255 * torch.where(screen > 0, layer.clamp(max=1) * weaker, layer)
     paint = grey + random.uniform("paint", 1, 3, 1, 1, low=-0.06, high=0.06)
@@ -90,25 +90,28 @@ def _draw_layers(streaks: Streaks, size: tuple[int, int], random: CounterRandom)
     """Return the sum of all layers, (B, 2, H, W)."""
     height, width = size
     layers = streaks.cover.shape[1]
-    s = replace(
-        streaks,
-        **{
-            f.name: value if value.dim() > 1 else value[:, None].expand(-1, layers)
-            for f, value in ((f, getattr(streaks, f.name)) for f in fields(streaks)[:7])
-        },
+    length, thick, strength, angle, fade, soft = (
+        value if value.dim() > 1 else value[:, None].expand(-1, layers)
+        for value in (
+            streaks.length_px,
+            streaks.width_px,
+            streaks.strength,
+            streaks.angle_deg,
+            streaks.fade,
+            streaks.soft,
+        )
     )
-    reach = s.length_px / 2 + s.width_px
+    reach = length / 2 + thick
     area = (height + 2 * reach) * (width + 2 * reach)
-    mean = (s.cover * area / (s.length_px * s.width_px)).clamp(max=MOST_STREAKS * height * width)
+    mean = (streaks.cover * area / (length * thick)).clamp(max=MOST_STREAKS * height * width)
     counts = random.counts("streaks", mean[:, None].expand(-1, 2, -1))  # (B, 2, L)
-    group = torch.repeat_interleave(counts.flatten())
-    starts = (counts.flatten().cumsum(0) - counts.flatten()).index_select(0, group)
+    group, number = numbered(counts.flatten())
     view = torch.div(group, layers, rounding_mode="floor")
     sample = torch.div(view, 2, rounding_mode="floor")
     # the number of a streak in its layer comes first: the numbers drawn for it depend on nothing else
-    number = (torch.arange(len(group), device=group.device) - starts) * 2 * layers + group % (2 * layers)
+    number = number * 2 * layers + group % (2 * layers)
 
-    by_layer = torch.stack([s.length_px, s.width_px, s.strength, s.angle_deg.deg2rad(), s.fade, s.soft, reach])
+    by_layer = torch.stack([length, thick, strength, angle.deg2rad(), fade, soft, reach])
     values = by_layer[:, :, None].expand(-1, -1, 2, -1).flatten(1).index_select(1, group)
     length, thick, strength, lean, fade, soft, reach = values
     u = random.at("streak u", sample, number) * (width + 2 * reach) - reach

@@ -52,22 +52,23 @@ def render_weather(scenes: Scenes, weather: Weather, random: CounterRandom) -> t
         drop on the glass, (B, 2, H, W) bool.
     """
     weather = weather.per_sample(len(scenes.views), scenes.views.device)
-    views = scenes.views
+    views = scenes.views.clone()
     visible = torch.zeros_like(scenes.disparity, dtype=torch.bool)
 
-    def changed(rows: torch.Tensor, result: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    def change(rows: torch.Tensor, result: tuple[torch.Tensor, torch.Tensor]) -> None:
         new, seen = result
-        return views.index_copy(0, rows, new.round()), visible.index_copy(0, rows, visible.index_select(0, rows) | seen)
+        views.index_copy_(0, rows, new.round())
+        visible.index_copy_(0, rows, visible.index_select(0, rows) | seen)
 
     rows = (weather.rain.rate_mm_h > 0).nonzero()[:, 0]
     if len(rows):
-        views, visible = changed(rows, fall(scenes.of(rows), rows_of(weather.rain, rows), random.of(rows)))
+        change(rows, fall(scenes.of(rows), rows_of(weather.rain, rows), random.of(rows)))
     rows = (weather.streaks.cover > 0).any(1).nonzero()[:, 0]
     if len(rows):
         dry = views.index_select(0, rows)
-        views, visible = changed(rows, add_streaks(dry, rows_of(weather.streaks, rows), random.of(rows)))
+        change(rows, add_streaks(dry, rows_of(weather.streaks, rows), random.of(rows)))
     rows = (weather.glass.drops > 0).nonzero()[:, 0]
     if len(rows):
         dry, focal = views.index_select(0, rows), scenes.cameras.focal_px.index_select(0, rows)
-        views, visible = changed(rows, look_through(dry, rows_of(weather.glass, rows), focal, random.of(rows)))
+        change(rows, look_through(dry, rows_of(weather.glass, rows), focal, random.of(rows)))
     return expose(views, weather.sensor, random), visible

@@ -35,8 +35,17 @@ class WithRealPairs(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         """Return the views of both samples, (3, H, W) uint8 RGB each."""
-        real = self.real[index]
-        return self.synthetic[index] | {"real_left": real["rainy_left"], "real_right": real["rainy_right"]}
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: list[int]) -> list[Sample]:
+        """Return several samples; rendered ones are rendered together."""
+        together = getattr(self.synthetic, "__getitems__", None)
+        samples = together(indices) if together else [self.synthetic[index] for index in indices]
+        pairs = [self.real[index] for index in indices]
+        return [
+            sample | {"real_left": pair["rainy_left"], "real_right": pair["rainy_right"]}
+            for sample, pair in zip(samples, pairs)
+        ]
 
 
 def training_set(

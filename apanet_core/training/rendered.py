@@ -52,7 +52,7 @@ class RenderedBatches:
                 yield {name: value[first : first + self._batch_size] for name, value in samples.items()}
 
     def _render(self, numbers: list[int]) -> Batch:
-        """Render samples; on a card in a stream of their own, beside the steps that are queued."""
+        """Render samples; on a card in a second stream, while it works on the steps that are queued."""
         if self._stream is None:
             return self._render_here(numbers)
         training = torch.cuda.current_stream()
