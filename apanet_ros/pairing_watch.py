@@ -70,7 +70,7 @@ class PairingWatch:
         elif left == 0 or right == 0:
             reason = self._why_silent([left, right])
         else:
-            reason = self._why_stamps_do_not_pair(counts.nearest_partner_ns)
+            reason = self._why_stamps_do_not_pair(counts.smallest_difference_ns)
         return f"no pairs: {left} left and {right} right images on {self._topics()}; {reason}"
 
     def _why_silent(self, received: list[int]) -> str:

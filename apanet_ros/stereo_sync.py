@@ -34,7 +34,8 @@ class PairingCounts:
         unpaired: messages dropped without a partner, or replaced by a duplicate.
         late: messages not newer than the last pair.
         time_jumps: number of times that the clock went backwards.
-        nearest_partner_ns: stamp difference from the last unpaired message to the nearest of the other view, in ns.
+        nearest_partner_ns: stamp difference from the last unpaired message of a view to the nearest waiting message of
+            the other view in ns, [left, right]; None after a pair.
         same_stamp: messages in a row with the stamp of the previous one, [left, right].
         last_stamp_ns: stamp of the last message in ns, [left, right]; None before the first.
     """
@@ -45,9 +46,14 @@ class PairingCounts:
     unpaired: int = 0
     late: int = 0
     time_jumps: int = 0
-    nearest_partner_ns: int | None = None
+    nearest_partner_ns: list[int | None] = field(default_factory=lambda: [None, None])
     same_stamp: list[int] = field(default_factory=lambda: [0, 0])
     last_stamp_ns: list[int | None] = field(default_factory=lambda: [None, None])
+
+    @property
+    def smallest_difference_ns(self) -> int | None:
+        """Smaller stamp difference of the two views: the first message of a true pair finds only older ones."""
+        return min((difference for difference in self.nearest_partner_ns if difference is not None), default=None)
 
 
 class PairMatcher:
@@ -90,7 +96,7 @@ class PairMatcher:
         if not self._accept_stamp(side, stamp_ns):
             return None
         waiting, other = self._waiting[side], self._waiting[1 - side]
-        partner = self._nearest(other, stamp_ns)
+        partner = self._nearest(side, stamp_ns)
         if partner is None:
             if waiting.pop(stamp_ns, None) is not None:  # a duplicate replaces the first
                 self.counts.unpaired += 1
@@ -103,7 +109,7 @@ class PairMatcher:
         self._last_pair = [stamp_ns, partner] if side == LEFT else [partner, stamp_ns]
         self._forget_older()
         self.counts.paired += 1
-        self.counts.nearest_partner_ns = None
+        self.counts.nearest_partner_ns = [None, None]
         return pair
 
     def _accept_stamp(self, side: int, stamp_ns: int) -> bool:
@@ -135,7 +141,8 @@ class PairMatcher:
         self._late_in_a_row[side] = 0
         self._last_pair = None
 
-    def _nearest(self, candidates: dict[int, Any], stamp_ns: int) -> int | None:
+    def _nearest(self, side: int, stamp_ns: int) -> int | None:
+        candidates = self._waiting[1 - side]
         if stamp_ns in candidates:
             return stamp_ns
         if not candidates:
@@ -145,7 +152,7 @@ class PairMatcher:
         periods = [sorted(p)[len(p) // ODD_PERIODS] for p in self._periods if len(p) >= PERIODS_TO_TRUST]
         if difference <= self.tolerance_ns and periods and 2 * difference < min(periods):
             return nearest
-        self.counts.nearest_partner_ns = difference
+        self.counts.nearest_partner_ns[side] = difference
         return None
 
     def _forget_older(self) -> None:

@@ -138,7 +138,11 @@ def test_silent_side_bounds_and_counts_waiting_items():
 def test_unpaired_item_sets_nearest_difference():
     matcher = PairMatcher()
     feed(matcher, [(LEFT, 0, "l"), (RIGHT, 4 * MS, "r")])
-    assert matcher.counts.nearest_partner_ns == 4 * MS
+    assert matcher.counts.smallest_difference_ns == 4 * MS
+    matcher.add(LEFT, PERIOD, "its partner is still on the way")
+    assert matcher.counts.smallest_difference_ns == 4 * MS
+    matcher.add(RIGHT, PERIOD, "r")
+    assert matcher.counts.smallest_difference_ns is None
 
 
 class Stamped:
