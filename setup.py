@@ -49,7 +49,7 @@ setup(
         "opencv-python>=4.5.4",
         "safetensors>=0.4",
         "simplejpeg>=1.7",  # says where a JPEG is damaged
-        "tqdm>=4.60",
+        "tqdm>=4.57",
         "jsonargparse>=4.49",
         "docstring-parser-fork>=0.0.12",  # jsonargparse reads help texts with it; pydoclint needs this fork
     ],

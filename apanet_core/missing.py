@@ -20,6 +20,12 @@ PIP_NAMES = {  # of packages that pip knows under another name than import
 APT_NAMES = {"cv2": "python3-opencv", "numpy": "python3-numpy", "tqdm": "python3-tqdm", "yaml": "python3-yaml"}
 
 
+ROS_PACKAGES = (
+    *("builtin_interfaces", "cv_bridge", "diagnostic_msgs", "lifecycle_msgs", "message_filters", "rcl_interfaces"),
+    *("rclpy", "sensor_msgs", "std_msgs", "std_srvs", "stereo_msgs"),
+)
+
+
 def pip_install(*packages: str) -> str:
     """Return the command that installs packages for the running interpreter."""
     managed = Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").exists() and sys.prefix == sys.base_prefix
@@ -32,9 +38,12 @@ def install_hint(error: BaseException) -> str:
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return ""
     package = error.name.partition(".")[0]
-    if package == "rclpy":
-        return "; source the setup file of a ROS 2 distribution: source /opt/ros/$ROS_DISTRO/setup.bash"
-    if package in APT_NAMES and os.environ.get("ROS_DISTRO"):
+    distribution = os.environ.get("ROS_DISTRO")
+    if package in ROS_PACKAGES and not distribution:
+        return "; source the setup file of a ROS 2 distribution: source /opt/ros/DISTRIBUTION/setup.bash"
+    if package in ROS_PACKAGES:
+        return f"; install it: sudo apt install ros-{distribution}-{package.replace('_', '-')}"
+    if package in APT_NAMES and distribution:
         return f"; install it: sudo apt install {APT_NAMES[package]}"
     return f"; install it for this interpreter: {pip_install(PIP_NAMES.get(package, package))}"
 

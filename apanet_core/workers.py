@@ -108,7 +108,7 @@ def once_per_process(run: str, make: Callable[[], Result]) -> Iterator[Result]:
         make: what makes it.
 
     Yields:
-        What was made, for one task at a time: a worker of Dask may have several threads.
+        The result of `make`, for one task at a time: a worker of Dask may have several threads.
     """
     with _one_at_a_time:
         if run not in _made:

@@ -43,7 +43,7 @@ class StereoPair(NamedTuple):
 
 
 class Configured(NamedTuple):
-    """What a node holds from configuration to cleanup; the counts are those of the whole process."""
+    """The parts of a node from configuration to cleanup; the counts are those of the whole process."""
 
     derainer: TimedDerainer
     outputs: StereoPublishers
@@ -60,35 +60,43 @@ class ActiveDeraining:
 
     Args:
         node: has the parameters; owns subscriptions and timers.
-        configured: what it works with.
-        closing: gets what ends the work, also if this raises.
+        configured: the parts that the node has made in `on_configure`.
     """
 
-    def __init__(self, node: DerainNode, configured: Configured, closing: ExitStack) -> None:
+    def __init__(self, node: DerainNode, configured: Configured) -> None:
         self._node, self._configured = node, configured
         self.callback_failed = node.callback_failed
         self._stats, self._counts = configured.stats, configured.counts
         self._info_problem = ""  # CameraInfo problem of the last pair
         p = node.read_parameters()
         self._processor = PairProcessor(configured.derainer)  # of this worker alone
-        self._worker = LatestItemWorker(self._process, self._on_failure, self._on_dropped)
-        closing.callback(
-            node.close_or_warn,
-            partial(self._worker.stop, DEACTIVATION_TIMEOUT_S),
-            f"Inference still runs {DEACTIVATION_TIMEOUT_S} s after deactivation; its result will be discarded.",
-        )
-        self._inputs = StereoSubscriptions(node, p, self._on_refused, self._on_lost)
-        closing.callback(self._inputs.close)
-        left, right = (self._inputs.images[side] for side in SIDES)
-        self._sync = StereoSynchronizer(left, right, p.pairing_tolerance_s, p.queue_size, self._counts)
-        self._sync.registerCallback(self._on_pair)
-        self._watch = PairingWatch(
-            self._sync.matcher, self._inputs.describe, self._inputs.image_publishers, LOG_EVERY_S
-        )
-        steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stop
-        for period_s, callback in ((UPDATE_PERIOD_S, self._update), (DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)):
-            closing.callback(node.destroy_timer, node.create_timer(period_s, callback, clock=steady))
-        self._update()
+        with ExitStack() as closing:  # closes what exists if the rest fails
+            self._worker = LatestItemWorker(self._process, self._on_failure, self._on_dropped)
+            closing.callback(
+                node.close_or_warn,
+                partial(self._worker.stop, DEACTIVATION_TIMEOUT_S),
+                f"Inference still runs {DEACTIVATION_TIMEOUT_S} s after deactivation; its result will be discarded.",
+            )
+            self._inputs = StereoSubscriptions(node, p, self._on_refused, self._on_lost)
+            closing.callback(self._inputs.close)
+            left, right = (self._inputs.images[side] for side in SIDES)
+            self._sync = StereoSynchronizer(left, right, p.pairing_tolerance_s, p.queue_size, self._counts)
+            self._sync.registerCallback(self._on_pair)
+            self._watch = PairingWatch(
+                self._sync.matcher, self._inputs.describe, self._inputs.image_publishers, LOG_EVERY_S
+            )
+            steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stop
+            for period_s, callback in (
+                (UPDATE_PERIOD_S, self._update),
+                (DIAGNOSTICS_PERIOD_S, self._publish_diagnostics),
+            ):
+                closing.callback(node.destroy_timer, node.create_timer(period_s, callback, clock=steady))
+            self._update()
+            self._closing = closing.pop_all()
+
+    def close(self) -> None:
+        """Stop the timers, subscriptions and the worker; a pair in progress gets `DEACTIVATION_TIMEOUT_S`."""
+        self._closing.close()
 
     # Receiving: the executor's thread
 
@@ -97,7 +105,8 @@ class ActiveDeraining:
         """Adapt to changed parameters, subscribers and publishers."""
         p = self._node.read_parameters()
         self._sync.matcher.tolerance_ns = round(1e9 * p.pairing_tolerance_s)
-        if self._inputs.update(p, wanted=not p.lazy or self._configured.outputs.has_subscribers()):
+        outputs = self._configured.outputs
+        if self._inputs.update(p, not p.lazy or outputs.has_subscribers(), outputs.describe()):
             self._sync.matcher.forget()
             self._watch.begin()
         elif problem := self._pairing_problem():
@@ -150,7 +159,7 @@ class ActiveDeraining:
         worker, publishers, p = self._worker, self._configured.outputs, self._node.parameters
         infos_of = self._inputs.infos
         views = dict(zip(SIDES, (pair.left, pair.right)))
-        # before inference, since newer messages evict older ones
+        # A CameraInfo may arrive during inference, and newer ones evict older ones: look before and after.
         exact = {side: infos_of[side].with_stamp_of(view) for side, view in views.items()}
         result = self._processor(pair.left, pair.right, p, self._node.enabled)
         if not worker.is_current():  # the node was deactivated during inference
@@ -173,8 +182,8 @@ class ActiveDeraining:
         for publisher, message in messages:
             publisher.publish(message)
         self._info_problem = describe_mismatch(infos, result.size)
-        if None in infos.values():
-            self._info_problem += f" on {self._inputs.describe_infos()}"
+        if missing := [side for side, info in infos.items() if info is None]:
+            self._info_problem += f" on {self._inputs.describe_infos(missing)}: remap it to the camera's topic"
         if self._info_problem:
             self._node.get_logger().warning(self._info_problem, throttle_duration_sec=LOG_EVERY_S)
         if result.level is not None:

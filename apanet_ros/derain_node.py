@@ -56,8 +56,9 @@ class DerainNode(LifecycleNode):
         for given, meant in node_parameters.suggest_names(self).items():
             self.get_logger().warning(f"there is no parameter {given!r}: did you mean {meant!r}?")
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        self._configured, self._active = ExitStack(), ExitStack()  # closed on cleanup, and on deactivation
-        self._loaded: dict[str, str] | None = None  # what runs, where a parameter is "auto"
+        self._cleanup = ExitStack()  # what on_configure makes, closed on cleanup
+        self._active: ActiveDeraining | None = None
+        self._loaded: dict[str, str] | None = None  # model, engine, device and precision that run; "auto" resolved
         self.enabled = True
         self._stats = NodeStatistics()
         self._counts = PairingCounts([0, 0])
@@ -69,7 +70,7 @@ class DerainNode(LifecycleNode):
         try:
             p = self.read_parameters()
             derainer = TimedDerainer(partial(self.make_derainer, p), self._limits, self.stopping)
-            self._configured.callback(
+            self._cleanup.callback(
                 self.close_or_warn,
                 derainer.close,
                 "The model is still in use (inference or compilation) and will be freed after it.",
@@ -79,55 +80,60 @@ class DerainNode(LifecycleNode):
         except Exception as error:  # noqa: BLE001 (a wrong parameter must not kill the process)
             if not self.stopping():
                 self.get_logger().error(f"cannot configure: {error}{install_hint(error)}")
-            self._configured.close()
+            self._cleanup.close()
             return TransitionCallbackReturn.FAILURE
         engine = derainer.engine
         self.get_logger().info(f"model {derainer.model} on {engine.name}, {engine.device}, {engine.precision}")
         outputs = StereoPublishers(self)
-        self._configured.callback(outputs.close)
-        words = {
+        self._cleanup.callback(outputs.close)
+        loaded = {
             "model": derainer.model,
             "engine": engine.name,
             "device": engine.device,
             "precision": engine.precision,
         }
-        reporter = DiagnosticsPublisher(self, self._counts, self._stats, words)
-        self._configured.callback(reporter.close)
-        self._work_with = Configured(derainer, outputs, reporter, self._stats, self._counts)
-        self._configured.callback(self.destroy_service, self.create_service(SetBool, "~/enable", self._on_enable))
+        reporter = DiagnosticsPublisher(self, self._counts, self._stats, loaded)
+        self._cleanup.callback(reporter.close)
+        self._configured = Configured(derainer, outputs, reporter, self._stats, self._counts)
+        self._cleanup.callback(self.destroy_service, self.create_service(SetBool, "~/enable", self._on_enable))
         if not self.enabled:
             self.get_logger().info("Deraining was off by ~/enable; it is on again.")
-        self._loaded, self.enabled = words, True
+        self._loaded, self.enabled = loaded, True
         return TransitionCallbackReturn.SUCCESS
 
     @fail_transition_on_error
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start processing pairs."""
-        ActiveDeraining(self, self._work_with, self._active)  # its timers and subscriptions hold it until they close
+        self._active = ActiveDeraining(self, self._configured)
         return super().on_activate(state)
 
     @fail_transition_on_error
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop processing pairs; the model stays loaded."""
-        self._active.close()
+        self._stop()
         return super().on_deactivate(state)
 
     @fail_transition_on_error
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the model and the outputs."""
         self._loaded = None
-        self._configured.close()
+        self._cleanup.close()
         return TransitionCallbackReturn.SUCCESS
 
     @fail_transition_on_error
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and free everything, from any state."""
-        self._active.close()
+        self._stop()
         return self.on_cleanup(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Return to the unconfigured state after a failed transition."""
         return self.on_shutdown(state)
+
+    def _stop(self) -> None:
+        if self._active is not None:
+            self._active.close()
+            self._active = None
 
     def make_derainer(self, p: NodeParameters) -> StereoDerainer:
         """Load the model, in the network's thread."""
@@ -148,7 +154,7 @@ class DerainNode(LifecycleNode):
         return self.stopping() or bool(self.trigger_configure() == done and self.trigger_activate() == done)
 
     def read_parameters(self) -> NodeParameters:
-        """Return the parameters of now, which hold until the next call."""
+        """Read all parameters; `parameters` holds them until the next call."""
         self.parameters = node_parameters.read(self)
         return self.parameters
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,7 +51,9 @@ def arguments() -> dict[str, LaunchArgument]:
     for name, definition in definitions().items():
         choices = definition.metadata["choices"]
         own[name] = LaunchArgument(
-            "", f"{description(definition)} Default: {default_text(definition)}.", ["", *choices] if choices else None
+            "",
+            f"{description(definition, with_choices=False)} Default: {default_text(definition)}.",
+            ["", *choices] if choices else None,
         )
     return own
 
@@ -70,26 +73,30 @@ def parameters_of_arguments(given: dict[str, str]) -> dict[str, Any]:
     return {name: _parse(name, given[name], kind) for name, kind in TYPES.items() if given.get(name)}
 
 
-def refuse_unknown(launch_file: str, known: Collection[str], command: list[str]) -> None:
+def refuse_unknown(launch_file: Path, known: Collection[str], command: list[str]) -> None:
     """Refuse an argument that does not exist, where `ros2 launch` was called with this very launch file.
 
     An include is not checked: launch hands it the arguments of the file around it, too.
 
     Args:
-        launch_file: name of the launch file.
+        launch_file: path of the launch file.
         known: names of its arguments.
         command: command line of the process.
 
     Raises:
         ValueError: an argument does not exist.
     """
-    if launch_file not in [Path(word).name for word in command]:
+    by_package = ("apanet_ros", launch_file.name) in pairwise(command)
+    if not by_package and launch_file.resolve() not in [Path(word).resolve() for word in command]:
         return
     given = [name for name, assigned, _ in (word.partition(":=") for word in command) if assigned]
     for name in given:
         if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-            raise ValueError(f"there is no launch argument {name!r}: did you mean {nearest!r}? All: ros2 launch -s")
+            nearest = difflib.get_close_matches(name, known, n=1)
+            meant = f"did you mean {nearest[0]!r}? " if nearest else ""
+            raise ValueError(
+                f"there is no launch argument {name!r}: {meant}All: ros2 launch apanet_ros {launch_file.name} -s"
+            )
 
 
 def absolute_namespace(pushed: str, namespace: str) -> str:

@@ -74,11 +74,11 @@ class PairingWatch:
         return f"no pairs: {left} left and {right} right images on {self._topics()}; {reason}"
 
     def _why_silent(self, received: list[int]) -> str:
-        publishers_of_silent = [count for count, images in zip(self._publishers(), received) if not images]
-        if not all(publishers_of_silent):
-            both = received == [0, 0]
-            return "both cameras are silent, or the remaps are wrong" if both else "one camera is silent"
-        return f"publishers exist, but no image arrives: the cameras send none, or {_too_large()}"
+        unpublished = [side for side, count, images in zip(SIDES, self._publishers(), received) if not count + images]
+        if unpublished:
+            return f"nobody publishes {' and '.join(unpublished)} images: start the camera, or remap the topic"
+        silent = " and ".join(side for side, images in zip(SIDES, received) if not images)
+        return f"{silent} images have a publisher, but none arrives: the camera sends none, or {_too_large()}"
 
     def _describe_losses(self) -> str:
         counts, sentences = self._matcher.counts, []

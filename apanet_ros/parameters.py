@@ -32,7 +32,7 @@ def parameter(
         choices: allowed values of a string; empty allows any.
         pattern: regular expression that a string must match; the description begins with the same rule in words.
         unit: unit of the value, such as px or s.
-        fixed: True: the node reads the value on configure only; False: a change takes effect at once.
+        fixed: True: cannot change while the node is configured; False: a change takes effect at once.
 
     Returns:
         The dataclass field.
@@ -153,7 +153,7 @@ class NodeParameters:
     dry_threshold: float = parameter(
         0.3,
         "The bypass starts after dry_pairs pairs in a row with a rain level (mean change by the network) below this. "
-        "With tiny, 33 real dry pairs have 0.0 to 0.2; rendered rain has a median of 0.2 at 2 mm/h, 2.7 at 12 mm/h.",
+        "With tiny, 32 real dry pairs have 0.0 to 0.2; rendered rain has a median of 0.2 at 2 mm/h, 2.7 at 12 mm/h.",
         limits=(0.0, 255.0),
         unit="grey levels",
     )
@@ -209,14 +209,14 @@ def definitions() -> dict[str, Field[Any]]:
     return {definition.name: definition for definition in fields(NodeParameters)}
 
 
-def description(definition: Field[Any]) -> str:
-    """Return the description of a parameter with its range, unit and choices, and whether it is read on configure."""
+def description(definition: Field[Any], with_choices: bool = True) -> str:
+    """Return the description of a parameter with its range, unit and choices, and whether it is fixed."""
     choices, limits, unit, fixed = (definition.metadata[key] for key in ("choices", "limits", "unit", "fixed"))
     parts = [
         definition.metadata["description"],
         f"From {limits[0]:g} to {f'{limits[1]:g} {unit}'.strip()}." if limits else f"Unit: {unit}." if unit else "",
-        f"One of {', '.join(choices)}." if choices else "",
-        "Read on configure." if fixed else "",
+        f"One of {', '.join(choices)}." if choices and with_choices else "",
+        "Fixed once configured." if fixed else "",
     ]
     return " ".join(filter(None, parts))
 

@@ -14,12 +14,7 @@ from typing import Any
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.logging import (
-    LoggingSeverity,
-    get_logger_effective_level,
-    get_logger_level,
-    set_logger_level,
-)
+from rclpy.logging import LoggingSeverity, get_logger_effective_level, set_logger_level
 from rclpy.signals import SignalHandlerOptions
 
 from apanet_ros.parameter_file import parameters_of
@@ -74,7 +69,7 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
         keep_freed_memory()
         prefer_large_shared_memory()
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-        quieten_rcl()
+        quieten_rcl(sys.argv if args is None else args)
         node = make_node()
         node.stopping = stop.is_set
         warn_of_foreign_files(node, sys.argv if args is None else args)
@@ -110,9 +105,10 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
     return code
 
 
-def quieten_rcl() -> None:
-    """Keep rcl's messages, hundreds per second, out of --log-level debug; rcl:=debug enables them."""
-    if get_logger_level("rcl") == LoggingSeverity.UNSET and get_logger_effective_level("rcl") == LoggingSeverity.DEBUG:
+def quieten_rcl(args: list[str]) -> None:
+    """Keep rcl's messages, hundreds per second, out of --log-level debug; --log-level rcl:=debug enables them."""
+    asked_for = any(word.startswith("rcl:=") for word in args)
+    if not asked_for and get_logger_effective_level("rcl") == LoggingSeverity.DEBUG:
         set_logger_level("rcl", LoggingSeverity.INFO)
 
 

@@ -43,6 +43,11 @@ class StereoPublishers:
         """Return whether any output has a subscriber."""
         return any(publisher.get_subscription_count() for publisher in self.publishers())
 
+    def describe(self) -> str:
+        """Return the names of the image topics, remapped, for log messages."""
+        left, right = (self._publishers[side, "image_rect"].topic_name for side in SIDES)
+        return f"{left}, {right} or another output"
+
     def publishers(self) -> list[Any]:
         """Return all rclpy publishers."""
         return list(self._publishers.values())

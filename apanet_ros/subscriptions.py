@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from apanet_ros.camera_info import CameraInfoCache
@@ -25,6 +26,8 @@ except ImportError:
 
 SIDES = ("left", "right")
 SLEEP_AFTER_S = 2.0
+# Whether rclpy hands a MessageInfo to a callback whose signature has room for it: from ROS 2 Iron on.
+TELLS_MESSAGE_INFO = hasattr(Subscription, "CallbackType")
 RELIABILITIES = {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPolicy.BEST_EFFORT}
 
 
@@ -45,7 +48,7 @@ class StereoSubscriptions:
 
     Attributes:
         images: by side, a message_filters filter of `ReceivedImage`; it outlives the subscription that feeds it.
-        infos: by side, the cache of received CameraInfo.
+        infos: by side, the cache of received CameraInfo, which any thread may read.
 
     Args:
         node: the rclpy node.
@@ -80,12 +83,13 @@ class StereoSubscriptions:
         """Return the rclpy subscriptions; empty while asleep."""
         return [subscriber.sub for subscriber in self._subscribers]
 
-    def update(self, parameters: NodeParameters, wanted: bool) -> bool:
+    def update(self, parameters: NodeParameters, wanted: bool, outputs: str) -> bool:
         """Subscribe, follow the publishers' QoS or unsubscribe; call this several times per second.
 
         Args:
             parameters: current node parameters.
             wanted: whether pairs are wanted.
+            outputs: the topics whose subscribers want pairs, for the log.
 
         Returns:
             Whether it has just subscribed, so that images from before the pause are outdated.
@@ -98,7 +102,7 @@ class StereoSubscriptions:
             self.close()
             if not self._asleep_said:
                 self._node.get_logger().info(
-                    f"asleep until a node subscribes to an output under derained/; the inputs will be {self.describe()}"
+                    f"asleep until a node subscribes to {outputs}; the inputs will be {self.describe()}"
                 )
                 self._asleep_said = True
             return False
@@ -117,9 +121,9 @@ class StereoSubscriptions:
         left, right = map(self._image_topic, SIDES)
         return f"both views come from one topic, {left}: remap one of them" if left == right else ""
 
-    def describe_infos(self) -> str:
-        """Return the remapped CameraInfo topics with their numbers of publishers, for log messages."""
-        return self._describe([self._node.resolve_topic_name(f"{side}/camera_info") for side in SIDES])
+    def describe_infos(self, sides: list[str]) -> str:
+        """Return the remapped CameraInfo topics of `sides` with their numbers of publishers, for log messages."""
+        return self._describe([self._node.resolve_topic_name(f"{side}/camera_info") for side in sides])
 
     def describe(self) -> str:
         """Return the remapped image topics with their numbers of publishers, for log messages."""
@@ -130,7 +134,10 @@ class StereoSubscriptions:
         return [self._node.count_publishers(self._image_topic(side)) for side in SIDES]
 
     def _describe(self, topics: list[str]) -> str:
-        return ", ".join(f"{topic} ({self._node.count_publishers(topic)} publishers)" for topic in topics)
+        counts = [self._node.count_publishers(topic) for topic in topics]
+        return ", ".join(
+            f"{topic} ({count} publisher{'s' if count != 1 else ''})" for topic, count in zip(topics, counts)
+        )
 
     def close(self) -> None:
         """Destroy the subscriptions."""
@@ -163,7 +170,9 @@ class StereoSubscriptions:
             for side in SIDES:
                 images = self._subscribe(image_type, self._image_name(side), qos.images, raw=not self._compressed)
                 images.registerCallback(partial(self._on_image, side))
-                images.sub.callback = count_lost(images.sub.callback, partial(self._on_lost, side))
+                if TELLS_MESSAGE_INFO:
+                    publishers = partial(self._node.count_publishers, self._image_topic(side))
+                    images.sub.callback = count_lost(images.sub.callback, partial(self._on_lost, side), publishers)
             for side in SIDES:
                 infos = self._subscribe(CameraInfo, f"{side}/camera_info", qos.infos, durability=qos.durability)
                 infos.registerCallback(self.infos[side].add)

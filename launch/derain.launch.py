@@ -13,7 +13,7 @@ from launch import LaunchContext, LaunchDescription
 
 def make_node(context: LaunchContext) -> list[Node]:
     """Build the node from the launch arguments."""
-    refuse_unknown("derain.launch.py", arguments(), sys.argv)
+    refuse_unknown(Path(__file__), arguments(), sys.argv)
     given = {name: context.launch_configurations[name] for name in arguments()}
     params_file = Path(given["params_file"]).expanduser()
     if given["params_file"] and not params_file.is_file():

@@ -43,7 +43,7 @@ MONO8 = (
 
 def check_arguments(context: LaunchContext) -> None:
     """Refuse arguments that do not exist."""
-    refuse_unknown("stereo_depth.launch.py", {*ARGUMENTS, *arguments()}, sys.argv)
+    refuse_unknown(Path(__file__), {*ARGUMENTS, *arguments()}, sys.argv)
 
 
 def forget_input_remaps(context: LaunchContext) -> None:

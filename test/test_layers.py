@@ -66,11 +66,11 @@ def test_imports_point_downwards_only():
     assert found == set()
 
 
-def test_package_itself_offers_the_derainer_and_the_model():
+def test_package_offers_derainer_and_model():
     assert {layer_of(module) for module in imported(ROOT / "apanet_core/__init__.py")} == PUBLIC
 
 
-def test_every_module_belongs_to_a_layer():
+def test_every_module_belongs_to_layer():
     covered = {path for layer in LAYERS for path in files_of(layer)} | {ROOT / "apanet_core/__init__.py"}
     assert {path for package in ("apanet_core", "apanet_ros") for path in (ROOT / package).rglob("*.py")} <= covered
 

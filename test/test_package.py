@@ -53,7 +53,7 @@ def imports_of(folder):
                 yield node.module.split(".")[0]
 
 
-def test_every_import_is_a_declared_dependency():
+def test_every_import_is_declared_dependency():
     declared = {e.text for e in ElementTree.parse(ROOT / "package.xml").getroot().findall("exec_depend")}
     folders = ("apanet_ros", "launch", "apanet_core/engines", "apanet_core/images")
     used = {name for folder in folders for name in imports_of(folder)}
@@ -61,12 +61,12 @@ def test_every_import_is_a_declared_dependency():
     assert {name if name in ROS_PACKAGES else ROSDEP[name] for name in others} <= declared
 
 
-def test_no_document_has_a_gap_left_to_fill():
+def test_documents_have_no_placeholders():
     for path in DOCUMENTS:
         assert not re.search(r"@[A-Z]+@", path.read_text()), path
 
 
-def test_everything_that_is_imported_is_in_the_installed_package(tmp_path):
+def test_installed_package_holds_all_imports(tmp_path):
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
     if tracked.returncode != 0:
         pytest.skip("not a git checkout")
@@ -99,22 +99,22 @@ def launch_arguments(name):
     return {name: default for name, (default, _) in ast.literal_eval(found).items()}
 
 
-def test_launch_arguments_and_topics_are_in_the_page_of_the_node():
+def test_launch_arguments_and_topics_are_in_page_of_node():
     for name in [*set(launch_arguments("derain")) - set(definitions()), "derained/left/image_rect", "~/enable"]:
         assert f"`{name}`" in NODE_PAGE, name
 
 
-def test_the_shipped_parameter_file_holds_the_defaults():
+def test_shipped_parameter_file_holds_defaults():
     shipped = yaml.safe_load((ROOT / "config/derain.yaml").read_text())["/**"]["ros__parameters"]
     assert shipped == {name: definition.default for name, definition in definitions().items()}
 
 
 @pytest.mark.parametrize("path", PARAMETER_FILES)
-def test_files_derived_from_the_parameters_are_current(path):
+def test_files_derived_from_parameters_are_current(path):
     assert (ROOT / path).read_text() == PARAMETER_FILES[path](), "run python -m tools.write_parameters"
 
 
-def test_arguments_of_the_example_are_in_the_page_of_the_node():
+def test_arguments_of_example_are_in_page_of_node():
     example = launch_arguments("stereo_depth")
     for name, default in example.items():
         assert f"| `{name}` | `{default}`" in NODE_PAGE, name
@@ -127,13 +127,13 @@ SHOWN = {
 }
 
 
-def test_the_rviz_layout_shows_what_the_example_publishes():
+def test_rviz_layout_shows_topics_of_example():
     displays = yaml.safe_load((ROOT / "rviz/derain.rviz").read_text())["Visualization Manager"]["Displays"]
     assert {display["Topic"]["Value"] for display in displays} == SHOWN
     assert all(display["Topic"]["Reliability Policy"] == "Best Effort" for display in displays)  # hears every publisher
 
 
-def test_the_foxglove_layout_shows_what_the_example_publishes():
+def test_foxglove_layout_shows_topics_of_example():
     layout = json.loads((ROOT / "foxglove/derain.json").read_text())
     panels = layout["configById"]
     images = {panel["imageMode"]["imageTopic"] for panel in panels.values() if "imageMode" in panel}
@@ -145,7 +145,7 @@ def test_the_foxglove_layout_shows_what_the_example_publishes():
     assert leaves(layout["layout"]) == set(panels)
 
 
-def test_the_foxglove_layout_plots_what_the_node_says():
+def test_foxglove_layout_plots_diagnostics_of_node():
     pytest.importorskip("rclpy", reason="needs rclpy")
     from rclpy.clock import Clock
 
@@ -180,12 +180,12 @@ def test_training_configs_are_valid():
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_documents_link_to_what_is_there(path):
+def test_links_of_documents_exist(path):
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
         assert (path.parent / target).exists(), target
 
 
-def test_the_readme_names_parameters_with_their_defaults():
+def test_readme_names_parameters_with_their_defaults():
     from apanet_ros.parameters import default_text
 
     told = re.findall(r"^\| `(\w+)` \| (?:string|bool|double|integer) \| `(.*?)` \|", README, re.M)
@@ -193,13 +193,16 @@ def test_the_readme_names_parameters_with_their_defaults():
     assert dict(told) == {name: default_text(definitions()[name]) for name, _ in told}
 
 
-def test_misspelt_launch_argument_is_refused_with_the_nearest_name():
+def test_misspelt_launch_argument_is_refused_with_nearest_name():
     command = ["/opt/ros2", "launch", "apanet_ros", "derain.launch.py", "namespace:=stereo"]
-    refuse_unknown("derain.launch.py", arguments(), [*command, "model:=small"])
+    file = ROOT / "launch" / "derain.launch.py"
+    refuse_unknown(file, arguments(), [*command, "model:=small"])
     with pytest.raises(ValueError, match="there is no launch argument 'modle': did you mean 'model'?"):
-        refuse_unknown("derain.launch.py", arguments(), [*command, "modle:=small"])
-    robot = ["/opt/ros2", "launch", "robot", "robot.launch.py", "models:=all"]  # includes the file
-    refuse_unknown("derain.launch.py", arguments(), robot)
+        refuse_unknown(file, arguments(), [*command, "modle:=small"])
+    with pytest.raises(ValueError, match="no launch argument 'xyzzy': All: ros2 launch apanet_ros derain.launch.py -s"):
+        refuse_unknown(file, arguments(), ["ros2", "launch", str(file), "xyzzy:=1"])
+    for name in ("robot.launch.py", "derain.launch.py"):  # includes the file
+        refuse_unknown(file, arguments(), ["/opt/ros2", "launch", "robot", name, "models:=all"])
 
 
 @pytest.fixture
@@ -216,13 +219,13 @@ def descriptions():
         pytest.skip("apanet_ros is not installed in the ament index: colcon build it and source the workspace")
 
 
-def test_launch_descriptions_with_the_real_launch_ros(descriptions):
+def test_launch_descriptions_with_real_launch_ros(descriptions):
     _, made = descriptions
     assert len(made["derain"].entities) == 1 + len(launch_arguments("derain"))
     assert len(made["stereo_depth"].entities) == 3 + len(launch_arguments("stereo_depth"))
 
 
-def test_remap_of_the_inputs_does_not_reach_the_depth_nodes(descriptions):
+def test_remap_of_inputs_does_not_reach_depth_nodes(descriptions):
     from launch import LaunchContext
 
     context = LaunchContext()
@@ -239,7 +242,7 @@ def test_remap_of_the_inputs_does_not_reach_the_depth_nodes(descriptions):
         ({"rviz": "true"}, ["rclcpp_components", "topic_tools", "rviz2"]),
     ],
 )
-def test_the_example_starts_viewers_only_when_asked(descriptions, monkeypatch, given, packages):
+def test_example_starts_viewers_only_when_asked(descriptions, monkeypatch, given, packages):
     from launch import LaunchContext
 
     monkeypatch.setenv("FASTDDS_DEFAULT_PROFILES_FILE", "chosen.xml")  # is kept
@@ -251,7 +254,7 @@ def test_the_example_starts_viewers_only_when_asked(descriptions, monkeypatch, g
     assert [node.node_package for node in nodes] == packages
 
 
-def test_files_that_ros_needs_are_installed(tmp_path):
+def test_files_for_ros_are_installed(tmp_path):
     subprocess.run(
         [
             sys.executable,

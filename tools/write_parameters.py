@@ -34,7 +34,7 @@ def table() -> str:
         "# Parameters of derain_node",
         "",
         "`tools/write_parameters.py` writes this page from `apanet_ros/parameters.py`. A fixed parameter is read when",
-        "the node is configured: to change it, deactivate and clean up the node. All others take effect at once.",
+        "the node is configured (`autostart`: at start). Clean up the node to change it. Others take effect at once.",
         "",
         "| parameter | type | default | range or choices | unit | fixed | meaning |",
         "|---|---|---|---|---|---|---|",

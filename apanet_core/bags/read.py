@@ -13,7 +13,6 @@ import numpy as np
 
 from apanet_core.images import encodings
 from apanet_core.images.codecs import decompress
-from apanet_core.missing import pip_install
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 
@@ -113,11 +112,9 @@ def open_bag(path: Path) -> Iterator[ImageBag]:
         ValueError: the bag cannot be read.
         ImportError: rosbags is not installed.
     """
-    try:
-        from rosbags.highlevel import AnyReader
-        from rosbags.typesys import Stores, get_typestore
-    except ImportError as error:
-        raise ImportError(f"reading bags needs rosbags: {pip_install('rosbags')}") from error
+    from rosbags.highlevel import AnyReader
+    from rosbags.typesys import Stores, get_typestore
+
     root = bag_root(path)
     if not path.exists():
         raise FileNotFoundError(f"no bag at {path}")

@@ -11,7 +11,6 @@ import torch
 from apanet_core.engines.engine import PRECISIONS, Engine, EngineOptions
 from apanet_core.engines.openvino_engine import OpenVINOEngine
 from apanet_core.engines.torch_engine import TorchEngine
-from apanet_core.missing import pip_install
 from apanet_core.model.network import APANet
 
 ENGINES: dict[str, Any] = {"torch": TorchEngine, "openvino": OpenVINOEngine}
@@ -74,7 +73,5 @@ def make_engine(
         engine = "openvino" if openvino and coarse and not (gpu or half or compiled) else "torch"
     if compiled and engine != "torch":
         raise ValueError(f"compiled is an option of the engine 'torch': the {engine} engine always compiles")
-    if engine == "openvino" and find_spec("openvino") is None:
-        raise ImportError(f"the openvino engine needs {pip_install('openvino')}; engine 'torch' needs nothing more")
     made: Engine = ENGINES[engine](network, EngineOptions(device, precision, compiled))
     return made

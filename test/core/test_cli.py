@@ -122,15 +122,19 @@ def test_core_modules_import_no_ros_package():
 
 
 @pytest.mark.parametrize(
-    ("module", "remedy"),
+    ("module", "distribution", "remedy"),
     [
-        ("cv2.typing", "-m pip install opencv-python"),
-        ("docstring_parser", "-m pip install docstring-parser-fork"),
-        ("torch", "-m pip install 'torch<2.14'"),
-        ("rclpy", "source /opt/ros/$ROS_DISTRO/setup.bash"),
+        ("cv2.typing", "", "-m pip install opencv-python"),
+        ("cv2.typing", "jazzy", "sudo apt install python3-opencv"),
+        ("docstring_parser", "jazzy", "-m pip install docstring-parser-fork"),
+        ("torch", "", "-m pip install 'torch<2.14'"),
+        ("rclpy", "", "source /opt/ros/DISTRIBUTION/setup.bash"),
+        ("sensor_msgs.msg", "jazzy", "sudo apt install ros-jazzy-sensor-msgs"),
     ],
 )
-def test_missing_package_prints_one_line_with_remedy(capsys, module, remedy):
+def test_missing_package_prints_one_line_with_remedy(capsys, monkeypatch, module, distribution, remedy):
+    monkeypatch.setenv("ROS_DISTRO", distribution)
+
     def load():
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 

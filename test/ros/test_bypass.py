@@ -26,7 +26,7 @@ class Clock:
         return self.now
 
 
-def test_bypass_starts_after_dry_pairs_in_a_row():
+def test_bypass_starts_after_dry_pairs_in_row():
     bypass = DryBypass(Clock())
     assert [bypass.update(level, SETTINGS) for level in (0.5, 0.5, 1.5, 0.5, 0.5, 0.5)] == [False] * 5 + [True]
 
@@ -74,7 +74,7 @@ def test_wet_pairs_are_never_bypassed_when_measured(levels):
             assert level <= SETTINGS.wet_threshold
 
 
-def test_the_level_is_the_mean_change_in_grey_levels():
+def test_level_is_mean_change_in_grey_levels():
     rainy = np.full((2, 41, 60, 3), 100, np.uint8)
     clean = rainy.copy()
     clean[0] += 3

@@ -116,7 +116,7 @@ def test_broken_image_is_refused_with_cv_bridge_installed(monkeypatch):
             checked_size(Image(**whole | change), 16.0)
 
 
-def test_a_decompression_bomb_is_refused_before_it_is_decoded(monkeypatch):
+def test_decompression_bomb_is_refused_before_decoding(monkeypatch):
     for suffix in (".png", ".jpg"):
         bomb = CompressedImage(
             format="jpeg", data=cv2.imencode(suffix, np.zeros((4100, 4000, 3), np.uint8))[1].tobytes()
@@ -139,7 +139,7 @@ def test_compressed_mosaic_is_refused_but_colour_is_accepted():
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
-def test_the_size_in_a_header_is_that_of_the_decoded_image(suffix):
+def test_size_in_header_is_that_of_decoded_image(suffix):
     for size in ((1, 1), (48, 64), (33, 500)):
         data = cv2.imencode(suffix, np.zeros(size, np.uint8))[1].tobytes()
         assert checked_size(CompressedImage(data=data), 1.0) == size
@@ -154,7 +154,7 @@ def test_the_size_in_a_header_is_that_of_the_decoded_image(suffix):
 @pytest.mark.parametrize(
     "data", [b"\xff\xd8\xff\xd9", b"\xff\xd8\xff\xc0\x00", b"\x89PNG\r\n\x1a\n", b"\xff\xd8" + bytes(99)]
 )
-def test_a_header_without_a_size_is_refused(data):
+def test_header_without_size_is_refused(data):
     with pytest.raises(ValueError, match="damaged: no size in its header"):
         checked_size(CompressedImage(data=data), 1.0)
 
@@ -169,7 +169,7 @@ def test_a_header_without_a_size_is_refused(data):
         ({"data": bytes(9_000_000)}, "expected at most 8 MB, 8 for each of max_megapixels, got 9.0 MB for 64x48 px"),
     ],
 )
-def test_fields_that_do_not_fit_together_are_refused(change, reason):
+def test_contradicting_fields_are_refused(change, reason):
     message = image_message(0)
     assert checked_size(message, 1.0) == (48, 64)
     for field, value in change.items():

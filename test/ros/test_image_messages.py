@@ -50,7 +50,7 @@ def test_write_image_is_read_by_rclpy(frame_id, encoding, height, width):
     np.testing.assert_array_equal(decode(answer), decode(source))
 
 
-def test_the_pixels_are_not_copied():
+def test_pixels_are_not_copied():
     data = serialize_message(image_message(1))
     pixels = decode(read_image(data))
     assert np.shares_memory(pixels, np.frombuffer(data, np.uint8))
@@ -66,7 +66,7 @@ def test_every_cut_off_message_is_refused():
 
 
 @pytest.mark.parametrize("position", range(4, 60))
-def test_damaged_lengths_are_refused_or_read_within_the_message(position):
+def test_damaged_lengths_are_refused_or_read_within_message(position):
     _, data = serialized_image("camera", "rgb8")
     damaged = data[:position] + b"\xff\xff\xff\xff" + data[position + 4 :]
     try:

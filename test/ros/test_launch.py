@@ -38,7 +38,7 @@ def generate_test_description():
 
 
 class TestWhileItRuns(unittest.TestCase):
-    def test_pairs_come_back_from_remapped_topics_in_the_namespace(self):
+    def test_pairs_come_back_from_remapped_topics_in_namespace(self):
         start_ros()
         self.addCleanup(rclpy.shutdown)
         rig = Rig(namespace="/stereo")

@@ -37,7 +37,7 @@ def generate_test_description():
 
 
 class TestWhileItRuns(unittest.TestCase):
-    def test_depth_comes_out_with_the_stamps_of_the_pairs(self):
+    def test_depth_comes_out_with_stamps_of_pairs(self):
         start_ros()
         self.addCleanup(rclpy.shutdown)
         rig = Rig(namespace="/stereo", listen=False)
@@ -69,5 +69,5 @@ class TestWhileItRuns(unittest.TestCase):
 
 @launch_testing.post_shutdown_test()
 class TestAfterItEnded(unittest.TestCase):
-    def test_the_derain_node_ended_cleanly(self, proc_info):
+    def test_derain_node_ended_cleanly(self, proc_info):
         launch_testing.asserts.assertExitCodes(proc_info, process="derain_node")

@@ -77,7 +77,7 @@ class TestWhileTheyRun(unittest.TestCase):
 
 @launch_testing.post_shutdown_test()
 class TestAfterTheyEnded(unittest.TestCase):
-    def test_the_derain_nodes_ended_cleanly(self, proc_info):
+    def test_derain_nodes_ended_cleanly(self, proc_info):
         codes = {ended.process_name: ended.returncode for ended in proc_info if "derain_node" in ended.process_name}
         assert len(codes) == len(ROBOTS)
         assert set(codes.values()) == {0}

@@ -5,10 +5,10 @@ from node_rig import QUICK, Rig, wait_for
 from apanet_ros.lost_messages import count_lost
 
 
-def lost_of(*infos):
-    """Return the total that is counted for messages with these MessageInfos."""
+def lost_of(*infos, publishers=1):
+    """Return the total that is counted for messages with these MessageInfos, of that number of publishers."""
     received, lost = [], []
-    callback = count_lost(received.append, lost.append)
+    callback = count_lost(received.append, lost.append, lambda: publishers)
     for number, info in enumerate(infos):
         callback(number, info)
     assert received == list(range(len(infos)))
@@ -23,15 +23,21 @@ def test_gaps_are_counted_for_each_publisher():
     assert lost_of(of(7), of(8), of(3, b"b"), of(10), of(6, b"b"), of(11)) == 1 + 2
 
 
-def test_message_before_the_last_one_is_no_gap():
+def test_late_message_is_no_gap():
     assert lost_of(of(7), of(6), of(7)) == 0
+
+
+def test_unnamed_publisher_is_counted_only_if_alone():
+    numbers = [{"publication_sequence_number": number} for number in (1, 3, 4)]
+    assert lost_of(*numbers) == 1
+    assert lost_of(*numbers, publishers=2) == 0
 
 
 def test_nothing_is_counted_without_sequence_numbers():
     assert lost_of({}, {"publication_sequence_number": None}, {}) == 0
 
 
-def test_node_counts_images_that_did_not_arrive(start):
+def test_node_counts_lost_images(start):
     start("-p", "queue_size:=1", program=QUICK)
     rig = Rig()
     rig.wait_until_heard()

@@ -51,7 +51,7 @@ def test_camera_info_missing_for_stamp_is_copied_and_restamped(rig):
     assert info.p[3] == -378.0
 
 
-def test_broken_messages_are_skipped_and_the_next_good_pair_is_published(rig, node):
+def test_broken_messages_are_skipped_and_next_good_pair_is_published(rig, node):
     for change in ({"encoding": "yuv999"}, {"height": 0}, {"step": 3}, {"height": 480}, {"encoding": ""}):
         stamp = next(rig.stamps)
         for side in SIDES:
@@ -123,7 +123,7 @@ def test_disabling_keeps_output_encoding(rig, encoding):
         assert rig.enable(True).success
 
 
-def test_diagnostics_count_pairs_and_name_the_engine(rig):
+def test_diagnostics_count_pairs_and_name_engine(rig):
     rig.wait_for_pair(rig.send())
     array = wait_for(lambda: next((d for d in rig.diagnostics if _value(d, "latency median ms")), None))
     assert int(_value(array, "pairs published")) >= 1

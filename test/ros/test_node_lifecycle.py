@@ -193,7 +193,7 @@ def test_failed_publisher_leaves_no_others(start):
     rig.close()
 
 
-def test_topics_can_be_remapped_and_put_into_a_namespace(start):
+def test_topics_can_be_remapped_and_put_into_namespace(start):
     start("-r", "__ns:=/robot", "-r", "left/image_rect:=/cam/left/image_rect", program=QUICK)
     rig = Rig(namespace="/robot")
     rig.image_pub["left"] = rig.node.create_publisher(Image, "/cam/left/image_rect", 10)

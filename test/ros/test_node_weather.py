@@ -157,7 +157,7 @@ def test_impossible_changes_are_refused(start, change, reason):
     assert both.successful
 
 
-def test_value_in_force_is_accepted_for_a_parameter_read_on_configure(start):
+def test_present_value_of_fixed_parameter_is_accepted(start):
     node = start()
     same = [Parameter(name, value=node.get_parameter(name).value) for name in ("model", "engine", "image_transport")]
     assert all(result.successful for result in node.set_parameters(same))

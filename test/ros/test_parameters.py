@@ -51,7 +51,7 @@ def test_set_to_current_value_is_accepted(name):
 
 
 @pytest.mark.parametrize(("name", "value"), [("model", "tiny"), ("engine", "openvino"), ("precision", "bfloat16")])
-def test_what_auto_stands_for_is_accepted(name, value):
+def test_resolved_value_of_auto_is_accepted(name, value):
     assert change(name, value, configured=True).successful
 
 
@@ -77,7 +77,7 @@ def test_launch_arguments_are_parsed_to_parameter_types(values):
 @pytest.mark.parametrize(
     ("name", "text"), [("tile", "1.5"), ("tile", "true"), ("lazy", "1"), ("tolerance_s", "soon"), ("recheck_s", "yes")]
 )
-def test_a_launch_argument_of_another_type_is_refused(name, text):
+def test_launch_argument_of_another_type_is_refused(name, text):
     with pytest.raises(ValueError, match=f"{name}: expected .*, got '{text}'"):
         parameters_of_arguments({name: text})
 

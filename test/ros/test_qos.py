@@ -96,7 +96,7 @@ def test_cameras_with_changing_reliability_do_not_break_pairing(rig, node):
     rig.exchange()
 
 
-def test_endpoints_have_no_event_handlers_for_the_executor_to_look_at(ros):
+def test_endpoints_have_no_event_handlers(ros):
     node = DerainNode(parameter_overrides=[Parameter("lazy", value=False), Parameter("engine", value="torch")])
     of_the_node_itself = set(node.waitables)
     assert node.autostart()

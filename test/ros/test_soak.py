@@ -30,7 +30,7 @@ class Visitor:
         self._node = rclpy.create_node("visitor", context=self._context)
         self._node.create_subscription(Image, "derained/left/image_rect", lambda message: None, 5)
 
-    def leave(self):
+    def close(self):
         self._node.destroy_node()
         rclpy.shutdown(context=self._context)
 
@@ -75,7 +75,7 @@ def test_memory_does_not_grow(start, tmp_path):
             if second % 10 == 3:
                 visitor = Visitor()
             if second % 10 == 8 and visitor:
-                visitor.leave()
+                visitor.close()
                 visitor = None
             if second % 20 == 13:
                 rig.stop_listening()
@@ -83,7 +83,7 @@ def test_memory_does_not_grow(start, tmp_path):
                 rig.listen()
         time.sleep(max(0.0, began + sent / RATE_HZ - time.monotonic()))
     if visitor:
-        visitor.leave()
+        visitor.close()
     rig.stop_listening()
     rig.listen()
     rig.wait_until_heard()

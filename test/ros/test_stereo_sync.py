@@ -94,7 +94,7 @@ def test_looped_bag_pairs_from_first_frame():
     assert matcher.counts.time_jumps == 4
 
 
-def test_a_looped_bag_shorter_than_the_jump_threshold_recovers():
+def test_looped_bag_shorter_than_jump_threshold_recovers():
     once = [e for n in range(8) for e in stream(LEFT, [n]) + stream(RIGHT, [n])]
     pairs = feed(PairMatcher(), once * 2)
     assert pairs[8:] == [(n, n) for n in range(2, 8)]
@@ -151,7 +151,7 @@ class Stamped:
         self.header = type("Header", (), {"stamp": type("Time", (), {"sec": sec, "nanosec": nanosec})})
 
 
-def test_synchronizer_is_a_filter_and_survives_a_callback_that_raises():
+def test_synchronizer_is_filter_and_survives_failing_callback():
     from apanet_ros.stereo_sync import SimpleFilter
 
     left, right = SimpleFilter(), SimpleFilter()
@@ -173,7 +173,7 @@ def test_synchronizer_is_a_filter_and_survives_a_callback_that_raises():
     assert len(seen) == 2
 
 
-def test_camera_info_is_found_by_stamp_else_the_newest():
+def test_camera_info_is_found_by_stamp_else_newest():
     cache = CameraInfoCache()
     images = image_message(1), image_message(9)
     assert cache.for_image(images[0], (48, 64)) is None

@@ -32,7 +32,7 @@ def test_all_calls_run_in_one_thread(patient):
     assert patient.call(threading.current_thread, 5) is patient.call(threading.current_thread, 5)
 
 
-def test_overdue_call_raises_timeout_for_new_calls_until_it_returns(patient):
+def test_overdue_call_raises_timeout_for_new_calls_until_return(patient):
     release = threading.Event()
     with pytest.raises(TimeoutError, match="inference has taken 0 s"):
         patient.call(release.wait, 0.01)

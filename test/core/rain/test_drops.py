@@ -163,7 +163,7 @@ def test_renderers_agree_on_light_of_drops(aperture_px):
     assert first == pytest.approx(second, rel=0.05)
 
 
-def test_drops_beyond_limit_give_their_light_to_the_others():
+def test_drops_beyond_limit_give_their_light_to_others():
     size, rain = (64, 64), {"rate_mm_h": 120.0, "exposure_s": 0.002, "aperture_px": 0.0}
     camera = StereoCamera(focal_px=150, baseline_m=0.3, cx=32, cy=32)
     covered = {}
@@ -177,7 +177,7 @@ def test_drops_beyond_limit_give_their_light_to_the_others():
     assert covered[0.02] == pytest.approx(covered[10.0], rel=0.15)
 
 
-def test_blur_spreads_light_of_drop_and_wind_moves_it():
+def test_blur_spreads_light_of_drop_and_wind_moves_drop():
     rain = {"rate_mm_h": 50.0, "exposure_s": 0.01}
     sharp, blurred = (
         First().coverage([0.5, -0.03, 1.0], 0.03, 2.0, FAR, False, rain | {"aperture_px": aperture})
@@ -229,7 +229,7 @@ OFF_AXIS = StereoCamera(focal_px=700, baseline_m=0.2, cx=300, cy=60, cx_right=33
 
 
 @pytest.mark.parametrize(("wall_m", "seen"), [(1.5, False), (3.0, True)])
-def test_drops_off_axis_scene_hides_what_is_behind(wall_m, seen):
+def test_off_axis_scene_hides_drops_behind(wall_m, seen):
     start = torch.tensor([[0.3], [-0.03], [2.0]])
     drop = Drops(torch.tensor([0]), start, start + torch.tensor([[0], [0.06], [0]]), torch.tensor([2.0]), torch.ones(1))
     wall = torch.full((1, 2, *SIZE), float(OFF_AXIS.disparity(wall_m)))

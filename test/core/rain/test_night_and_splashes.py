@@ -46,7 +46,7 @@ def test_splash_hits_road_at_same_points_of_both_views(road):
         assert (rolled - there).abs().sum() < 0.8 * (rolled + there).sum() + 1e-3
 
 
-def test_splash_is_hidden_by_nearer_object_in_the_other_view(road):
+def test_splash_is_hidden_by_nearer_object_in_other_view(road):
     wall = torch.full_like(road.disparity, 40.0)
     road.disparity[:, 1] = wall[:, 1]  # the right camera sees a wall 4.5 m away, and no road
     share = splash(road, torch.full((BATCH,), 50.0), torch.ones(BATCH), numbers())
@@ -87,7 +87,7 @@ def test_at_night_is_dark_and_lamps_have_disparity_of_scene(road):
             assert (right[:, : WIDTH - d] - left[:, d:])[left[:, d:] > 200].abs().max() < 60
 
 
-def test_glow_of_a_lamp_lights_rain_around_it(road):
+def test_glow_of_lamp_lights_rain_around_it(road):
     road.views[..., 10:30, 100:130] = 255.0
     rainy = [render_weather(road, Weather(Rain(80.0, mist_per_m=0.02, glow=glow)), numbers())[0] for glow in (0.0, 0.8)]
     near = [views[..., 10:30, 90:98].mean() - views[..., 10:30, :30].mean() for views in rainy]

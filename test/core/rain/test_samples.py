@@ -174,7 +174,7 @@ def test_special_samples_match_their_flags(atlas, monkeypatch):
     assert torch.all(same[0] | same[1])
 
 
-def test_finite_disparity_leads_to_the_same_point_of_the_other_view(atlas, monkeypatch):
+def test_finite_disparity_leads_to_same_point_of_other_view(atlas, monkeypatch):
     """Also where a view is covered: no pixel has a match under the cover."""
     monkeypatch.setattr(samples, "BLOCKED", 0.5)
     numbers = torch.arange(60)

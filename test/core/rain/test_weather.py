@@ -144,7 +144,7 @@ def test_veil_follows_airlight_swathes_and_mist():
     assert light(mist_per_m=0.02, swathes=1.0).std() > 3 * plain.std() + 1
 
 
-def test_glass_drops_that_overlap_show_the_most_opaque_one():
+def test_overlapping_glass_drops_show_most_opaque():
     bright = torch.full((1, 2, 3, 60, 60), 255.0)
     views, mask = look_through(bright, per_sample(WetGlass(40, 0.03, 0.05), 1, CPU), torch.tensor([400.0]), one())
     assert mask.float().mean() > 0.5

@@ -54,7 +54,7 @@ def test_training_device_renderer_resumed_run_equals_whole_run(config, tmp_path)
     assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
 
 
-def test_training_renderers_draw_the_same_samples(config, tmp_path):
+def test_training_renderers_draw_same_samples(config, tmp_path):
     train(config(tmp_path / "workers", steps=4))
     other = config(tmp_path / "device", steps=4)
     other.data.renderer = "device"
