@@ -34,7 +34,7 @@ class Derained(NamedTuple):
 class Block(nn.Module):
     """One block: EAM on each view with shared weights, then APAM across the views.
 
-    The views travel stacked along the batch, left first, so that what they share runs once.
+    The views travel stacked along the batch, left first, so that layers with shared weights run once.
     """
 
     def __init__(self, external: ExternalAttentionBlock, parallax: ParallaxAttention | None) -> None:
@@ -79,7 +79,7 @@ class APANet(nn.Module):
         )
         self.down = nn.ModuleList(Downsample(fine, coarse) for fine, coarse in pairwise(widths))
         self.up = nn.ModuleList(Upsample(coarse, fine) for fine, coarse in pairwise(widths))
-        self.reduce = nn.ModuleList(
+        self.reduce = nn.ModuleList(  # level 1 keeps both halves, as published
             nn.Identity() if level == 1 else nn.Conv2d(2 * widths[level - 1], widths[level - 1], 1)
             for level in range(1, levels)
         )
@@ -136,16 +136,16 @@ class APANet(nn.Module):
         """
         dtype = self.project_in.weight.dtype
         *skips, x = self.encode(rainy.to(dtype))
-        matched = x  # by a network that matches: the features at its level
+        at_level = {}  # decoder features
         for level in range(len(skips), 0, -1):
             blocks, reduce, up = self.decoder[level - 1], self.reduce[level - 1], self.up[level - 1]
             x = blocks(channels_last(reduce(torch.cat([up(x), skips[level - 1]], dim=1))))
-            if level == self.config.matching_level:
-                matched = x
+            at_level[level] = x
         # in half precision the images and their sum keep the precision they came in
         estimate = rainy + F.pixel_shuffle(self.project_out(x), self.config.stem_stride)
         if self.matching is None:
             return Derained(estimate, estimate, None)
+        matched = at_level[self.config.matching_level]
         match = self.matching(matched, estimate)
         return Derained(self.fusion(rainy, estimate, matched, match), estimate, match)
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from apanet_core.model.config import MATCHING_STRIDE
 from apanet_core.model.layers import ChannelNorm, conv_of_cells
 
-# An engine in bfloat16 holds 37.3 columns as 37.25, a whole pixel off. It holds 36 and 1.3 to a fiftieth of a pixel.
+# Columns are interpolated in steps of this many and the rest. An engine in bfloat16 holds 37.3 columns as 37.25, a whole pixel off. It holds 36 and 1.3 to a fiftieth of a pixel.
 COARSE = 4
 
 
@@ -70,7 +70,7 @@ class ParallaxMatching(nn.Module):
         )
         self.compare = nn.Conv2d(channels, channels, 1)
         self.refine = nn.Conv2d(channels, MATCHING_STRIDE**2, 1)  # px to add in every pixel of a cell
-        self.log_scale = nn.Parameter(torch.tensor(2.5))
+        self.log_scale = nn.Parameter(torch.tensor(2.5))  # embeddings have length 1, so exp of it is the largest logit
         self.max_disparity_columns = None if max_disparity is None else -(-max_disparity // MATCHING_STRIDE)
         self.mask = mask
         self.interpolation: torch.Tensor
@@ -89,6 +89,7 @@ class ParallaxMatching(nn.Module):
         Returns:
             The matches of 2 B views, in the same order.
         """
+        # The first convolution in two parts, without joining its inputs: docs/decisions/024.
         project, *blocks = self.embed
         assert isinstance(project, nn.Conv2d)
         count = features.shape[1]

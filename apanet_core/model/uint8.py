@@ -30,8 +30,8 @@ def apply_coring(rainy: torch.Tensor, derained: torch.Tensor, coring: float) -> 
         The views, of the same shape.
     """
     change = derained.clamp(-1, 2) - rainy
-    one_way = (change * change.abs()).mean(dim=(1, 2, 3), keepdim=True).abs()
-    k = coring * (coring**2 / one_way.clamp_min(1e-9)).clamp_min(0.5)
+    directed = (change * change.abs()).mean(dim=(1, 2, 3), keepdim=True).abs()
+    k = coring * (coring**2 / directed.clamp_min(1e-9)).clamp_min(0.5)
     return rainy + change * (change.square() / (change.square() + k.square()))
 
 
