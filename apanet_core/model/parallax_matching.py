@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from apanet_core.model.config import MATCHING_STRIDE
 from apanet_core.model.layers import ChannelNorm, conv_of_cells
 
-# Columns are interpolated in steps of this many and the rest. An engine in bfloat16 holds 37.3 columns as 37.25, a whole pixel off. It holds 36 and 1.3 to a fiftieth of a pixel.
+# Columns are interpolated in two parts: multiples of this, and the rest. An engine in bfloat16 holds 37.3 columns as
+# 37.25, a whole pixel off, but 36 and 1.3 to a fiftieth of a pixel.
 COARSE = 4
 
 
