@@ -78,7 +78,10 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     except (ValueError, TypeError, OSError, ImportError, MemoryError, FloatingPointError, ArgumentError) as error:
         close_bars()
-        print(f"apanet: error: {' '.join(str(error).split())}{install_hint(error)}", file=sys.stderr)
+        message = " ".join(str(error).split())
+        if isinstance(error, ArgumentError) and argv:
+            message = message.replace(f"{argv[0]}.", "")  # jsonargparse says train.out for --out
+        print(f"apanet: error: {message}{install_hint(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         close_bars()

@@ -107,6 +107,8 @@ def find_clean(root: str | Path) -> list[tuple[str, Path, Path]]:
 
 def _locate(root: Path, layouts: Mapping[str, tuple[str, ...]]) -> tuple[Path, tuple[str, ...]]:
     """Return the folder that has one of the layouts, and the folders of that layout."""
+    if not root.is_dir():
+        raise FileNotFoundError(f"no folder at {root}")
     level = [root]
     for _ in range(LEVELS + 1):
         found = [(here, folders) for here in level if (folders := _layout_of(here, layouts)) is not None]

@@ -118,7 +118,7 @@ def test_find_pairs_unknown_layout_is_refused(tmp_path):
     write(tmp_path, "train/left/1.png", "train/right/1.png")
     with pytest.raises(FileNotFoundError, match="only distillation takes"):
         find_pairs(tmp_path)
-    with pytest.raises(FileNotFoundError, match="no such folder"):
+    with pytest.raises(FileNotFoundError, match="no folder at"):
         find_pairs(tmp_path / "nowhere")
 
 

@@ -125,7 +125,7 @@ def test_evaluate_pair_with_unknown_truth_has_no_depth_measures(data_set):
         (lambda root: (root / "copy/left/a.png").unlink(), [], "outputs of copy: no "),
         (lambda root: cv2.imwrite(str(root / "copy/left/a.png"), np.zeros((48, 99, 3))), [], "is 99x48, the rainy"),
         (lambda root: (root / "data/norain").rename(root / "data/dry"), [], "has no layout known here"),
-        (lambda root: (root / "data").rename(root / "gone"), [], "no such folder"),
+        (lambda root: (root / "data").rename(root / "gone"), [], "no folder at"),
         (lambda root: None, ["--models", "[huge]"], "'huge'"),
         (lambda root: None, ["--models", "[tiny,tiny]"], "two methods are named 'tiny'"),
         (lambda root: None, ["--models", "[copy=tiny]"], "both named 'copy'"),
