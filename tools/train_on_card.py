@@ -45,6 +45,7 @@ SHAPES = {
         matching_channels=64,
         fusion_channels=96,
         fusion_blocks=2,
+        gate_channels=32,
     ),
 }
 

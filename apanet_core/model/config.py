@@ -33,6 +33,8 @@ class ModelConfig:
             view onto each; 0 for a network without, as published.
         fusion_channels: width of the fusion of both views (`PartnerFusion`); unused if `matching_channels` is 0.
         fusion_blocks: number of `ContextBlock` in the fusion.
+        gate_channels: width of the rain gate (`RainGate`) behind the fusion, which keeps a dry pair as it is; 0 for a
+            network without.
         warp: whether the match moves the other view; False is an ablation.
         coring: strength in grey levels (of 255) of the coring, which shrinks small changes in the output of the
             derainer: docs/decisions/013. In rain a change of half this value is halved, in dry views a larger one. 0
@@ -52,6 +54,7 @@ class ModelConfig:
     matching_channels: int = 0
     fusion_channels: int = 64
     fusion_blocks: int = 2
+    gate_channels: int = 0
     warp: bool = True
     coring: float = 0.0
 
@@ -63,6 +66,11 @@ class ModelConfig:
             raise ValueError(
                 "matching_channels and fusion_blocks must be at least 0 and fusion_channels at least 1: got "
                 f"{self.matching_channels}, {self.fusion_blocks}, {self.fusion_channels}"
+            )
+        if self.gate_channels < 0 or (self.gate_channels and not self.matching_channels):
+            raise ValueError(
+                f"gate_channels must be at least 0, and 0 without matching_channels: got {self.gate_channels} and "
+                f"{self.matching_channels}"
             )
         if self.coring and not 0.1 <= self.coring <= 255:
             raise ValueError(f"coring must be 0, or lie in [0.1, 255] grey levels: got {self.coring}")
@@ -196,10 +204,21 @@ PRESETS: dict[str, ModelConfig] = {
 }
 # The same networks with parallax matching instead of APAM in their blocks: docs/network.md.
 PRESETS["tiny-stereo"] = replace(
-    PRESETS["tiny"], parallax_levels=(), matching_channels=32, fusion_channels=48, fusion_blocks=1, coring=4.0
+    PRESETS["tiny"],
+    parallax_levels=(),
+    matching_channels=32,
+    fusion_channels=48,
+    fusion_blocks=1,
+    gate_channels=32,
+    coring=4.0,
 )
 PRESETS["small-stereo"] = replace(
-    PRESETS["small"], parallax_levels=(), matching_channels=48, fusion_channels=64, fusion_blocks=2
+    PRESETS["small"],
+    parallax_levels=(),
+    matching_channels=48,
+    fusion_channels=64,
+    fusion_blocks=2,
+    gate_channels=32,
 )
 
 

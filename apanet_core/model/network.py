@@ -101,7 +101,9 @@ class APANet(nn.Module):
                 config.max_disparity,
                 config.parallax_mask,
             )
-            self.fusion = PartnerFusion(matched_channels, config.fusion_channels, config.fusion_blocks, config.warp)
+            self.fusion = PartnerFusion(
+                matched_channels, config.fusion_channels, config.fusion_blocks, config.gate_channels, config.warp
+            )
 
     def forward(self, left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Derain one batch of pairs.

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from apanet_core.model.layers import conv_of_cells
 from apanet_core.model.parallax_matching import MATCHING_STRIDE, ContextBlock, Match
+from apanet_core.model.rain_gate import RainGate
 
 CANDIDATES = 5
 
@@ -21,21 +22,23 @@ class PartnerFusion(nn.Module):
     this order, the view's estimate, the partner's estimate, the darker of the two, the darker of the two rainy views,
     and the rainy view itself: texture that both views show is no rain. The result is the sum of the candidates under
     softmax weights, and a residual. The weights are computed on cells of `MATCHING_STRIDE` px, so full resolution costs
-    a few 1x1 convolutions.
+    a few 1x1 convolutions. A `RainGate` shrinks all changes of a pair without rain.
 
     Args:
         in_channels: channels of the features.
         channels: width.
         blocks: number of `ContextBlock`.
+        gate_channels: width of the gate; 0 for none.
         warp: False leaves the partner out, an ablation.
     """
 
-    def __init__(self, in_channels: int, channels: int, blocks: int, warp: bool = True) -> None:
+    def __init__(self, in_channels: int, channels: int, blocks: int, gate_channels: int = 0, warp: bool = True) -> None:
         super().__init__()
         cell_channels = 3 * MATCHING_STRIDE**2
         self.project_in = nn.Conv2d(in_channels + 3 * cell_channels + 1, channels, 1)
         self.blocks = nn.Sequential(*(ContextBlock(channels) for _ in range(blocks)))
         self.project_out = nn.Conv2d(channels, cell_channels + CANDIDATES * MATCHING_STRIDE**2, 1)
+        self.gate = RainGate(channels, gate_channels) if gate_channels else None
         self.warp = warp
         nn.init.zeros_(self.project_out.weight)
         assert self.project_out.bias is not None
@@ -70,7 +73,8 @@ class PartnerFusion(nn.Module):
         # `weights` belong to candidates 2 to 5 in the order of the class docstring. Those of all five sum to 1, so the
         # weighted sum of the candidates is the estimate plus their weighted differences from it.
         differences_2_to_5 = (partner_difference, partner_difference.clamp(max=0), darker_difference, rainy_difference)
-        return estimate + residual + sum(weight * image for weight, image in zip(weights, differences_2_to_5))
+        fused = estimate + residual + sum(weight * image for weight, image in zip(weights, differences_2_to_5))
+        return fused if self.gate is None else rainy + self.gate(x) * (fused - rainy)
 
     def _project(
         self, features: torch.Tensor, differences: tuple[torch.Tensor, ...], confidence: torch.Tensor

@@ -1,0 +1,143 @@
+"""Train the rain gate of a network whose other weights stay as they are.
+
+It collects the fusion's features of rendered pairs, fits the gate to whether deraining helps a pair, and writes the
+checkpoint with the gate. A pair counts by how much is at stake: the logarithm of the error with and without deraining.
+
+Run: OMP_NUM_THREADS=1 python -m tools.train_gate WEIGHTS.safetensors --photos FOLDER --out OUT.safetensors
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from apanet_core.model.checkpoint import load_model, save_checkpoint
+from apanet_core.model.config import PRESETS
+from apanet_core.model.network import APANet
+from apanet_core.model.rain_gate import RainGate
+from apanet_core.model.uint8 import apply_coring
+from apanet_core.rain.counter_random import CounterRandom
+from apanet_core.rain.marked_photos import training_atlas
+from apanet_core.rain.photo_atlas import PhotoAtlas
+from apanet_core.rain.samples import render_samples
+from apanet_core.training.objectives import both, is_judged
+
+SIZES = ((128, 320), (160, 256), (192, 384))  # of the samples, in turn
+CELLS = 512  # taken at random from each pair, since all cells of all pairs do not fit into memory
+SMALLEST_ERROR = 1e-6  # mean squares below this, 60 dB, count as equal
+VALIDATION = 0.1  # share of the pairs
+STEPS, PAIRS, CELLS_PER_STEP, RATE = 1500, 64, 256, 3e-3
+# Rain that stays costs more than a dry pair that changes: the gate opens wider than it was fitted to, and more sharply.
+SHIFT, SHARPNESS = 1.0, 2.0
+
+
+class Collected(NamedTuple):
+    """Pairs: features (N, CELLS, C) float16, and the logarithm (N,) of error derained over error rainy."""
+
+    features: torch.Tensor
+    harm: torch.Tensor
+
+
+def with_gate(network: APANet) -> APANet:
+    """Return the network with a new, open gate."""
+    config = replace(network.config, gate_channels=PRESETS["small-stereo"].gate_channels)
+    gated = APANet(config)
+    gated.load_state_dict({**gated.state_dict(), **network.state_dict()})
+    return gated.eval()
+
+
+@torch.no_grad()
+def collect(network: APANet, atlas: PhotoAtlas, pairs: int, batch: int, seed: int) -> Collected:
+    """Render pairs and derain them with an open gate; half of the dry ones get noise, which is not to be removed."""
+    assert network.fusion.gate is not None
+    seen: list[torch.Tensor] = []
+    hook = network.fusion.gate.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    features, harm = [], []
+    for number in tqdm(range(pairs // batch), desc="pairs", unit="batch", file=sys.stderr):
+        indices = torch.arange(batch) + number * batch
+        samples = render_samples(atlas, SIZES[number % len(SIZES)], seed, indices)
+        rainy, clean = both(samples, "rainy_{}"), both(samples, "clean_{}")
+        random = CounterRandom(seed + 1, indices)
+        noisy = random.happens("noisy", 0.5) * random.uniform("level", high=2.5 / 255)
+        noise = noisy[:, None, None, None, None] * random.normal("noise", 2, *rainy.shape[1:])
+        dry = (rainy == clean).flatten(1).all(1)[:, None, None, None]
+        rainy = torch.where(dry, (rainy + torch.cat([noise[:, 0], noise[:, 1]])).clamp(0, 1), rainy)
+        clean = torch.where(dry, rainy, clean)
+
+        derained = apply_coring(rainy, network.derain(rainy).derained, network.config.coring / 255).clamp(0, 1)
+        judged = is_judged(samples).float().reshape(2, batch)
+        errors = [
+            ((view - clean).square().mean((1, 2, 3)).reshape(2, batch) * judged).sum(0) / judged.sum(0).clamp(min=1)
+            for view in (derained, rainy)
+        ]
+        harm.append(((errors[0] + SMALLEST_ERROR) / (errors[1] + SMALLEST_ERROR)).log())
+        left, right = seen.pop().flatten(2).chunk(2)
+        cells = torch.cat([left, right], dim=2).transpose(1, 2)
+        features.append(cells[:, torch.randperm(cells.shape[1])[:CELLS]].half())
+    hook.remove()
+    return Collected(torch.cat(features), torch.cat(harm))
+
+
+def fit(gate: RainGate, data: Collected, seed: int) -> None:
+    """Fit the gate to whether deraining helps, and print how often it is right on the last pairs."""
+    torch.manual_seed(seed)
+    first = int(len(data.harm) * (1 - VALIDATION))
+    helps, stake = (data.harm < 0).float()[:, None], data.harm.abs().clamp(max=2)[:, None]
+    for layer in (gate.evidence, gate.weigh, gate.decide):
+        layer.reset_parameters()
+    with torch.no_grad():  # start from features of mean 0 and standard deviation 1
+        some = data.features[: first // 10].float()
+        gate.evidence.weight.div_(some.std((0, 1))[None, :, None, None])
+        gate.evidence.bias.sub_(gate.evidence.weight[:, :, 0, 0] @ some.mean((0, 1)))  # type: ignore[union-attr]
+    optimizer = torch.optim.AdamW(gate.parameters(), RATE, weight_decay=0.2)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, STEPS)
+    for _ in tqdm(range(STEPS), desc="steps", file=sys.stderr):
+        chosen, cells = torch.randint(first, (PAIRS,)), torch.randperm(CELLS)[:CELLS_PER_STEP]
+        evidence = evidence_of(gate, data.features[chosen][:, cells])
+        evidence = evidence + 0.2 * evidence.std(dim=0).detach() * torch.randn_like(evidence)
+        logits = gate.logits(F.dropout(evidence, 0.1))
+        loss = (F.binary_cross_entropy_with_logits(logits, helps[chosen], reduction="none") * stake[chosen]).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    with torch.no_grad():
+        right = (gate.logits(evidence_of(gate, data.features[first:])) > 0) == (helps[first:] > 0)
+        share = (right * stake[first:]).sum() / stake[first:].sum()
+        print(f"right in {100 * share:.1f} % of {len(right)} pairs, weighted by what is at stake")
+        gate.decide.bias.add_(SHIFT)
+        for parameter in gate.decide.parameters():
+            parameter.mul_(SHARPNESS)
+
+
+def evidence_of(gate: RainGate, cells: torch.Tensor) -> torch.Tensor:
+    """Return the mean evidence of pairs from some of their cells: (N, cells, C) to (N, channels)."""
+    return gate.mean_evidence(cells.float().transpose(1, 2)[..., None])
+
+
+def main() -> None:
+    """Train the gate of one network."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", type=Path, help="checkpoint of a network that matches its views")
+    parser.add_argument("--photos", type=Path, required=True, help="folder of photographs")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
+    parser.add_argument("--pairs", type=int, default=3200)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    network = with_gate(load_model(args.weights))
+    data = collect(network, training_atlas([args.photos], args.seed), args.pairs, args.batch, args.seed)
+    assert network.fusion.gate is not None
+    fit(network.fusion.gate, data, args.seed)
+    save_checkpoint(network, args.out, torch.float16)
+
+
+if __name__ == "__main__":
+    main()
