@@ -127,8 +127,7 @@ class ModelConfig:
     def receptive_field(self) -> int:
         """Height in px of what an output pixel can depend on through convolutions alone.
 
-        External attention and the rain gate add statistics of the whole image, parallax attention the pixel's row in its
-        reach.
+        External attention and the rain gate add statistics of the whole image, parallax attention the row in its reach.
         """
         return max(self._rows_seen(row) for row in range(self.stride))
 
