@@ -34,8 +34,7 @@ CELLS = 512  # taken at random from each pair, since all cells of all pairs do n
 SMALLEST_ERROR = 1e-6  # mean squares below this, 60 dB, count as equal
 VALIDATION = 0.1  # share of the pairs
 STEPS, PAIRS, CELLS_PER_STEP, RATE = 1500, 64, 256, 3e-3
-# Rain that stays costs more than a dry pair that changes: the gate opens wider than it was fitted to, and more sharply.
-SHIFT, SHARPNESS = 1.0, 2.0
+SHARPNESS = 2.0  # factor of the fitted logits
 
 
 class Collected(NamedTuple):
@@ -85,8 +84,8 @@ def collect(network: APANet, atlas: PhotoAtlas, pairs: int, batch: int, seed: in
     return Collected(torch.cat(features), torch.cat(harm))
 
 
-def fit(gate: RainGate, data: Collected, seed: int) -> None:
-    """Fit the gate to whether deraining helps, and print how often it is right on the last pairs."""
+def fit(gate: RainGate, data: Collected, shift: float, seed: int) -> None:
+    """Fit the gate to whether deraining helps, print how often it is right on the last pairs, then open it further."""
     torch.manual_seed(seed)
     first = int(len(data.harm) * (1 - VALIDATION))
     helps, stake = (data.harm < 0).float()[:, None], data.harm.abs().clamp(max=2)[:, None]
@@ -112,7 +111,7 @@ def fit(gate: RainGate, data: Collected, seed: int) -> None:
         right = (gate.logits(evidence_of(gate, data.features[first:])) > 0) == (helps[first:] > 0)
         share = (right * stake[first:]).sum() / stake[first:].sum()
         print(f"right in {100 * share:.1f} % of {len(right)} pairs, weighted by what is at stake")
-        gate.decide.bias.add_(SHIFT)
+        gate.decide.bias.add_(shift)
         for parameter in gate.decide.parameters():
             parameter.mul_(SHARPNESS)
 
@@ -130,12 +129,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
     parser.add_argument("--pairs", type=int, default=3200)
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument(
+        "--shift", type=float, default=1.0, help="added to the logits, since rain that stays costs more than dry change"
+    )
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     network = with_gate(load_model(args.weights))
     data = collect(network, training_atlas([args.photos], args.seed), args.pairs, args.batch, args.seed)
     assert network.fusion.gate is not None
-    fit(network.fusion.gate, data, args.seed)
+    fit(network.fusion.gate, data, args.shift, args.seed)
     save_checkpoint(network, args.out, torch.float16)
 
 

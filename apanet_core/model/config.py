@@ -210,7 +210,6 @@ PRESETS["tiny-stereo"] = replace(
     fusion_channels=48,
     fusion_blocks=1,
     gate_channels=32,
-    coring=4.0,
 )
 PRESETS["small-stereo"] = replace(
     PRESETS["small"],

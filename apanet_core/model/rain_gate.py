@@ -12,8 +12,8 @@ OPEN = 4.0  # logit of a new gate
 class RainGate(nn.Module):
     """Return one factor in (0, 1) for each pair, by which the changes of both views are multiplied.
 
-    At one pixel, texture and rain can look alike. Over the whole pair they do not: the mean evidence of all pixels of
-    both views decides.
+    At one pixel, texture and rain can look alike. Over a whole view they do not: the mean evidence of its pixels
+    decides. The mean logit of both views counts, so that a covered view does not outvote one in rain.
 
     Args:
         in_channels: channels of the features.
@@ -30,8 +30,8 @@ class RainGate(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return the factors: (2 B, C, h, w) features, left views first, to (2 B, 1, 1, 1) float32."""
-        left, right = self.mean_evidence(features).chunk(2)
-        opening = self.logits(((left + right) / 2).to(features.dtype)).float().sigmoid()
+        left, right = self.logits(self.mean_evidence(features).to(features.dtype)).chunk(2)
+        opening = ((left + right) / 2).float().sigmoid()
         return torch.cat([opening, opening])[..., None, None]
 
     def mean_evidence(self, features: torch.Tensor) -> torch.Tensor:
@@ -39,6 +39,6 @@ class RainGate(nn.Module):
         return F.gelu(self.evidence(features)).float().mean(dim=(2, 3))
 
     def logits(self, evidence: torch.Tensor) -> torch.Tensor:
-        """Return the logits of pairs: (B, channels) to (B, 1)."""
+        """Return the logits of views: (N, channels) to (N, 1)."""
         logits: torch.Tensor = self.decide(F.gelu(self.weigh(evidence)))
         return logits
