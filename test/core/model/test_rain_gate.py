@@ -47,15 +47,16 @@ def test_new_gate_is_open():
     assert torch.all(RainGate(8, 4)(torch.randn(2, 8, 5, 7)) > 0.98)
 
 
-def test_closed_gate_returns_rainy_views():
+def test_closed_gate_shrinks_changes_to_a_fiftieth():
     torch.manual_seed(4)
     network = APANet(GATED).eval()
     torch.nn.init.normal_(network.project_out.weight, std=0.1)
     rainy = torch.rand(4, 3, 16, 32)
     with torch.no_grad():
-        assert (network.derain(rainy).derained - rainy).abs().max() > 0.01
+        change = network.derain(rainy).derained - rainy
         network.fusion.gate.decide.bias.fill_(-30)
-        torch.testing.assert_close(network.derain(rainy).derained, rainy)
+        closed = network.derain(rainy).derained - rainy
+    torch.testing.assert_close(closed, change * (0.0180 / 0.9820), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -69,3 +70,14 @@ def test_gate_of_large_view_survives_half_precision(dtype):
 def test_gate_without_matching_is_refused():
     with pytest.raises(ValueError, match="gate_channels must be at least 0, and 0 without matching_channels"):
         replace(PRESETS["tiny"], gate_channels=8)
+
+
+def test_covered_view_does_not_close_gate_of_rainy_one():
+    gate = RainGate(1, 1)
+    for parameter in gate.parameters():
+        torch.nn.init.ones_(parameter)
+    gate.decide.bias.data.fill_(-6)
+    rainy, covered = torch.full((1, 1, 2, 2), 20.0), torch.full((1, 1, 2, 2), -20.0)
+    assert gate(torch.cat([rainy, rainy]))[0] > 0.99
+    assert gate(torch.cat([rainy, covered]))[0] > 0.99
+    assert gate(torch.cat([covered, covered]))[0] < 0.02
