@@ -117,7 +117,7 @@ def warn_of_foreign_files(node: Any, args: list[str]) -> None:
     name = node.get_fully_qualified_name()
     for option, path in itertools.pairwise(args):
         if option == "--params-file" and not parameters_of(name, Path(path)):
-            node.get_logger().warning(f"{path} holds no parameters for {name}: name it {name} or /** in the file")
+            node.get_logger().warning(f"{path} has no section for {name}: add one called {name} or /**")
 
 
 def spin(executor: Any, node: Any, stop: threading.Event) -> None:

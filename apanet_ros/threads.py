@@ -114,7 +114,7 @@ class TimedThread:
             while not wait([future], POLL_S).done:
                 self._raise_if_overdue()
                 if given_up():
-                    raise TimeoutError("given up")
+                    raise TimeoutError("the wait has ended, because the node stops")
         except TimeoutError:
             future.cancel()
             raise

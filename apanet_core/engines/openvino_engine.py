@@ -21,7 +21,7 @@ class OpenVINOEngine:
     """OpenVINO on the CPU, the fastest there for small networks.
 
     A model for any size is ready from the start. After `SAME_SIZE_IN_A_ROW` pairs of one size, a model for that size is
-    compiled in the background, which takes about a second; it is a fifth faster.
+    compiled in the background, because it is faster (docs/decisions/004).
 
     Args:
         network: in eval mode, float32, on the CPU.

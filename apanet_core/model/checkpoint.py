@@ -35,7 +35,7 @@ def load_model(name_or_path: str | Path, max_disparity: int | None = None) -> AP
 
     Args:
         name_or_path: a preset with bundled weights (`bundled_models` lists them) or the path of a .safetensors file.
-        max_disparity: cap of APAM in px; None or 0 keeps the cap in the checkpoint.
+        max_disparity: largest disparity of APAM and of the matching in px; None or 0 keeps that of the checkpoint.
 
     Returns:
         The network in eval mode, on the CPU, in float32; its shape is in `.config`.

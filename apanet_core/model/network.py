@@ -64,7 +64,8 @@ class APANet(nn.Module):
     """Derains a rectified stereo pair.
 
     Source: APANet, IEEE TCI 2025, figure 2. The finest decoder level keeps the concatenated skip (twice the channels)
-    where the coarser ones reduce it with a 1x1 convolution, as published. `stem_stride` and `max_disparity` are ours.
+    where the coarser ones reduce it with a 1x1 convolution, as published. `stem_stride`, `max_disparity`, matching,
+    fusion and gate are ours.
     """
 
     def __init__(self, config: ModelConfig) -> None:

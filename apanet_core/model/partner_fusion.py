@@ -28,7 +28,7 @@ class PartnerFusion(nn.Module):
         in_channels: channels of the features.
         channels: width.
         blocks: number of `ContextBlock`.
-        gate_channels: width of the gate; 0 for none.
+        gate_channels: kinds of evidence of the gate; 0 for none.
         warp: False leaves the partner out, an ablation.
     """
 

@@ -13,7 +13,7 @@ CLOSED = -4.0  # least logit that a view contributes, so that a covered one does
 class RainGate(nn.Module):
     """Return one factor in (0, 1) for each pair, by which the changes of both views are multiplied.
 
-    At one pixel, texture and rain can look alike. Over a whole view they do not: the mean evidence of its pixels
+    At one pixel, texture and rain can look alike. Over a whole view they do not: the mean evidence of its cells
     decides. The mean logit of both views counts.
 
     Args:

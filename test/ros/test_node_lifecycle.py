@@ -284,7 +284,7 @@ def test_wrong_remap_file_or_duplicate_name_is_warned_of(start, tmp_path):
     remap, file = "right/image_rect:=left/image_rect", str(tmp_path / "other.yaml")
     first = start("-p", "lazy:=false", "-r", remap, "--params-file", file, program=QUICK)
     wait_for(lambda: "both views come from one topic, /left/image_rect: remap one of them" in first.text(), 60)
-    assert "other.yaml holds no parameters for /derain: name it /derain or /** in the file" in first.text()
+    assert "other.yaml has no section for /derain: add one called /derain or /**" in first.text()
     start("-p", "lazy:=false", program=QUICK)
     rig = Rig(listen=False)
     wait_for(lambda: any("nodes are called /derain" in d.status[0].message for d in list(rig.diagnostics)), 60)

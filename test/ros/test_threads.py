@@ -59,7 +59,7 @@ def test_given_up_waiting_call_is_never_run(patient):
     first = threading.Thread(target=patient.call, args=(lambda: (running.set(), release.wait()), FOREVER))
     first.start()
     running.wait()
-    with pytest.raises(TimeoutError, match="given up"):
+    with pytest.raises(TimeoutError, match="the node stops"):
         patient.call(lambda: called.append(1), FOREVER, given_up=lambda: True)
     release.set()
     first.join()
