@@ -75,7 +75,7 @@ class ActiveDeraining:
             closing.callback(
                 node.close_or_warn,
                 partial(self._worker.stop, DEACTIVATION_TIMEOUT_S),
-                f"Inference still runs {DEACTIVATION_TIMEOUT_S} s after deactivation; its result will be discarded.",
+                f"inference still runs {DEACTIVATION_TIMEOUT_S} s after deactivation; its result will be discarded",
             )
             self._inputs = StereoSubscriptions(node, p, self._on_refused, self._on_lost)
             closing.callback(self._inputs.close)

@@ -73,7 +73,7 @@ class DerainNode(LifecycleNode):
             self._cleanup.callback(
                 self.close_or_warn,
                 derainer.close,
-                "The model is still in use (inference or compilation) and will be freed after it.",
+                "the model is still in use (inference or compilation) and will be freed after it",
             )
             if p.warmup_width and p.warmup_height:
                 derainer.warm_up(p.warmup_height, p.warmup_width)
@@ -97,7 +97,7 @@ class DerainNode(LifecycleNode):
         self._configured = Configured(derainer, outputs, reporter, self._stats, self._counts)
         self._cleanup.callback(self.destroy_service, self.create_service(SetBool, "~/enable", self._on_enable))
         if not self.enabled:
-            self.get_logger().info("Deraining was off by ~/enable; it is on again.")
+            self.get_logger().info("deraining was off by ~/enable; it is on again")
         self._loaded, self.enabled = loaded, True
         return TransitionCallbackReturn.SUCCESS
 

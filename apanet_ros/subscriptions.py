@@ -161,7 +161,7 @@ class StereoSubscriptions:
         self.close()
         self._open(wanted)
         images, infos = wanted.images.name, wanted.infos.name
-        self._node.get_logger().info(f"Resubscribed with the publishers' QoS: images {images}, CameraInfo {infos}.")
+        self._node.get_logger().info(f"resubscribed with the publishers' QoS: images {images}, CameraInfo {infos}")
 
     def _open(self, qos: InputQos) -> None:
         self._qos = qos
