@@ -44,7 +44,7 @@ def test_camera_info_of_same_stamp_is_unchanged(rig):
 
 
 def test_camera_info_missing_for_stamp_is_copied_and_restamped(rig):
-    rig.wait_for_pair(rig.send())
+    rig.send_until_answered()
     stamp = rig.send(info=False)
     rig.wait_for_pair(stamp)
     info = wait_for(lambda: next((i for i in list(rig.infos["right"]) if stamp_of(i) == stamp), None))
@@ -67,7 +67,7 @@ def test_broken_messages_are_skipped_and_next_good_pair_is_published(rig, node):
     rig.image_pub["left"].publish(image_message(stamp, "left"))
     rig.image_pub["right"].publish(image_message(stamp, "right", size=(48, 66)))
     wait_for(lambda: "pair skipped: left and right must have one size" in node.text())
-    rig.wait_for_pair(rig.send())
+    rig.send_until_answered()
     assert rig.received(stamp) is None
     assert "left image refused: " in node.text()
     status = wait_for(
@@ -88,7 +88,7 @@ def test_image_size_change_is_accepted(rig):
 
 def test_unequal_stamps_do_not_pair_by_default(rig):
     apart = rig.send(right_offset_ns=1000)
-    rig.wait_for_pair(rig.send())
+    rig.send_until_answered()
     assert rig.received(apart) is None
 
 
@@ -125,7 +125,7 @@ def test_disabling_keeps_output_encoding(rig, encoding):
 
 
 def test_diagnostics_count_pairs_and_name_engine(rig):
-    rig.wait_for_pair(rig.send())
+    rig.send_until_answered()
     array = wait_for(lambda: next((d for d in rig.diagnostics if _value(d, "latency median ms")), None))
     assert int(_value(array, "pairs published")) >= 1
     assert "openvino" in _value(array, "engine") or "torch" in _value(array, "engine")
@@ -137,7 +137,7 @@ def test_diagnostics_count_pairs_and_name_engine(rig):
 
 def test_diagnostics_have_rates_on_node_clock(rig):
     def busy():
-        rig.wait_for_pair(rig.send())
+        rig.send_until_answered()
         time.sleep(0.05)
         newest = rig.diagnostics[-1] if rig.diagnostics else None
         rate = _value(newest, "pairs published per s") if newest else ""
@@ -154,7 +154,7 @@ def test_node_without_subscribers_sleeps(rig, node):
     wait_for(lambda: "asleep until" in node.text()[before:])
     rig.listen()
     rig.wait_until_heard()
-    rig.wait_for_pair(rig.send())
+    rig.send_until_answered()
 
 
 def test_best_effort_camera_info_keeps_images_reliable(rig, node):

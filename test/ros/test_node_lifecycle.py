@@ -64,7 +64,7 @@ def test_invalid_transition_is_refused_and_node_continues(start):
     rig.wait_until_heard()
     assert not change(rig, Transition.TRANSITION_CONFIGURE)
     assert not change(rig, 99)
-    rig.wait_for_pair(rig.send())
+    rig.send_until_answered()
     rig.close()
     code, _ = node.end()
     assert code == 0, node.text()
@@ -101,7 +101,7 @@ def test_parameters_are_described_validated_and_changed_at_runtime(start):
     assert "clean up the node" in refused.reason
     assert not set_parameter(rig, "tolerance_s", -1.0).successful
 
-    rig.wait_for_pair(rig.send())
+    rig.send_until_answered()
     rig.wait_for_pair(rig.send())  # after that, a period is known
     assert set_parameter(rig, "approximate_sync", True).successful
     sent = []
@@ -156,7 +156,7 @@ def test_unreadable_request_does_not_end_node(start):
     client.call_async(SetParameters.Request(parameters=[unreadable]))
     wait_for(lambda: "rclpy failed" in node.text() or node.process.poll() is not None)
     assert set_parameter(rig, "tolerance_s", 0.002).successful
-    rig.wait_for_pair(rig.send())
+    rig.send_until_answered()
     rig.close()
     code, _ = node.end()
     assert code == 0, node.text()
@@ -198,7 +198,7 @@ def test_topics_can_be_remapped_and_put_into_namespace(start):
     rig = Rig(namespace="/robot")
     rig.image_pub["left"] = rig.node.create_publisher(Image, "/cam/left/image_rect", 10)
     rig.wait_until_heard()
-    rig.wait_for_pair(rig.send())
+    rig.send_until_answered()
     rig.close()
 
 
@@ -264,7 +264,7 @@ def test_stopped_simulated_time_does_not_block_pairs(start):
     start("-p", "use_sim_time:=true", program=QUICK)
     rig = Rig()
     rig.wait_until_heard()
-    rig.wait_for_pair(rig.send())
+    rig.send_until_answered()
     array = wait_for(lambda: rig.diagnostics and rig.diagnostics[-1])
     assert array.header.stamp.sec == 0  # nobody publishes /clock
     rig.close()

@@ -90,7 +90,7 @@ def untouched(rig, stamp):
 def test_rain_level_of_pair_is_published(start, rig):
     node = start()
     rig.wait_until_heard()
-    rig.wait_for_pair(rig.send())
+    rig.send_until_answered()
     level = wait_for(lambda: rig.levels)[0]
     view = decode(image_message(0))
     expected = np.minimum(view[::4].astype(int), 20).mean()  # values below 20 are clipped to 0
@@ -106,7 +106,7 @@ def test_dry_pairs_are_unchanged_bytes_until_rain_is_detected(start, rig):
     assert not untouched(rig, rig.send())
     node.network.rain = 0
     for _ in range(2):
-        rig.wait_for_pair(rig.send())
+        rig.send_until_answered()
     calls = node.network.calls
     assert all(untouched(rig, rig.send(padding=0)) for _ in range(3))
     assert node.network.calls == calls == 3

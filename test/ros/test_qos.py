@@ -52,7 +52,7 @@ def test_best_effort_camera_with_reliable_subscription_is_reported(start):
     )
     rig.node.destroy_publisher(camera)
     wait_until_well(rig)
-    rig.wait_for_pair(rig.send())
+    rig.send_until_answered()
     rig.close()
 
 
