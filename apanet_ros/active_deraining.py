@@ -77,7 +77,7 @@ class ActiveDeraining:
                 partial(self._worker.stop, DEACTIVATION_TIMEOUT_S),
                 f"inference still runs {DEACTIVATION_TIMEOUT_S} s after deactivation; its result will be discarded",
             )
-            self._inputs = StereoSubscriptions(node, p, self._on_refused, self._on_lost)
+            self._inputs = StereoSubscriptions(node, p, configured.outputs.describe, self._on_refused, self._on_lost)
             closing.callback(self._inputs.close)
             left, right = (self._inputs.images[side] for side in SIDES)
             self._sync = StereoSynchronizer(left, right, p.pairing_tolerance_s, p.queue_size, self._counts)
@@ -105,8 +105,7 @@ class ActiveDeraining:
         """Adapt to changed parameters, subscribers and publishers."""
         p = self._node.read_parameters()
         self._sync.matcher.tolerance_ns = round(1e9 * p.pairing_tolerance_s)
-        outputs = self._configured.outputs
-        if self._inputs.update(p, not p.lazy or outputs.has_subscribers(), outputs.describe()):
+        if self._inputs.update(p, wanted=not p.lazy or self._configured.outputs.has_subscribers()):
             self._sync.matcher.forget()
             self._watch.begin()
         elif problem := self._pairing_problem():

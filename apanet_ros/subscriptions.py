@@ -53,6 +53,7 @@ class StereoSubscriptions:
     Args:
         node: the rclpy node.
         parameters: node parameters on activation.
+        outputs: returns the topics whose subscribers want pairs, for the log.
         on_refused: called with the side, "left" or "right", and the error of a refused image.
         on_lost: called with the side and the number of images that were sent and did not arrive.
     """
@@ -61,13 +62,14 @@ class StereoSubscriptions:
         self,
         node: Any,
         parameters: NodeParameters,
+        outputs: Callable[[], str],
         on_refused: Callable[[str, Exception], None],
         on_lost: Callable[[str, int], None],
     ) -> None:
         # The synchronizer stays connected to these while `_subscribers` come and go; `_on_image` forwards good images.
         self.images = {side: SimpleFilter() for side in SIDES}
         self.infos = {side: CameraInfoCache() for side in SIDES}
-        self._node, self._parameters = node, parameters
+        self._node, self._parameters, self._outputs = node, parameters, outputs
         self._on_refused, self._on_lost = on_refused, on_lost
         self._compressed = parameters.image_transport == "compressed"
         self._subscribers: list[Any] = []  # empty while asleep
@@ -83,13 +85,12 @@ class StereoSubscriptions:
         """Return the rclpy subscriptions; empty while asleep."""
         return [subscriber.sub for subscriber in self._subscribers]
 
-    def update(self, parameters: NodeParameters, wanted: bool, outputs: str) -> bool:
+    def update(self, parameters: NodeParameters, wanted: bool) -> bool:
         """Subscribe, follow the publishers' QoS or unsubscribe; call this several times per second.
 
         Args:
             parameters: current node parameters.
             wanted: whether pairs are wanted.
-            outputs: the topics whose subscribers want pairs, for the log.
 
         Returns:
             Whether it has just subscribed, so that images from before the pause are outdated.
@@ -102,7 +103,7 @@ class StereoSubscriptions:
             self.close()
             if not self._asleep_said:
                 self._node.get_logger().info(
-                    f"asleep until a node subscribes to {outputs}; the inputs will be {self.describe()}"
+                    f"asleep until a node subscribes to {self._outputs()}; the inputs will be {self.describe()}"
                 )
                 self._asleep_said = True
             return False
@@ -123,7 +124,7 @@ class StereoSubscriptions:
 
     def describe_infos(self, sides: list[str]) -> str:
         """Return the remapped CameraInfo topics of `sides` with their numbers of publishers, for log messages."""
-        return self._describe([self._node.resolve_topic_name(f"{side}/camera_info") for side in sides])
+        return self._describe([self._info_topic(side) for side in sides])
 
     def describe(self) -> str:
         """Return the remapped image topics with their numbers of publishers, for log messages."""
@@ -215,9 +216,12 @@ class StereoSubscriptions:
     def _image_topic(self, side: str) -> str:
         return self._node.resolve_topic_name(self._image_name(side))
 
+    def _info_topic(self, side: str) -> str:
+        return self._node.resolve_topic_name(f"{side}/camera_info")
+
     def _wanted_qos(self) -> InputQos:
         images = [self._image_topic(side) for side in SIDES]
-        infos = [self._node.resolve_topic_name(f"{side}/camera_info") for side in SIDES]
+        infos = [self._info_topic(side) for side in SIDES]
         return InputQos(
             self._wanted_reliability(images), self._wanted_reliability(infos), self._wanted_durability(infos)
         )

@@ -26,6 +26,7 @@ from apanet_core.model.uint8 import apply_coring
 from apanet_core.rain.counter_random import CounterRandom
 from apanet_core.rain.marked_photos import training_atlas
 from apanet_core.rain.photo_atlas import PhotoAtlas
+from apanet_core.rain.records import with_dims
 from apanet_core.rain.samples import render_samples
 from apanet_core.training.objectives import both, is_judged
 
@@ -65,7 +66,7 @@ def collect(network: APANet, atlas: PhotoAtlas, pairs: int, batch: int, seed: in
         rainy, clean = both(samples, "rainy_{}"), both(samples, "clean_{}")
         random = CounterRandom(seed + 1, indices)
         noisy = random.happens("noisy", 0.5) * random.uniform("level", high=2.5 / 255)
-        noise = noisy[:, None, None, None, None] * random.normal("noise", 2, *rainy.shape[1:])
+        noise = with_dims(noisy, 5) * random.normal("noise", 2, *rainy.shape[1:])
         dry = (rainy == clean).flatten(1).all(1)[:, None, None, None]
         rainy = torch.where(dry, (rainy + torch.cat([noise[:, 0], noise[:, 1]])).clamp(0, 1), rainy)
         clean = torch.where(dry, rainy, clean)

@@ -24,7 +24,7 @@ def test_input_remapped_to_compressed_topic_is_not_suffixed(transport, remapped,
 
     node = SimpleNamespace(resolve_topic_name=resolve, count_publishers=lambda topic: 1)
     subscriptions = StereoSubscriptions(
-        node, NodeParameters(image_transport=transport), lambda side, error: None, lambda side, lost: None
+        node, NodeParameters(image_transport=transport), str, lambda side, error: None, lambda side, lost: None
     )
     left, right = (expected.format(side) for side in ("left", "right"))
     assert subscriptions.describe() == f"{left} (1 publisher), {right} (1 publisher)"
@@ -41,7 +41,7 @@ def test_image_callback_takes_message_info_only_where_rclpy_gives_it(monkeypatch
         get_logger=lambda: SimpleNamespace(info=lambda text: None),
         create_subscription=lambda kind, topic, callback, *args, **options: SimpleNamespace(callback=callback),
     )
-    subscriptions = StereoSubscriptions(node, NodeParameters(), lambda side, error: None, lambda side, lost: None)
-    assert subscriptions.update(NodeParameters(), wanted=True, outputs="")
+    subscriptions = StereoSubscriptions(node, NodeParameters(), str, lambda side, error: None, lambda side, lost: None)
+    assert subscriptions.update(NodeParameters(), wanted=True)
     taken = [len(inspect.signature(each.callback).parameters) for each in subscriptions.subscriptions()]
     assert taken == [1 + tells, 1 + tells, 1, 1]
