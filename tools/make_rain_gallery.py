@@ -37,7 +37,7 @@ def caption(weather: Weather, night: torch.Tensor, batch: dict[str, torch.Tensor
     if rain.rate_mm_h > 0:
         mist = f", mist {3.9 / rain.mist_per_m.item():.0f} m" if rain.mist_per_m > 0 else ""
         veil = "veil" if rain.veil > 0 else "no veil"
-        veil += ", splashes" if rain.splashes > 0 else ""
+        veil += (", splashes" if rain.splashes > 0 else "") + (", spray" if rain.spray_per_m > 0 else "")
         words.append(f"drops {rain.rate_mm_h.item():.0f} mm/h, {1000 * rain.exposure_s.item():.0f} ms, {veil}{mist}")
     if (streaks.cover > 0).any():
         how = "painted" if streaks.painted > 0 else f"screen {streaks.screen.item():.1f}"

@@ -1,7 +1,7 @@
-"""Falling drops in space, the same in both views, and the veil of those too far to be visible.
+"""Falling drops in space, the same in both views.
 
-Sources: drop sizes Marshall & Palmer 1948, fall speed Atlas et al. 1973, streak appearance Garg & Nayar 2006/2007, veil
-Weber et al. 2015, colour Halder et al. 2019.
+Sources: drop sizes Marshall & Palmer 1948, fall speed Atlas et al. 1973, streak appearance Garg & Nayar 2006/2007,
+colour Halder et al. 2019.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ from apanet_core.rain.records import Number, numbered, with_dims
 from apanet_core.rain.scenes import Cameras, Scenes
 from apanet_core.rain.splashes import splash
 from apanet_core.rain.splat import Segments, draw_segments
-from apanet_core.rain.variation import smooth
+from apanet_core.rain.veil import transmission
 
 SMALLEST_DROP_MM = 0.5  # smaller drops are mist, which the veil stands for
 NARROWEST_STREAK_PX = 0.2  # thinner streaks are below the noise of an 8-bit camera
 NEAREST_DROP_M, FARTHEST_DROP_M = 0.2, 30.0
-FARTHEST_SCENE_M = 1000.0
 MOST_DROPS = 0.3  # per px; in a denser shower, each drop gets more light
 DROP_CROSSING_S = math.sqrt(1.16e-3) / 50  # t0 of Garg & Nayar: a 1.16 mm drop passing over its own width
 VISIBLE_STREAK = 0.1  # light that a streak must add to count as visible, as a share of the surrounding light
@@ -50,6 +49,7 @@ class Rain:
         airlight: factor of the light of the veil, which is estimated from the views.
         glow: share of the light of veil and drops that comes from their surroundings in the view, such as a lamp.
         splashes: factor of the number of splashes on the ground.
+        spray_per_m: extinction of spray right above the ground, on average.
 
     Raises:
         ValueError: a number is out of its range.
@@ -68,6 +68,7 @@ class Rain:
     airlight: Number = 1.0
     glow: Number = 0.0
     splashes: Number = 0.0
+    spray_per_m: Number = 0.0
 
     def __post_init__(self) -> None:
         if isinstance(self.rate_mm_h, torch.Tensor):
@@ -76,7 +77,7 @@ class Rain:
             raise ValueError(
                 f"rain needs a rate >= 0 mm/h and an exposure > 0 s: got {self.rate_mm_h}, {self.exposure_s}"
             )
-        names = ("aperture_px", "brightness", "veil", "mist_per_m", "airlight", "glow", "splashes")
+        names = ("aperture_px", "brightness", "veil", "mist_per_m", "airlight", "glow", "splashes", "spray_per_m")
         others = {name: getattr(self, name) for name in names}
         if not self.focus_m > 0 or not all(value >= 0 for value in others.values()):
             raise ValueError(f"rain needs focus_m > 0 and {', '.join(others)} >= 0: got {self.focus_m}, {others}")
@@ -128,7 +129,10 @@ def fall(scenes: Scenes, rain: Rain, random: CounterRandom) -> tuple[torch.Tenso
     )
     # a drop is a fish-eye lens, which shows the average light of its surroundings
     drop = 0.94 * field + 0.06 * sky
-    clear, free = _transmission(scenes, rain, random), 1 - covered / with_dims(rain.exposure_s, 4)
+    clear, free = (
+        transmission(scenes, rain.extinction_per_m, rain.swathes, rain.spray_per_m, random),
+        1 - covered / with_dims(rain.exposure_s, 4),
+    )
     veil, streaks = (
         (1 - clear) * free * with_dims(rain.airlight, 4),
         covered / DROP_CROSSING_S * with_dims(rain.brightness, 4),
@@ -259,16 +263,6 @@ def coverage_s(drops: Drops, cameras: Cameras, rain: Rain, disparity: torch.Tens
         sides.append(Segments(2 * drops.sample + right, u0, v0, u1, v1, width_px, value, apparent, fade, soft))
     share = draw_segments(Segments.cat(sides), disparity.flatten(0, 1)).reshape_as(disparity)
     return share.clamp(max=1) * with_dims(rain.exposure_s, 4)
-
-
-def _transmission(scenes: Scenes, rain: Rain, random: CounterRandom) -> torch.Tensor:
-    """Return the share of a scene's light that the veil lets through, (B, 2, H, W)."""
-    cameras = scenes.cameras
-    uneven = 1 + with_dims(rain.swathes, 4) * random.uniform("swathes", 1, 3, 4, low=-1)
-    uneven = smooth(uneven, scenes.size).clamp(min=0)
-    shifted = (scenes.disparity + with_dims(cameras.offset_px, 4)).clamp(min=1e-3)
-    depth = (with_dims(cameras.focal_px * cameras.baseline_m, 4) / shifted).clamp(max=FARTHEST_SCENE_M)
-    return torch.exp(-with_dims(rain.extinction_per_m, 4) * uneven * depth)
 
 
 def _lit(share: torch.Tensor, colour: torch.Tensor) -> torch.Tensor:

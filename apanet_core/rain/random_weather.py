@@ -16,7 +16,7 @@ from apanet_core.rain.weather import Weather
 
 SHARES = {"dry": 0.36, "drops": 0.30, "streaks": 0.28, "both": 0.06}  # shares of the samples
 NIGHTS = 0.08  # share of the samples, of all kinds
-SPLASHES = 0.5  # share of the samples with drops
+SPLASHES, SPRAY = 0.5, 0.2  # shares of the samples with drops
 NO_VEIL, NO_MIST = 0.3, 0.4  # shares of drops without veil, and with that of the rain alone
 LAYERS = 4  # of streaks, at most
 
@@ -71,6 +71,7 @@ def random_rain(random: CounterRandom) -> Rain:
             random.happens("glowing", 0.3) * random.uniform("glow", high=0.5),
         ),
         splashes=random.happens("splashes", SPLASHES) * random.log_uniform("splashing", low=0.3, high=3),
+        spray_per_m=random.happens("spray", SPRAY) * random.log_uniform("spray per metre", low=0.01, high=0.3),
     )
 
 

@@ -13,13 +13,14 @@ PER_M2 = 28.0  # visible splashes at 50 mm/h: those of drops above 2 mm, which l
 ABOVE_GROUND_M = 1.5  # height of the camera that turns pixels into square metres
 SMALLEST_PX = 0.8
 STEEPEST, FLATTEST = 1.0, 0.02  # px of disparity per row of what counts as ground
+PITCH = 0.15  # by how much the camera may look up or down, as a share of the focal length
 TRIED = 0.06  # points per px of the view, of which those that hit the ground splash
 JETS = 3  # of a splash
 JET_M = 0.02  # length of a jet, on average
 
 
 def splash(scenes: Scenes, rate_mm_h: Number, amount: Number, random: CounterRandom) -> torch.Tensor:
-    """Draw splashes on what looks like ground: surfaces whose disparity grows from row to row.
+    """Draw splashes on what looks like ground: its disparity grows from row to row, and would be 0 at the horizon.
 
     Args:
         scenes: B scenes.
@@ -42,12 +43,15 @@ def splash(scenes: Scenes, rate_mm_h: Number, amount: Number, random: CounterRan
     focal, baseline, offset = (
         value[:, None] for value in (scenes.cameras.focal_px, scenes.cameras.baseline_m, scenes.cameras.offset_px)
     )
-    depth = focal * baseline / (here + offset).clamp(min=0.1)
+    nearness = (here + offset).clamp(min=0.1)
+    depth = focal * baseline / nearness
+    horizon = v - nearness / slope.clamp(min=FLATTEST)  # of the plane through this point
     scale = focal / depth  # px per m
     # square metres of ground in a pixel, times the pixels that a tried point stands for
     area = depth**3 / (focal**2 * ABOVE_GROUND_M) / TRIED
     expected = PER_M2 * (amount * (rate_mm_h / 50) ** 0.6)[:, None] * area
     happens = (random.uniform("splash", tried) < expected) & (slope > FLATTEST) & (slope < STEEPEST)
+    happens &= (horizon - scenes.cameras.cy[:, None]).abs() < PITCH * focal
     happens &= JET_M * scale > SMALLEST_PX
     sample, number = happens.nonzero().unbind(1)
 

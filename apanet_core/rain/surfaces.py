@@ -11,6 +11,7 @@ from apanet_core.rain.photo_atlas import PhotoAtlas
 
 OBJECTS = 7
 STREETS = 0.45  # share of the scenes
+WHOLE_PHOTOS = 0.5  # share of the streets
 LARGEST_DISPARITY = 0.45  # share of the width; `LARGEST_DISPARITY_PX` also limits it
 LARGEST_DISPARITY_PX = 185.0
 FOREVER = 1e6  # px: half size of an unlimited surface
@@ -57,7 +58,9 @@ class Surfaces:
 def random_surfaces(atlas: PhotoAtlas, size: tuple[int, int], random: CounterRandom) -> tuple[Cameras, Surfaces]:
     """Sample cameras and the surfaces in front of them: surface 0 is the backdrop, surface 1 the ground.
 
-    A share of `STREETS` are streets: ground in perspective, a far backdrop, objects on the ground.
+    A share of `STREETS` are streets: ground in perspective, a far backdrop, objects on the ground. In a share of
+    `WHOLE_PHOTOS` of these, one photograph with its middle at the horizon lies on ground and backdrop: as in real
+    views, what is far is at the horizon, and the veil of rain is thickest there.
 
     Args:
         atlas: textures of the surfaces.
@@ -148,6 +151,24 @@ def random_surfaces(atlas: PhotoAtlas, size: tuple[int, int], random: CounterRan
         room = (length - 2 * half * step).clamp(min=0)
         return length / 2 + (random.uniform(name, OBJECTS + 2) - 0.5) * room
 
+    u, v = within("u", wide, half_w), within("v", tall, half_h)
+    per_m = random.log_uniform("per metre", low=8, high=60)
+    step_u = step * mirror
+    # a whole photograph: the ground goes on where the backdrop ends, in the left view
+    whole = street & random.happens("whole photograph", WHOLE_PHOTOS)
+    at_horizon = tall[:, 0] * random.uniform("photograph's horizon", low=0.4, high=0.6)
+    room = (half_h * step)[:, 0]
+    middle = at_horizon - step[:, 0] * (horizon - height / 2)
+    v[:, 0] = torch.where(whole, torch.minimum(torch.maximum(middle, room), tall[:, 0] - room), v[:, 0])
+    for values, backdrop in (
+        (photo, photo[:, 0]),
+        (u, u[:, 0] + step_u[:, 0] * (cx - width / 2)),
+        (v, v[:, 0] + step[:, 0] * (horizon - height / 2)),
+        (step, step[:, 0]),
+        (step_u, step_u[:, 0]),
+    ):
+        values[:, 1] = torch.where(whole, backdrop, values[:, 1])
+
     surfaces = Surfaces(
         base=with_backdrop(base, 0.0, d),
         across=with_backdrop(wall_across, 0.0, slope),
@@ -164,12 +185,10 @@ def random_surfaces(atlas: PhotoAtlas, size: tuple[int, int], random: CounterRan
             1.0, street.float(), (torch.arange(OBJECTS, device=random.device) < number[:, None]).float()
         ),
         photo=photo,
-        u=within("u", wide, half_w),
-        v=within("v", tall, half_h),
-        step_u=step * mirror,
+        u=u,
+        v=v,
+        step_u=step_u,
         step_v=step,
-        per_m=with_backdrop(
-            0.0, random.log_uniform("per metre", low=8, high=60), torch.zeros(objects, device=random.device)
-        ),
+        per_m=with_backdrop(0.0, torch.where(whole, 0.0, per_m), torch.zeros(objects, device=random.device)),
     )
     return cameras, surfaces

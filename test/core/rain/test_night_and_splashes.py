@@ -9,6 +9,7 @@ from apanet_core.rain.night import at_night
 from apanet_core.rain.scenes import Scenes
 from apanet_core.rain.splashes import splash
 from apanet_core.rain.surfaces import Cameras
+from apanet_core.rain.veil import _path_in_spray, transmission
 from apanet_core.rain.weather import Weather, render_weather
 
 SIZE = HEIGHT, WIDTH = 120, 240
@@ -27,6 +28,10 @@ def road():
         disparity[:, None].expand(BATCH, 2, *SIZE).contiguous(),
         cameras,
     )
+
+
+def depth_of(road):
+    return 600 * 0.3 / road.disparity
 
 
 def numbers(seed=0):
@@ -73,6 +78,29 @@ def test_splashes_grow_with_rate_and_need_rain(road):
     changed = (wet != dry).any(2)
     assert changed[:, :, HORIZON + 25 :].any()
     assert not changed[:, :, :HORIZON].any()
+
+
+def test_leaning_wall_is_no_ground(road):
+    rows = torch.arange(HEIGHT) + 0.5
+    wall = replace(road, disparity=(30 + 0.2 * rows)[:, None].expand(BATCH, 2, *SIZE).contiguous())
+    assert splash(wall, torch.full((BATCH,), 50.0), torch.ones(BATCH), numbers()).max() == 0
+
+
+def test_spray_lies_on_the_ground(road):
+    nothing, spray = torch.zeros(BATCH), torch.full((BATCH,), 0.1)
+    clear = transmission(road, nothing, nothing, spray, numbers()).mean((0, 1, 3))
+    foot_of_wall = int(HORIZON + 600 * 1.5 / 36)
+    assert clear[foot_of_wall] < 0.9 * clear[0]  # less at the top of the wall
+    assert clear[foot_of_wall] < 0.9 * clear[-1]  # and less on the way to near ground
+    assert torch.all(transmission(road, nothing, nothing, nothing, numbers()) == 1)
+
+
+def test_path_in_spray_is_the_integral_of_its_density(road):
+    path = _path_in_spray(road, depth_of(road))[0, 0, :, 0]
+    for row in (5, HORIZON, 80, HEIGHT - 1):
+        z = torch.linspace(0, depth_of(road)[0, 0, row, 0].item(), 2001)
+        height = (1.5 - z * (row + 0.5 - HORIZON) / 600).clamp(min=0)
+        torch.testing.assert_close(path[row], torch.trapezoid(torch.exp(-height / 0.7), z), rtol=0.01, atol=0)
 
 
 def test_at_night_is_dark_and_lamps_have_disparity_of_scene(road):

@@ -8,7 +8,7 @@ from apanet_core.rain.counter_random import CounterRandom
 from apanet_core.rain.marked_photos import training_atlas
 from apanet_core.rain.photos import read_photos
 from apanet_core.rain.scenes import occluded, random_scenes
-from apanet_core.rain.surfaces import STREETS
+from apanet_core.rain.surfaces import STREETS, WHOLE_PHOTOS, random_surfaces
 from apanet_core.stereo.disparity import fill_unknown, to_right_view
 
 SIZE = (96, 160)
@@ -50,6 +50,24 @@ def test_scenes_right_view_matches_left_view_moved_by_disparity(atlas):
         shares.append((error <= 12).mean())
     assert np.mean(shares) > 0.97
     assert min(shares) > 0.85
+
+
+def test_whole_photograph_runs_on_from_backdrop_to_ground(atlas):
+    random = CounterRandom(3, torch.arange(40))
+    whole = random.happens("street", STREETS) & random.happens("whole photograph", WHOLE_PHOTOS)
+    _, surfaces = random_surfaces(atlas, SIZE, random)
+    assert whole.sum() > 4
+
+    def read_at(layer, x, y):
+        u = surfaces.u[:, layer] + surfaces.step_u[:, layer] * (x - surfaces.column[:, layer])
+        v = surfaces.v[:, layer] + surfaces.step_v[:, layer] * (y - surfaces.row[:, layer])
+        return torch.stack([surfaces.photo[:, layer].float(), u, v], dim=1)[whole]
+
+    for x, y in ((0.0, 0.0), (120.0, 70.0)):
+        torch.testing.assert_close(read_at(1, x, y), read_at(0, x, y), atol=0.01, rtol=1e-4)
+    others = random.happens("street", STREETS) & ~whole
+    assert torch.all(surfaces.per_m[others, 1] > 0)
+    assert torch.all(surfaces.per_m[whole] == 0)
 
 
 def test_scenes_disparity_is_not_negative(atlas):
