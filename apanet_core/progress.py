@@ -12,6 +12,7 @@ from tqdm import tqdm
 LINE_EVERY_S = 30.0
 _bars: WeakSet[tqdm[Any]] = WeakSet()
 LINE = "{desc}: {n_fmt} of {total_fmt}, {rate_fmt}, {elapsed} gone, {remaining} left{postfix}"
+ENDLESS_LINE = "{desc}: {n_fmt}, {rate_fmt}, {elapsed} gone{postfix}"
 
 
 def progress_bar(items: Iterable[Any] | None = None, **options: Any) -> tqdm[Any]:
@@ -26,7 +27,8 @@ def progress_bar(items: Iterable[Any] | None = None, **options: Any) -> tqdm[Any
     """
     style: Any = {}
     if not sys.stderr.isatty():
-        style = {"file": _Lines(), "mininterval": LINE_EVERY_S, "miniters": 1, "maxinterval": 0, "bar_format": LINE}
+        line = ENDLESS_LINE if items is None and options.get("total") is None else LINE
+        style = {"file": _Lines(), "mininterval": LINE_EVERY_S, "miniters": 1, "maxinterval": 0, "bar_format": line}
     bar: tqdm[Any] = tqdm(items, **style, **options)
     _bars.add(bar)
     return bar

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ from torch.utils.data import Dataset
 from apanet_core.data.augment import Views, crop_pair, mirror_pair
 from apanet_core.data.layouts import VIEWS, find_pairs, find_unpaired
 from apanet_core.images.files import read_image
+from apanet_core.progress import progress_bar
 
 FEW_SCENES = 5  # with fewer scenes by name, every image is a scene: one of ten would be too much to hold out
 
@@ -87,6 +91,22 @@ class UnpairedFolders(Dataset[dict[str, torch.Tensor]]):
         return _sample(files, self.size, np.random.default_rng([self.seed, index]))
 
 
+def check_files(pairs: Sequence[tuple[Path, ...]], size: tuple[int, int]) -> None:
+    """Read every view once, with a progress bar, so that a run does not stop at one of them after hours.
+
+    Args:
+        pairs: views of each pair, as `find_pairs` and `find_unpaired` return them.
+        size: (height, width) of the largest sample in px.
+
+    Raises:
+        ValueError: a file is damaged, smaller than `size`, or not of the size of its partners.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as readers:
+        checks = readers.map(lambda files: _read(dict(zip(VIEWS, files)), size, None), pairs)
+        for _ in progress_bar(checks, desc="check files", total=len(pairs), unit="pair"):
+            pass
+
+
 def _scenes(clean: list[Path]) -> list[int]:
     """Return the scene number of each clean image; every image is a scene if the names give fewer than FEW_SCENES."""
     names = [re.sub(r"[_-]?\d+$", "", path.stem) for path in clean]
@@ -98,15 +118,20 @@ def _scenes(clean: list[Path]) -> list[int]:
 
 def _sample(files: dict[str, Path], size: tuple[int, int], rng: np.random.Generator | None) -> dict[str, torch.Tensor]:
     """Read the views and cut one window out of all: at random and perhaps mirrored; without `rng`, the centre."""
+    views = _read(files, size, rng)
+    if rng is not None and rng.uniform() < 0.5:
+        views = mirror_pair(views)
+    return {name: torch.from_numpy(np.ascontiguousarray(v.transpose(2, 0, 1))) for name, v in views.items()}
+
+
+def _read(files: dict[str, Path], size: tuple[int, int], rng: np.random.Generator | None) -> Views:
+    """Read the views, which must have one size, and cut the same window out of all."""
     read = {path: read_image(path) for path in dict.fromkeys(files.values())}
     views: Views = {name: read[path] for name, path in files.items()}
     sizes = {name: view.shape[:2] for name, view in views.items()}
     if len(set(sizes.values())) != 1:
         raise ValueError(f"the views of {files['rainy_left']} differ in size (height, width): {sizes}")
     try:
-        views = crop_pair(views, size, rng)
+        return crop_pair(views, size, rng)
     except ValueError as error:
         raise ValueError(f"{files['rainy_left']}: {error}") from error
-    if rng is not None and rng.uniform() < 0.5:
-        views = mirror_pair(views)
-    return {name: torch.from_numpy(np.ascontiguousarray(v.transpose(2, 0, 1))) for name, v in views.items()}

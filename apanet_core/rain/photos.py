@@ -16,7 +16,7 @@ def read_photos(folders: list[Path], validation: bool = False, held_out: int = 1
     """Read photographs for training or validation; those larger than `LONGEST_SIDE_PX` are scaled down.
 
     Args:
-        folders: searched recursively for image files.
+        folders: searched recursively for image files; a file that is in two of them counts once.
         validation: read the held-out photographs instead of the others.
         held_out: every `held_out`-th photograph goes to validation.
 
@@ -29,7 +29,8 @@ def read_photos(folders: list[Path], validation: bool = False, held_out: int = 1
     for folder in folders:
         if not folder.is_dir():
             raise FileNotFoundError(f"no folder of photographs at {folder}")
-    paths = sorted(path for folder in folders for path in find_images(folder))
+    # in the order of the folders, not of their names: a folder that was moved leaves every photograph in its split
+    paths = list({path.resolve(): path for folder in folders for path in find_images(folder)}.values())
     chosen = [p for number, p in enumerate(paths) if (number % held_out == 0) == validation]
     if not chosen:
         raise FileNotFoundError(

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch.utils.data import Dataset
 
-from apanet_core.data.paired_folders import PairedFolders, UnpairedFolders
+from apanet_core.data.layouts import find_pairs, find_unpaired
+from apanet_core.data.paired_folders import PairedFolders, UnpairedFolders, check_files
 from apanet_core.data.synthetic import SyntheticRain
 from apanet_core.rain.photo_atlas import PhotoAtlas
 from apanet_core.rain.photos import read_photos
 
 if TYPE_CHECKING:
-    from apanet_core.training.config import DataConfig, DistillationConfig
+    from apanet_core.training.config import DataConfig, DistillationConfig, TrainConfig
 
 Sample = dict[str, torch.Tensor]
 SAMPLES_PER_EPOCH = 1_000_000  # more than most runs use; rain and crops differ in each of them
@@ -76,6 +77,15 @@ def training_set(
     if distillation is None:
         return samples
     return WithRealPairs(samples, UnpairedFolders(distillation.unpaired, size, SAMPLES_PER_EPOCH, seed))
+
+
+def check_training_files(config: TrainConfig) -> None:
+    """Raise now, not after hours, if a file of the training pairs is damaged or too small for the largest sample."""
+    height, width = (max(phase.size[axis] for phase in config.all_phases) for axis in (0, 1))
+    if config.data.pairs is not None:
+        check_files(find_pairs(config.data.pairs), (height, width))
+    if config.distillation is not None:
+        check_files(find_unpaired(config.distillation.unpaired), (height, width))
 
 
 def validation_set(config: DataConfig, size: tuple[int, int], pairs: int, seed: int) -> Dataset[Sample]:

@@ -25,7 +25,7 @@ from apanet_core.progress import progress_bar
 from apanet_core.training.averaging import update_average
 from apanet_core.training.batches import training_steps
 from apanet_core.training.config import TrainConfig
-from apanet_core.training.datasets import validation_set
+from apanet_core.training.datasets import check_training_files, validation_set
 from apanet_core.training.finite import FiniteCheck
 from apanet_core.training.last_checkpoint import BEST_WEIGHTS, load_last, save_last
 from apanet_core.training.objectives import Batch, Objective, build_objective, is_judged, to_float32
@@ -34,6 +34,7 @@ from apanet_core.training.schedule import Schedule, learning_rate
 from apanet_core.training.step import Capture, CUDACapture, TrainingStep
 
 VALIDATIONS_RESERVED = 1.5  # time kept for the last validation of a run by the clock, as a multiple of the first one
+LOG_EVERY = 10  # steps
 HIGHEST_DB = 40.0  # cap of a view's PSNR: a dry view that stays above it counts as unchanged
 
 
@@ -66,7 +67,7 @@ def train(config: TrainConfig) -> Path:
     trained: Any = torch.compile(network) if config.compile else network
     model, optimizer = fabric.setup(trained, optimizer)
     model.mark_forward_method("derain")
-    objective = build_objective(config, fabric.device)
+    objective = build_objective(config, fabric.device, fabric.autocast)
     state: dict[str, Any] = {
         "model": network,
         "averaged": averaged,
@@ -79,7 +80,8 @@ def train(config: TrainConfig) -> Path:
     load_last(fabric, config, state)
 
     validation = validation_set(config.data, config.all_phases[-1].size, config.validation_pairs, config.seed)
-    validation[0]  # raises now, not after hours, if an image is too small
+    validation[0]  # raises if a photograph cannot be read
+    check_training_files(config)
     config.out.mkdir(parents=True, exist_ok=True)
     schedule = Schedule(config, fabric, state["seconds"])
     if config.minutes is not None:  # measures the time of a validation and the score to beat
@@ -92,7 +94,7 @@ def train(config: TrainConfig) -> Path:
                 f"no step fits into {config.minutes:g} minutes: a validation takes {took_s:.0f} s, and there are two; "
                 "give more minutes or fewer validation_pairs"
             )
-    check = FiniteCheck(config.out, config.precision == "16-mixed")
+    check = FiniteCheck(config.out, any_norm=config.precision == "16-mixed" and fabric.device.type == "cuda")
     clip = partial(
         fabric.clip_gradients, model, optimizer, max_norm=config.clip_norm or math.inf, error_if_nonfinite=False
     )
@@ -109,15 +111,17 @@ def train(config: TrainConfig) -> Path:
             update_average(averaged, network, min(config.ema, (1 + step) / (10 + step)))
             state["step"] = step + 1
             bar.update()
-            if step % 50 == 0:
+            if step % LOG_EVERY == 0:
                 steps_s = (step + 1 - first) / (bar.format_dict["elapsed"] or math.inf)
                 samples_s = len(batches[0]["rainy_left"]) * len(batches) * fabric.world_size * steps_s
-                bar.set_postfix_str(f"loss {loss.item():.4f}, best {state['best']:.2f} dB, {samples_s:.0f} samples/s")
+                words = [f"loss {loss.item():.4f}", f"rate {rate:.1e}", f"best {state['best']:.2f} dB"]
+                words += [f"{samples_s:.3g} samples/s", *schedule.words(progress)]
+                bar.set_postfix_str(", ".join(words), refresh=False)  # a log file gets a line every half minute
                 fabric.log_dict({"loss": loss, "learning_rate": rate, **terms}, step)
             if state["step"] % config.validate_every == 0:
                 check.look()
                 _validate(fabric, averaged, validation, config, state)
-            if state["step"] % config.checkpoint_every == 0:
+            if state["step"] % config.checkpoint_every == 0 or schedule.is_due_to_save():
                 check.look()
                 save_last(fabric, config, state, schedule)
         check.look()

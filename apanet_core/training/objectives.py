@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from math import nan
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,10 +24,14 @@ Batch = dict[str, torch.Tensor]
 Objective = Callable[[nn.Module, Batch], tuple[torch.Tensor, dict[str, torch.Tensor]]]
 
 
-def build_objective(config: TrainConfig, device: torch.device) -> Objective:
-    """Return the objective of `config`, with its networks on `device`."""
+def build_objective(
+    config: TrainConfig, device: torch.device, autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
+) -> Objective:
+    """Return the objective of `config`, with its networks on `device`, which run in `autocast`."""
     supervised = Supervised(config.losses, config.matching)
-    return supervised if config.distillation is None else Distillation(supervised, config.distillation, device)
+    if config.distillation is None:
+        return supervised
+    return Distillation(supervised, config.distillation, device, autocast)
 
 
 class Supervised:
@@ -116,14 +122,22 @@ class Distillation:
         supervised: the loss on synthetic pairs.
         config: the teacher and the weights of the terms on real pairs.
         device: device of the teacher.
+        autocast: precision of the teacher and the features.
     """
 
-    def __init__(self, supervised: Supervised, config: DistillationConfig, device: torch.device) -> None:
+    def __init__(
+        self,
+        supervised: Supervised,
+        config: DistillationConfig,
+        device: torch.device,
+        autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
         self.supervised = supervised
         self.config = config
         self.teacher = load_model(config.teacher).requires_grad_(False).to(device)
         features = VGG19Features(config.vgg19) if config.vgg19 is not None else EncoderFeatures(self.teacher)
         self.features = features.to(device).eval()
+        self.autocast = autocast
 
     def __call__(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Add the loss on `real_left` and `real_right`, (B, 3, H, W) uint8, to that of `Supervised`."""
@@ -139,11 +153,12 @@ class Distillation:
         real = {name: loss.new_zeros(()) for name in ("total_variation", "dark_channel", "contrastive")}
         for rainy, derained in zip((left, right), derained_views):
             with torch.no_grad():
-                taught = self.teacher(rainy, rainy)[0].clamp(0, 1)
-                references = self.features(taught), self.features(rainy)
+                with self.autocast():
+                    taught = self.teacher(rainy, rainy)[0]
+                references = self._features(taught.float().clamp(0, 1)), self._features(rainy)
             real["total_variation"] = real["total_variation"] + total_variation(derained)
             real["dark_channel"] = real["dark_channel"] + dark_channel(derained)
-            real["contrastive"] = real["contrastive"] + contrast(self.features(derained), *references)
+            real["contrastive"] = real["contrastive"] + contrast(self._features(derained), *references)
         if matches:
             assert result.match is not None
             for name, term in photometric_losses(result.match, result.derained.detach().float()).items():
@@ -151,6 +166,11 @@ class Distillation:
         for name, term in real.items():
             loss = loss + getattr(self.config, name) * term
         return loss, terms | {name: term.detach() for name, term in real.items()}
+
+    def _features(self, views: torch.Tensor) -> list[torch.Tensor]:
+        with self.autocast():
+            features = self.features(views)
+        return [level.float() for level in features]
 
 
 def to_float32(image: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ from typing import Any
 from apanet_core.images.files import find_images
 from apanet_core.training.config import TrainConfig
 
+FIRST_BYTES = 4096  # of each image that count as its content; whole data sets would take minutes
 NOT_IN_RECIPE = ("out", "steps", "batch_size", "validate_every", "checkpoint_every", "device", "compile", "resume")
 
 
@@ -59,7 +60,7 @@ def differences(name: str, was: Any, now: Any) -> Iterator[str]:
 
 
 def _fingerprint(path: Path | None) -> str | None:
-    """Return a hash of the bytes of a file, or of the names and sizes of the images in a folder."""
+    """Return a hash of the bytes of a file, or of the names, sizes and first bytes of the images in a folder."""
     if path is None:
         return None
     digest = hashlib.sha256()
@@ -67,4 +68,6 @@ def _fingerprint(path: Path | None) -> str | None:
         digest.update(path.read_bytes())
     for file in find_images(path):
         digest.update(f"{file.relative_to(path)} {file.stat().st_size}\n".encode(errors="surrogateescape"))
+        with file.open("rb") as start:
+            digest.update(start.read(FIRST_BYTES))
     return digest.hexdigest()[:16]

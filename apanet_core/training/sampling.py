@@ -10,7 +10,9 @@ from torch.utils.data import Sampler
 
 
 class EpochSampler(Sampler[int]):
-    """Shuffled indices, one permutation per epoch, starting at any sample of the run.
+    """Shuffled numbers of samples, one permutation per epoch, starting at any sample of the run.
+
+    Epoch e has the numbers from e `length` on, so no two samples of a run have the same crop or the same rain.
 
     Args:
         length: samples of the data set.
@@ -42,4 +44,4 @@ class EpochSampler(Sampler[int]):
             generator = torch.Generator().manual_seed(self.seed + epoch)
             order = torch.randperm(self.length, generator=generator).tolist()
             start = max(self.first - epoch * self.length, 0)
-            yield from order[start : self.total - epoch * self.length]
+            yield from (epoch * self.length + index for index in order[start : self.total - epoch * self.length])

@@ -9,6 +9,9 @@ from lightning_fabric import Fabric
 
 from apanet_core.training.config import TrainConfig
 
+SAVE_EVERY_S = 300.0  # what a run on a slow machine can lose
+LONGEST_WARMUP = 0.05  # of a run by the clock
+
 
 class Schedule:
     """Progress in steps, or in `TrainConfig.minutes` of training that leave time for the last validation.
@@ -23,11 +26,26 @@ class Schedule:
         self._config, self._fabric = config, fabric
         self._began = monotonic() - spent_s
         self.reserved_s = 0.0  # time for the work after the last step
+        self._saved_s = spent_s
 
     @property
     def spent_s(self) -> float:
         """Return the seconds of training so far, including those before a resume."""
         return monotonic() - self._began
+
+    def is_due_to_save(self) -> bool:
+        """Return whether `SAVE_EVERY_S` have passed since this last returned True; never for several processes."""
+        due = self._fabric.world_size == 1 and self.spent_s - self._saved_s > SAVE_EVERY_S
+        if due:
+            self._saved_s = self.spent_s
+        return due
+
+    def words(self, progress: float) -> list[str]:
+        """Say how much time a run by the clock has left at a `progress`."""
+        if self._config.minutes is None:
+            return []
+        left_s = max(0.0, 60 * self._config.minutes - self.spent_s)
+        return [f"{100 * progress:.0f} % done", f"{left_s / 60:.1f} min left"]
 
     def progress(self, step: int) -> float:
         """Return the share of the run done before `step`; 1 or more at its end."""
@@ -39,7 +57,13 @@ class Schedule:
 
 
 def learning_rate(step: int, config: TrainConfig, progress: float) -> float:
-    """Return a linear warm-up over steps, then a half cosine to the final rate as `progress` goes from 0 to 1."""
-    warmup = min(1.0, (step + 1) / max(config.warmup_steps, 1))
+    """Return a linear warm-up over steps, then a half cosine to the final rate as `progress` goes from 0 to 1.
+
+    The warm-up of a run by the clock ends at `LONGEST_WARMUP` of its time at the latest.
+    """
+    warmup = (step + 1) / max(config.warmup_steps, 1)
+    if config.minutes is not None:
+        warmup = max(warmup, progress / LONGEST_WARMUP)
+    warmup = min(1.0, warmup)
     cosine = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
     return warmup * (config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * cosine)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from apanet_core.data.paired_folders import PairedFolders
+from apanet_core.data.paired_folders import PairedFolders, check_files
 from apanet_core.images.files import write_image
 
 
@@ -32,3 +32,17 @@ def test_paired_folders_split_groups_frames_by_scene(tmp_path, joint):
 def test_paired_folders_single_sequence_is_split_by_frame(tmp_path, names):
     _, validation = split(make(tmp_path, names))
     assert validation == {sorted(names)[0], sorted(names)[10]}
+
+
+@pytest.mark.parametrize("damage", ["small", "cut"])
+def test_check_files_names_the_bad_one_of_many(tmp_path, damage):
+    files = [tmp_path / f"{number}.png" for number in range(12)]
+    for path in files:
+        write_image(path, np.zeros((40, 60, 3), np.uint8))
+    check_files([(path, path, path, path) for path in files], (40, 60))
+    if damage == "small":
+        write_image(files[7], np.zeros((30, 60, 3), np.uint8))
+    else:
+        files[7].write_bytes(files[7].read_bytes()[:20])
+    with pytest.raises(ValueError, match=r"7\.png"):
+        check_files([(path, path) for path in files], (40, 60))

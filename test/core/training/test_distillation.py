@@ -11,7 +11,7 @@ from apanet_core.model.network import APANet
 from apanet_core.training.config import DistillationConfig
 from apanet_core.training.features import EncoderFeatures, VGG19Features, contrast
 from apanet_core.training.loop import train
-from apanet_core.training.objectives import Distillation, Supervised
+from apanet_core.training.objectives import Distillation, Supervised, build_objective
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_distillation_run_logs_every_term(config, distillation, tmp_path):
     log.Reload()
     for name in ("charbonnier", "total_variation", "dark_channel", "contrastive", "loss"):
         values = [event.value for event in log.Scalars(name)]
-        assert len(values) == 2
+        assert len(values) == 6
         assert np.isfinite(values).all()
 
 
@@ -139,3 +139,16 @@ def test_distill_without_teacher_prints_error(photos, tmp_path, capsys):
     assert main(["distill", "--out", str(tmp_path / "run"), "--data.photos", f"[{photos}]"]) == 2
     assert "give distillation.teacher and distillation.unpaired" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_teacher_and_features_run_in_precision_of_the_student(config, distillation, tmp_path):
+    objective = build_objective(
+        config(tmp_path, distillation=distillation), torch.device("cpu"), lambda: torch.autocast("cpu", torch.bfloat16)
+    )
+    seen = []
+    for module in objective.teacher.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    loss, _ = objective(APANet(config(tmp_path).model), batch_of())
+    assert set(seen) == {torch.bfloat16}
+    assert loss.dtype == torch.float32

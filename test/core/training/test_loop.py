@@ -92,7 +92,7 @@ def test_training_phases_change_batch_shape_and_resume(config, tmp_path):
 
     run = config(tmp_path / "cut", phases=phases, checkpoint_every=3)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("apanet_core.training.loop.build_objective", lambda c, d: note(build_objective(c, d)))
+        patch.setattr("apanet_core.training.loop.build_objective", lambda *of: note(build_objective(*of)))
         with pytest.raises(KeyboardInterrupt):
             train(run)
     assert seen == [(3, 3, 32, 64)] * 4 + [(1, 3, 64, 64)] * 3
@@ -165,7 +165,7 @@ def test_training_non_finite_gradient_stops_run(config, tmp_path):
         return call
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("apanet_core.training.loop.build_objective", lambda c, d: explode(build_objective(c, d)))
+        patch.setattr("apanet_core.training.loop.build_objective", lambda *of: explode(build_objective(*of)))
         with pytest.raises(FloatingPointError, match="the gradient is .* at step 0"):
             train(config(tmp_path))
     assert (tmp_path / "not_finite.pt").exists()
