@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from apanet_core.rain.counter_random import CounterRandom
 from apanet_core.rain.light import to_linear, to_srgb
-from apanet_core.rain.records import Number, numbered, with_dims
+from apanet_core.rain.records import Number, numbered, power, with_dims
 from apanet_core.rain.scenes import Cameras, Scenes
 from apanet_core.rain.splashes import splash
 from apanet_core.rain.splat import Segments, draw_segments
@@ -47,6 +47,7 @@ class Rain:
         mist_per_m: further extinction; a visibility of V metres is 3.9 / V.
         swathes: unevenness of the veil, 0 to 1.
         airlight: factor of the light of the veil, which is estimated from the views.
+        grey: share of the light of the veil that has no colour.
         glow: share of the light of veil and drops that comes from their surroundings in the view, such as a lamp.
         splashes: factor of the number of splashes on the ground.
         spray_per_m: extinction of spray right above the ground, on average.
@@ -66,6 +67,7 @@ class Rain:
     mist_per_m: Number = 0.0
     swathes: Number = 0.0
     airlight: Number = 1.0
+    grey: Number = 0.0
     glow: Number = 0.0
     splashes: Number = 0.0
     spray_per_m: Number = 0.0
@@ -77,25 +79,37 @@ class Rain:
             raise ValueError(
                 f"rain needs a rate >= 0 mm/h and an exposure > 0 s: got {self.rate_mm_h}, {self.exposure_s}"
             )
-        names = ("aperture_px", "brightness", "veil", "mist_per_m", "airlight", "glow", "splashes", "spray_per_m")
+        names = (
+            "aperture_px",
+            "brightness",
+            "veil",
+            "mist_per_m",
+            "airlight",
+            "grey",
+            "glow",
+            "splashes",
+            "spray_per_m",
+        )
         others = {name: getattr(self, name) for name in names}
         if not self.focus_m > 0 or not all(value >= 0 for value in others.values()):
             raise ValueError(f"rain needs focus_m > 0 and {', '.join(others)} >= 0: got {self.focus_m}, {others}")
-        if not (0 <= self.swathes <= 1 and self.glow <= 1 and math.isfinite(self.wind_mps + self.camera_mps)):
+        if not (
+            0 <= self.swathes <= 1 and max(self.glow, self.grey) <= 1 and math.isfinite(self.wind_mps + self.camera_mps)
+        ):
             raise ValueError(
-                "rain needs swathes and glow in [0, 1], and finite wind_mps and camera_mps: got "
-                f"{self.swathes}, {self.glow}, {self.wind_mps}, {self.camera_mps}"
+                "rain needs swathes, grey and glow in [0, 1], and finite wind_mps and camera_mps: got "
+                f"{self.swathes}, {self.grey}, {self.glow}, {self.wind_mps}, {self.camera_mps}"
             )
 
     @property
     def size_slope_per_mm(self) -> Number:
         """Return Lambda of the Marshall-Palmer distribution N(D) = 8000 exp(-Lambda D) per m^3 and mm."""
-        return 4.1 * self.rate_mm_h**-0.21
+        return 4.1 * power(self.rate_mm_h, -0.21)
 
     @property
     def extinction_per_m(self) -> Number:
         """Return the extinction coefficient of the veil."""
-        return self.veil * 0.312e-3 * self.rate_mm_h**0.67 + self.mist_per_m
+        return self.veil * 0.312e-3 * power(self.rate_mm_h, 0.67) + self.mist_per_m
 
 
 class Drops(NamedTuple):
@@ -137,7 +151,8 @@ def fall(scenes: Scenes, rain: Rain, random: CounterRandom) -> tuple[torch.Tenso
         (1 - clear) * free * with_dims(rain.airlight, 4),
         covered / DROP_CROSSING_S * with_dims(rain.brightness, 4),
     )
-    added = _lit(veil, 0.5 * (field + sky)) + _lit(streaks, drop)
+    air = 0.5 * (field + sky)
+    added = _lit(veil, torch.lerp(air, air.mean(1, keepdim=True), rain.grey[:, None])) + _lit(streaks, drop)
     rows = (rain.glow > 0).nonzero()[:, 0]
     if len(rows):
         around = _surroundings(light.index_select(0, rows)) * (veil + streaks).index_select(0, rows)[:, :, None]

@@ -1,4 +1,4 @@
-"""Photographs with strokes and grain that look like rain, so that only the second view tells them from rain."""
+"""Photographs with strokes, grain and bars that look like rain, so that only the second view tells them from rain."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from apanet_core.rain.photo_atlas import PhotoAtlas
 from apanet_core.rain.photos import read_photos
 from apanet_core.rain.splat import Segments, draw_segments
 
-EVERY_STROKED, EVERY_GRAINED = 3, 8  # one photograph in so many is added with strokes, and one as grain in its colour
+# one photograph in so many is added with strokes, one as grain in its colour, one behind the bars of a fence
+EVERY_STROKED, EVERY_GRAINED, EVERY_FENCED = 3, 8, 12
 MOST_STROKES = 6_000  # limit per photograph
 
 
@@ -32,11 +33,12 @@ def with_marks(photos: Sequence[np.ndarray], seed: int) -> list[np.ndarray]:
         seed: seed of the marks.
 
     Returns:
-        The photographs, followed by those with strokes and by those with grain.
+        The photographs, followed by those with strokes, with grain and with bars.
     """
     stroked = [_stroked(photo, _numbers(seed, n)) for n, photo in enumerate(photos) if n % EVERY_STROKED == 1]
     grained = [_grained(photo, _numbers(seed, n)) for n, photo in enumerate(photos) if n % EVERY_GRAINED == 2]
-    return [*photos, *stroked, *grained]
+    fenced = [_fenced(photo, _numbers(seed, n)) for n, photo in enumerate(photos) if n % EVERY_FENCED == 3]
+    return [*photos, *stroked, *grained, *fenced]
 
 
 def _numbers(seed: int, index: int) -> CounterRandom:
@@ -84,3 +86,14 @@ def _grained(photo: np.ndarray, random: CounterRandom) -> np.ndarray:
         image += F.interpolate(noise, (height, width), mode="bicubic")[0, 0].numpy()
     light = 1 + float(random.log_uniform("contrast", low=0.02, high=0.2)) * image
     return (mean * light[..., None]).round().clip(0, 255).astype(np.uint8)
+
+
+def _fenced(photo: np.ndarray, random: CounterRandom) -> np.ndarray:
+    """Draw bars at equal distances, bright or dark: like a fence, a railing or a facade."""
+    height, width = photo.shape[:2]
+    distance = float(random.log_uniform("distance", low=6, high=60))
+    thick = distance * float(random.uniform("bar", low=0.1, high=0.5))
+    lean = float(random.uniform("slope", low=-0.1, high=0.1))
+    colour = float(torch.where(random.happens("white", 0.5), 245.0, random.uniform("tone", high=230)))
+    place = (np.arange(width) + lean * np.arange(height)[:, None]) % distance
+    return np.where((place < thick)[..., None], np.uint8(colour), photo)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import accumulate
 
 import torch
 
@@ -14,7 +15,8 @@ from apanet_core.rain.sensor import Sensor
 from apanet_core.rain.streaks import Streaks
 from apanet_core.rain.weather import Weather
 
-SHARES = {"dry": 0.36, "drops": 0.30, "streaks": 0.28, "both": 0.06}  # shares of the samples
+SHARES = {"dry": 0.34, "glass": 0.03, "drops": 0.30, "streaks": 0.27, "both": 0.06}  # of the samples
+WET_GLASS = 0.12  # share of the samples with drops or streaks; "glass" has nothing else
 NIGHTS = 0.08  # share of the samples, of all kinds
 SPLASHES, SPRAY = 0.5, 0.2  # shares of the samples with drops
 NO_VEIL, NO_MIST = 0.3, 0.4  # shares of drops without veil, and with that of the rain alone
@@ -24,11 +26,11 @@ LAYERS = 4  # of streaks, at most
 def random_weather(random: CounterRandom) -> Weather:
     """Sample the weather of a batch; a dry sample stays as it is."""
     kind = random.uniform("kind")
-    until_drops = SHARES["dry"] + SHARES["drops"]
-    dry, streaks = kind < SHARES["dry"], kind >= until_drops
-    drops = ~dry & (~streaks | (kind >= until_drops + SHARES["streaks"]))
+    ends = list(accumulate(SHARES.values()))
+    dry, glass, streaks = kind < ends[0], (kind >= ends[0]) & (kind < ends[1]), kind >= ends[2]
+    drops = (kind >= ends[1]) & (~streaks | (kind >= ends[3]))
     rain, layers = random_rain(random), random_streaks(random)
-    wet = drops & random.happens("wet glass", 0.15)
+    wet = glass | (~dry & random.happens("wet glass", WET_GLASS))
     noisy, packed = ~dry & random.happens("noisy", 0.35), ~dry & random.happens("compressed", 0.2)
     return Weather(
         _only(rain, "rate_mm_h", drops),
@@ -65,6 +67,7 @@ def random_rain(random: CounterRandom) -> Rain:
         mist_per_m=(chance >= NO_VEIL + NO_MIST) * mist,
         swathes=0.6 * ~random.happens("even veil", 0.6),
         airlight=random.normal("airlight").mul(0.3).exp(),
+        grey=random.happens("grey air", 0.5) * random.uniform("grey", low=0.5),
         glow=torch.where(
             is_night(random),
             random.uniform("glow", low=0.4),
@@ -99,12 +102,15 @@ def random_streaks(random: CounterRandom) -> Streaks:
         random.uniform("soft strength", LAYERS, low=0.04, high=0.4),
         random.uniform("wide strength", LAYERS, low=0.03, high=0.25),
     )
-    torrent = torch.where(random.happens("torrent", 0.2), random.uniform("boost", low=1, high=2.5), 1.0)
+    chance = random.uniform("torrent")  # a fifth is stronger, half is weaker
+    torrent = torch.where(chance < 0.2, random.uniform("boost", low=1, high=2.5), 1.0)
+    torrent = torch.where(chance > 0.5, random.log_uniform("weak", low=0.1, high=1), torrent)
     fading = soft | random.happens("fade", 0.5)[:, None]
     gusts = torch.where(random.happens("gusts", 0.5, LAYERS), 15.0, 2.0)
     used = torch.arange(LAYERS, device=random.device) <= random.integer("layers", LAYERS)[:, None]
     # added and clipped, screened in part or whole (less on bright pixels), or painted (dark against a bright sky)
     how = random.uniform("blending")
+    painted = how > 0.75
     return Streaks(
         cover=cover * used,
         length_px=length,
@@ -113,9 +119,9 @@ def random_streaks(random: CounterRandom) -> Streaks:
         angle_deg=random.uniform("angle", low=-45, high=45)[:, None] + gusts * random.normal("lean", LAYERS),
         fade=fading * random.uniform("fading", LAYERS),
         soft=soft.float().expand(-1, LAYERS),
-        screen=torch.where(how < 0.5, 0.0, torch.where(how < 0.65, 1.0, (how - 0.65) / 0.2)).clamp(max=1),
-        painted=(how > 0.85).float(),
-        grey=random.uniform("grey", low=0.45, high=1),
+        screen=torch.where(how < 0.5, 0.0, torch.where(how < 0.65, 1.0, (how - 0.65) / 0.1)).clamp(max=1),
+        painted=painted.float(),
+        grey=torch.where(painted, random.uniform("dark grey", low=0.2, high=0.9), random.uniform("grey", low=0.45)),
     )
 
 

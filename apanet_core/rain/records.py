@@ -44,6 +44,11 @@ def numbered(counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return thing, torch.arange(len(thing), device=counts.device) - first
 
 
+def power(base: Number, exponent: float) -> Number:
+    """Return ``base**exponent``; in double precision, since float32 is rounded otherwise in tensors below 32 values."""
+    return (base.double() ** exponent).float() if isinstance(base, torch.Tensor) else base**exponent
+
+
 def with_dims(values: torch.Tensor, dims: int) -> torch.Tensor:
     """Return (B,) values as (B, 1, ..., 1), with `dims` dimensions."""
     return values.reshape(-1, *(1,) * (dims - 1))

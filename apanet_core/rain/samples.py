@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from apanet_core.rain.counter_random import CounterRandom
@@ -9,7 +11,8 @@ from apanet_core.rain.night import at_night
 from apanet_core.rain.photo_atlas import PhotoAtlas
 from apanet_core.rain.random_weather import is_night, random_weather
 from apanet_core.rain.scenes import Scenes, in_other_view, occluded, random_scenes
-from apanet_core.rain.variation import misalign, recolour
+from apanet_core.rain.sensor import Sensor, expose
+from apanet_core.rain.variation import blur, misalign, recolour
 from apanet_core.rain.weather import render_weather
 
 SINGLE = 0.1  # share of samples with the same photograph in both views
@@ -37,16 +40,18 @@ def render_samples(
     """
     random = CounterRandom(seed, indices.to(atlas.pixels.device))
     scenes = random_scenes(atlas, size, random)
+    weather = random_weather(random)
+    veiled = (weather.rain.rate_mm_h > 0) & (weather.rain.veil > 0)
+    scenes = Scenes(recolour(scenes.views, random, veiled), scenes.disparity, scenes.cameras)
     rows = is_night(random).nonzero()[:, 0]
     if len(rows):
         scenes.views.index_copy_(0, rows, at_night(scenes.of(rows), random.of(rows)))
     known = torch.where(occluded(scenes.disparity), torch.nan, scenes.disparity)
     views, disparity = misalign(scenes.views, known, random)
-    weather = random_weather(random)
-    veiled = (weather.rain.rate_mm_h > 0) & (weather.rain.veil > 0)
-    scenes = Scenes(recolour(views, random, veiled), scenes.disparity, scenes.cameras)
-    rainy, _ = render_weather(scenes, weather, random)
-    clean = scenes.views
+    scenes = Scenes(views.round(), scenes.disparity, scenes.cameras)
+    rainy, _ = render_weather(scenes, replace(weather, sensor=Sensor()), random)
+    rainy, clean = blur(rainy, random).round(), blur(scenes.views, random).round()
+    rainy = expose(rainy, weather.sensor, random)
 
     single = random.happens("single", single_image)
     rows = single.nonzero()[:, 0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from apanet_core.rain.counter_random import CounterRandom
-from apanet_core.rain.records import Number
+from apanet_core.rain.records import Number, power
 from apanet_core.rain.scenes import Scenes
 from apanet_core.rain.splat import Segments, draw_segments
 
@@ -49,7 +49,7 @@ def splash(scenes: Scenes, rate_mm_h: Number, amount: Number, random: CounterRan
     scale = focal / depth  # px per m
     # square metres of ground in a pixel, times the pixels that a tried point stands for
     area = depth**3 / (focal**2 * ABOVE_GROUND_M) / TRIED
-    expected = PER_M2 * (amount * (rate_mm_h / 50) ** 0.6)[:, None] * area
+    expected = PER_M2 * (amount * power(rate_mm_h / 50, 0.6))[:, None] * area
     happens = (random.uniform("splash", tried) < expected) & (slope > FLATTEST) & (slope < STEEPEST)
     happens &= (horizon - scenes.cameras.cy[:, None]).abs() < PITCH * focal
     happens &= JET_M * scale > SMALLEST_PX

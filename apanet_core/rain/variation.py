@@ -13,19 +13,23 @@ GAIN_SPREAD = 0.05  # between the cameras of a pair, in every other sample
 MISALIGNED_PX = 1.2  # largest error of the calibration, in three of four samples
 RELIEF_PX = 3.0  # largest displacement of details that are not flat (leaves, gloss), in two of three samples
 RELIEF_CELL = 8  # px between displacements that are drawn
-SHAKEN = 0.1  # share of pairs that the cameras blur by moving: each pixel with its neighbours in the row
+SNOWY = 0.05  # share of pairs that are nearly white
+DEFOCUSED, SHAKEN = 0.33, 0.1  # shares of pairs that are blurred by the lenses, and by the motion of the cameras
+AROUND = ((0, 1), (1, 0))  # rows and columns from a pixel to its neighbours on one side
+MOTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))  # directions of motion
 SOFTENED = 0.3  # largest weight of the neighbours in the view of a softer lens, in one of three samples
 LUSTRE = 0.06  # largest relative difference in brightness with which the cameras see a part of the scene
 
 
 def recolour(views: torch.Tensor, random: CounterRandom, veiled: torch.Tensor) -> torch.Tensor:
-    """Vary exposure, contrast, colour and sharpness of clean pairs (B, 2, 3, H, W), equally in both views.
+    """Vary exposure, contrast and colour of clean pairs (B, 2, 3, H, W), equally in both views.
 
     Samples that will be `veiled`, (B,) bool, keep their contrast: a network cannot tell a veil from a plain scene.
     """
     gamma = random.normal("gamma").mul(0.25).exp()
     gain = random.uniform("gain", low=0.6, high=1.15)
-    views = (views / 255).clamp_(min=1e-4).pow_(with_dims(gamma, 5)).mul_(with_dims(gain, 5)).clamp_(0, 1)
+    # not `pow`: it rounds the last pixels of a batch otherwise
+    views = (views / 255).clamp_(min=1e-4).log_().mul_(with_dims(gamma, 5)).exp_().mul_(with_dims(gain, 5)).clamp_(0, 1)
     chance = random.uniform("saturation")
     grey = torch.where(chance < 0.6, 0, torch.where(chance < 0.7, 1, (chance - 0.7) / 0.3))
     luma = (views * torch.tensor([0.299, 0.587, 0.114], device=views.device)[:, None, None]).sum(2, keepdim=True)
@@ -33,29 +37,44 @@ def recolour(views: torch.Tensor, random: CounterRandom, veiled: torch.Tensor) -
     contrast = torch.where(random.happens("plain", PLAIN) & ~veiled, random.uniform("contrast", low=0.2), 1.0)
     middle = views.mean((1, 3, 4), keepdim=True, dtype=torch.float64).float()  # equal on any device
     views.sub_(middle).mul_(with_dims(contrast, 5)).add_(middle)
-    defocus = random.happens("defocused", 0.33) * random.uniform("defocus", high=0.25)
-    views = _soften(views, defocus[:, None].expand(-1, 2))
-    shake = random.happens("shaken", SHAKEN) * random.uniform("shake", low=0.2, high=0.67)
-    views = _soften(views, shake[:, None].expand(-1, 2), down=False)
+    white = random.happens("snowy", SNOWY) * random.uniform("white", low=0.6, high=0.9)
+    views.add_(with_dims(white, 5) * (1 - views))
     colour = torch.where(random.happens("coloured", COLOURED)[:, None], 0.3 * random.normal("colour of light", 3), 0.0)
     colour = (colour - colour.amax(1, keepdim=True)).exp()[:, None, :]
     spread = GAIN_SPREAD * random.happens("own gains", 0.5).float()[:, None]
-    own = (spread * random.normal("camera gain", 2)).exp()[:, :, None] ** (1 / 2.2)
+    own = (spread / 2.2 * random.normal("camera gain", 2)).exp()[:, :, None]
     return views.mul_((255 * own * colour)[..., None, None]).clamp_(0, 255).round_()
 
 
-def _soften(views: torch.Tensor, amount: torch.Tensor, down: bool = True) -> torch.Tensor:
+def blur(views: torch.Tensor, random: CounterRandom) -> torch.Tensor:
+    """Blur some pairs (B, 2, 3, H, W) as a whole: by defocus, and by motion over up to 7 px."""
+    defocus = random.happens("defocused", DEFOCUSED) * random.uniform("defocus", high=0.5)
+    views = _soften(views, defocus[:, None].expand(-1, 2))
+    shake = random.happens("shaken", SHAKEN) * random.uniform("shake", low=0.2, high=0.67)
+    towards = random.integer("motion", len(MOTIONS))
+    for number, (down, across) in enumerate(MOTIONS):
+        amount = (shake * (towards == number))[:, None].expand(-1, 2)
+        for px in (1, 2):
+            views = _soften(views, amount, ((px * down, px * across),))
+    return views
+
+
+def _soften(
+    views: torch.Tensor, amount: torch.Tensor, neighbours: tuple[tuple[int, int], ...] = AROUND
+) -> torch.Tensor:
     """Blend the pixels of `views` (B, N, C, H, W) with the mean of their neighbours, by `amount` (B, N).
 
-    The neighbours are those to the left and right, and with `down` those above and below.
+    `neighbours` are rows and columns from a pixel to its neighbours on one side; those on the other side count as well.
     """
     rows = (amount > 0).flatten().nonzero()[:, 0]
-    images = views.flatten(0, 1)
+    if not len(rows):
+        return views
+    images, (height, width) = views.flatten(0, 1), views.shape[-2:]
     sharp = images.index_select(0, rows)
-    wide = F.pad(sharp, (1, 1, 1, 1), mode="replicate")
-    mean = (wide[..., 1:-1, :-2] + wide[..., 1:-1, 2:]) / 2
-    if down:
-        mean = mean / 2 + (wide[..., :-2, 1:-1] + wide[..., 2:, 1:-1]) / 4
+    margin = max(max(abs(step) for step in way) for way in neighbours)
+    wide = F.pad(sharp, (margin,) * 4, mode="replicate")
+    places = [(margin + side * down, margin + side * across) for down, across in neighbours for side in (-1, 1)]
+    mean = torch.stack([wide[..., y : y + height, x : x + width] for y, x in places]).mean(0)
     weight = amount.flatten().index_select(0, rows)[:, None, None, None]
     return images.index_copy(0, rows, torch.lerp(sharp, mean, weight)).reshape_as(views)
 

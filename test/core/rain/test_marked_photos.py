@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from apanet_core.rain.marked_photos import EVERY_GRAINED, EVERY_STROKED, with_marks
+from apanet_core.rain.marked_photos import EVERY_FENCED, EVERY_GRAINED, EVERY_STROKED, with_marks
 from apanet_core.rain.photo_atlas import PhotoAtlas
 from apanet_core.rain.samples import render_samples
 
@@ -16,7 +16,7 @@ def plain():
 
 def test_with_marks_appends_marked_copies(plain):
     marked = with_marks(plain, seed=3)
-    assert len(marked) == 12 + 12 // EVERY_STROKED + -(-10 // EVERY_GRAINED)
+    assert len(marked) == 12 + 12 // EVERY_STROKED + -(-10 // EVERY_GRAINED) + 12 // EVERY_FENCED
     for photo, kept in zip(plain, marked):
         assert kept is photo
     for copy in marked[12:]:
@@ -31,8 +31,15 @@ def test_with_marks_depends_on_seed(plain):
 
 
 def test_with_marks_grain_preserves_mean_colour(plain):
-    grain = with_marks(plain, seed=3)[-1]
+    grain = with_marks(plain, seed=3)[-2]
     assert np.abs(grain.mean((0, 1)) - plain[10].mean((0, 1))).max() < 12
+
+
+def test_with_marks_bars_stand_at_equal_distances(plain):
+    fence = with_marks(plain, seed=3)[-1]
+    bars = np.flatnonzero(np.diff((fence[0] != plain[3][0]).any(-1).astype(int)) == 1)
+    assert len(bars) >= 2
+    assert np.ptp(np.diff(bars)) <= 1
 
 
 def test_marked_photos_show_marks_in_clean_left_view(plain):

@@ -188,15 +188,19 @@ def test_random_weather_matches_expected_shares():
     assert 0.33 < (~falling & ~streaked).float().mean() < 0.39
     assert 0.33 < falling.float().mean() < 0.39
     assert 0.31 < streaked.float().mean() < 0.37
-    dry = ~falling & ~streaked
-    for effect in (weather.glass.drops, weather.sensor.noise, weather.sensor.jpeg_quality):
+    wet = weather.glass.drops > 0
+    assert 0.02 < (wet & ~falling & ~streaked).float().mean() < 0.04
+    assert 0.08 < (wet & falling).float().mean() / falling.float().mean() < 0.16
+    dry = ~falling & ~streaked & ~wet
+    assert 0.31 < dry.float().mean() < 0.37
+    for effect in (weather.sensor.noise, weather.sensor.jpeg_quality):
         assert effect[dry].max() == 0
         assert 0.05 < (effect[~dry] > 0).float().mean() < 0.4
     assert 0.6 < (weather.rain.veil > 0).float().mean() < 0.8
 
 
 def test_weather_bad_values_are_refused():
-    with pytest.raises(ValueError, match="swathes and glow in"):
+    with pytest.raises(ValueError, match="swathes, grey and glow in"):
         Rain(1, glow=2)
     with pytest.raises(ValueError, match="brightness"):
         Rain(1, brightness=float("nan"))
