@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from tools.second_renderer.render import render_rain as second_render_rain
 
 SIZES = ((128, 320), (192, 384))
 SECONDS = 10.0
-KITTI, KITTI_SIZE = StereoCamera(721.5, 0.54, 621, 187), (375, 1242)
+PAIR_SIZES = ((128, 320), (375, 1242))
 RATES = (12.0, 50.0)
 
 
@@ -50,18 +51,18 @@ def samples_rate(atlas: PhotoAtlas, size: tuple[int, int], batch: int) -> float:
     return rate(batch, render)
 
 
-def pair_rates(rain: float) -> tuple[float, float]:
-    """Return the pairs/s of both renderers over a pair of KITTI's size, on the CPU."""
-    views = tuple(np.random.default_rng(0).integers(0, 256, (2, *KITTI_SIZE, 3), dtype=np.uint8))
-    disparity = np.linspace(0.5, 60, KITTI_SIZE[0], dtype=np.float32)[:, None].repeat(KITTI_SIZE[1], axis=1)
-    both = disparity, disparity
+def pair_rates(size: tuple[int, int], rain: float) -> tuple[float, float]:
+    """Return the pairs/s of both renderers over a pair of `size`, one by one on the CPU."""
+    views = tuple(np.random.default_rng(0).integers(0, 256, (2, *size, 3), dtype=np.uint8))
+    disparity = np.linspace(0.5, 60, size[0], dtype=np.float32)[:, None].repeat(size[1], axis=1)
+    both, camera = (disparity, disparity), StereoCamera(721.5, 0.54, size[1] / 2, size[0] / 2)
 
     def first(number: int) -> None:
-        render_rain(views, both, KITTI, Weather(Rain(rain)), CounterRandom(0, torch.tensor([number])))
+        render_rain(views, both, camera, Weather(Rain(rain)), CounterRandom(0, torch.tensor([number])))
 
     def second(number: int) -> None:
         shower = second_drops.Rain(rain)
-        second_render_rain(*views, *both, KITTI, shower, np.random.default_rng(number))
+        second_render_rain(*views, *both, camera, shower, np.random.default_rng(number))
 
     return rate(1, first), rate(1, second)
 
@@ -81,10 +82,10 @@ def main() -> None:
             for batch in (32, 128, 512):
                 name = torch.cuda.get_device_name()
                 print(f"| {shown} | {name} | {batch} | {samples_rate(on_card, size, batch):.0f} |", flush=True)
-    print("\n| pairs of 1242x375 | renderer, pairs/s | second renderer, pairs/s |\n|---|---|---|")
-    for rain in RATES:
-        first, second = pair_rates(rain)
-        print(f"| {rain:.0f} mm/h | {first:.2f} | {second:.2f} |", flush=True)
+    print("\n| rain over given pairs | renderer, pairs/s | second renderer, pairs/s |\n|---|---|---|")
+    for size, rain in product(PAIR_SIZES, RATES):
+        first, second = pair_rates(size, rain)
+        print(f"| {size[1]}x{size[0]}, {rain:.0f} mm/h | {first:.2f} | {second:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

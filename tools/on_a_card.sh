@@ -1,6 +1,7 @@
 #!/bin/sh
-# Runs on a machine with an NVIDIA card, Python 3.12 and torch with CUDA, without a network, from a folder that
-# tools/prepare_for_card.sh makes: the CUDA tests, tables of agreement and speed, then training for MINUTES. All results go to OUT.
+# Runs on a machine with an NVIDIA card, Python 3.12, torch with CUDA, NumPy and OpenCV, without a network, from a folder that
+# tools/prepare_for_card.sh makes: the CUDA tests, tables of agreement, speed and rates, then training for MINUTES. All results go
+# to OUT.
 # Usage: cd FOLDER/project && sh tools/on_a_card.sh OUT MINUTES [JOBS]    (JOBS as tools/train_on_card.py takes them)
 set -u
 out=$1
@@ -14,9 +15,11 @@ if [ -d ../wheels ]; then
 fi
 nvidia-smi > "$out/card.txt" 2>&1
 timeout 120 python3 -m pytest -q -p no:cacheprovider test/core/test_devices.py test/core/engines/test_cuda_graphs.py \
-    test/core/test_derainer.py test/core/engines/test_engines.py test/core/model/test_parallax_attention.py \
+    test/core/test_derainer.py test/core/training/test_step.py test/core/engines/test_engines.py test/core/model/test_parallax_attention.py \
     -k "cuda or captured" > "$out/tests.txt" 2>&1
 tail -3 "$out/tests.txt"
 timeout 150 python3 -m tools.card_check --photos "$photos" > "$out/tables.md" 2> "$out/tables.log"
 cat "$out/tables.md"
+timeout 60 python3 -m tools.measure_training "$photos" > "$out/loop.txt" 2> "$out/loop.log"
+cat "$out/loop.txt"
 python3 -m tools.train_on_card "$jobs" --photos "$photos" --seconds "$((60 * minutes))" --out "$out" 2>&1 | tee "$out/training.txt"

@@ -24,5 +24,6 @@ for number, path in enumerate(path for folder in folders for path in find_images
 PYTHON
 .venv/bin/python -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.12 --implementation cp \
     --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 --dest "$folder/wheels" \
-    simplejpeg pytest pluggy iniconfig pygments hypothesis sortedcontainers
+    simplejpeg pytest pluggy iniconfig pygments hypothesis sortedcontainers safetensors tqdm packaging torchmetrics \
+    lightning-utilities lightning-fabric tensorboard protobuf absl-py pillow jsonargparse docstring-parser-fork pyyaml
 du -sh "$folder"

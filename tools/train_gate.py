@@ -31,15 +31,15 @@ from apanet_core.rain.samples import render_samples
 from apanet_core.training.objectives import both, is_judged
 
 SIZES = ((128, 320), (160, 256), (192, 384))  # of the samples, in turn
-CELLS = 512  # taken at random from each pair, since all cells of all pairs do not fit into memory
+CELLS = 384  # taken at random from each view, since all cells of all pairs do not fit into memory
 SMALLEST_ERROR = 1e-6  # mean squares below this, 60 dB, count as equal
 VALIDATION = 0.1  # share of the pairs
-STEPS, PAIRS, CELLS_PER_STEP, RATE = 1500, 64, 256, 3e-3
+STEPS, PAIRS, CELLS_PER_STEP, RATE = 1500, 64, 192, 3e-3
 SHARPNESS = 2.0  # factor of the fitted logits
 
 
 class Collected(NamedTuple):
-    """Pairs: features (N, CELLS, C) float16, and the logarithm (N,) of error derained over error rainy."""
+    """Pairs: features (N, 2, CELLS, C) float16, and the logarithm (N,) of error derained over error rainy."""
 
     features: torch.Tensor
     harm: torch.Tensor
@@ -78,9 +78,9 @@ def collect(network: APANet, atlas: PhotoAtlas, pairs: int, batch: int, seed: in
             for view in (derained, rainy)
         ]
         harm.append(((errors[0] + SMALLEST_ERROR) / (errors[1] + SMALLEST_ERROR)).log())
-        left, right = seen.pop().flatten(2).chunk(2)
-        cells = torch.cat([left, right], dim=2).transpose(1, 2)
-        features.append(cells[:, torch.randperm(cells.shape[1])[:CELLS]].half())
+        cells = seen.pop().flatten(2).transpose(1, 2)
+        some = cells[:, torch.randperm(cells.shape[1])[:CELLS]].half()
+        features.append(torch.stack(some.chunk(2), dim=1))
     hook.remove()
     return Collected(torch.cat(features), torch.cat(harm))
 
@@ -94,22 +94,23 @@ def fit(gate: RainGate, data: Collected, shift: float, seed: int) -> None:
         layer.reset_parameters()
     with torch.no_grad():  # start from features of mean 0 and standard deviation 1
         some = data.features[: first // 10].float()
-        gate.evidence.weight.div_(some.std((0, 1))[None, :, None, None])
-        gate.evidence.bias.sub_(gate.evidence.weight[:, :, 0, 0] @ some.mean((0, 1)))  # type: ignore[union-attr]
+        gate.evidence.weight.div_(some.std((0, 1, 2))[None, :, None, None])
+        gate.evidence.bias.sub_(gate.evidence.weight[:, :, 0, 0] @ some.mean((0, 1, 2)))  # type: ignore[union-attr]
     optimizer = torch.optim.AdamW(gate.parameters(), RATE, weight_decay=0.2)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, STEPS)
     for _ in tqdm(range(STEPS), desc="steps", file=sys.stderr):
         chosen, cells = torch.randint(first, (PAIRS,)), torch.randperm(CELLS)[:CELLS_PER_STEP]
-        evidence = evidence_of(gate, data.features[chosen][:, cells])
-        evidence = evidence + 0.2 * evidence.std(dim=0).detach() * torch.randn_like(evidence)
-        logits = gate.logits(F.dropout(evidence, 0.1))
+        evidence = evidence_of(gate, data.features[chosen][:, :, cells])
+        evidence = evidence + 0.2 * evidence.std(dim=(0, 1)).detach() * torch.randn_like(evidence)
+        logits = gate.logits(F.dropout(evidence, 0.1)).amax(dim=1)
         loss = (F.binary_cross_entropy_with_logits(logits, helps[chosen], reduction="none") * stake[chosen]).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
     with torch.no_grad():
-        right = (gate.logits(evidence_of(gate, data.features[first:])) > 0) == (helps[first:] > 0)
+        logits = gate.logits(evidence_of(gate, data.features[first:])).amax(dim=1)
+        right = (logits > 0) == (helps[first:] > 0)
         share = (right * stake[first:]).sum() / stake[first:].sum()
         print(f"right in {100 * share:.1f} % of {len(right)} pairs, weighted by what is at stake")
         gate.decide.bias.add_(shift)
@@ -118,8 +119,9 @@ def fit(gate: RainGate, data: Collected, shift: float, seed: int) -> None:
 
 
 def evidence_of(gate: RainGate, cells: torch.Tensor) -> torch.Tensor:
-    """Return the mean evidence of pairs from some of their cells: (N, cells, C) to (N, channels)."""
-    return gate.mean_evidence(cells.float().transpose(1, 2)[..., None])
+    """Return the mean evidence of views from some of their cells: (N, 2, cells, C) to (N, 2, channels)."""
+    views = cells.float().flatten(0, 1).transpose(1, 2)[..., None]
+    return gate.mean_evidence(views).unflatten(0, (-1, 2))
 
 
 def main() -> None:
