@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from apanet_core.engines.choose import choose_model, make_engine
+from apanet_core.engines.engine import memory_errors
 from apanet_core.engines.memory import check_memory
 from apanet_core.engines.tiling import derain_tiled
-from apanet_core.images.sizes import SMALLEST_SIDE_PX, check_pair
+from apanet_core.images.sizes import SMALLEST_SIDE_PX, check_pair, check_sizes
 from apanet_core.model.checkpoint import load_model
 
 
@@ -91,7 +92,7 @@ class StereoDerainer:
             ValueError: the views differ in size, are too small, or are not RGB.
             TypeError: the views are not uint8.
             MemoryError: there is not enough memory for a pair of this size.
-            FloatingPointError: the network computed values that are not finite.
+            FloatingPointError: the network computed no image: values that are not finite, or far beyond white.
         """
         self._check_open()
         check_pair(left, right)
@@ -108,7 +109,8 @@ class StereoDerainer:
             right: of the shape, dtype and device of `left`.
 
         Returns:
-            Derained left and right, with the shape, dtype and device of the input.
+            Derained left and right, with the shape, dtype and device of the input; a pair for which the network
+            computes no numbers comes back unchanged.
 
         Raises:
             ValueError: the engine is not torch, or the tensors do not fit each other or the engine.
@@ -132,7 +134,7 @@ class StereoDerainer:
         if left.dtype != torch.uint8 and not left.dtype.is_floating_point:
             raise ValueError(f"left and right must be uint8 or float: got {left.dtype}")
         for view in (left, right):
-            if view.device.type != self.engine.memory.type:
+            if view.device != self.engine.memory:
                 raise ValueError(f"left and right must be on {self.engine.memory}: got {view.device}")
         return self.engine.derain_tensors(left, right)
 
@@ -168,7 +170,8 @@ class StereoDerainer:
         reader = AttentionDisparity(self.engine.network)
         try:
             derained = self.engine.eager(left, right)
-            disparity, confidence = reader.read(*left.shape[:2])
+            with memory_errors(f"the disparity of a pair of {left.shape[1]}x{left.shape[0]}"):
+                disparity, confidence = reader.read(*left.shape[:2])
         finally:
             reader.close()
         if any(one_is_blank(*(as_batch(torch.from_numpy(view)) for view in (left, right)))):
@@ -177,6 +180,8 @@ class StereoDerainer:
 
     def warm_up(self, height: int, width: int) -> None:
         """Prepare for pairs of this size, so that the first one is as fast as the rest."""
+        self._check_open()
+        check_sizes((height, width), (height, width))
         self._check_memory(height, width)
         self.engine.prepare(min(height, self.tile or height), width)
 

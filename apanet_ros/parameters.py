@@ -79,7 +79,7 @@ class NodeParameters:
     )
     compiled: bool = parameter(
         False,
-        "Compile the torch engine, with CUDA graphs on CUDA; the first pair of each size waits for that.",
+        "Compile the torch engine; the first pair of each size waits for that.",
         fixed=True,
     )
     max_disparity: int = parameter(

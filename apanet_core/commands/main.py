@@ -83,6 +83,15 @@ def main(argv: list[str] | None = None) -> int:
             message = message.replace(f"{argv[0]}.", "")  # jsonargparse says train.out for --out
         print(f"apanet: error: {message}{install_hint(error)}", file=sys.stderr)
         return 2
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, without importing it for every command
+            raise
+        close_bars()
+        print(
+            "apanet: error: not enough memory on the graphics card: use smaller images or batches, or a smaller model",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         close_bars()
         print("interrupted", file=sys.stderr)

@@ -11,11 +11,21 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from apanet_core.engines.engine import is_out_of_memory
+
 SIZES_KEPT = 4
+CHANGE_BYTES = 4  # of the mean change, a float32, before the views
 WARM_UP_CALLS = 2  # in which libraries choose their kernels and allocate
 Result = tuple[np.ndarray, np.ndarray, float]  # left, right, mean change
-# One capture at a time in a process: it changes the state of the generator and of the allocator (pytorch issue 137844).
+# One capture at a time in a process: it changes the state of the generator and of the allocator (pytorch issue 137844),
+# and no memory may be given back during one.
 _capturing = threading.Lock()
+
+
+def free_unused_memory() -> None:
+    """Give memory of the card back that torch keeps for later; waits for a capture in another thread."""
+    with _capturing:
+        torch.cuda.empty_cache()
 
 
 class CapturedPair(Protocol):
@@ -56,9 +66,8 @@ class CapturedSizes:
 
     def close(self) -> None:
         """Free the memory of all sizes."""
-        with self._running:
-            while self._sizes:
-                self._sizes.popitem()[1].close()
+        with self._running, _capturing:
+            self._keep_at_most(0)
 
     def _of_size(self, size: tuple[int, int]) -> CapturedPair | None:
         """Return the capture of a size, made now if need be; None where a capture has failed."""
@@ -67,19 +76,32 @@ class CapturedSizes:
             return self._sizes[size]
         if self._failed:
             return None
-        while len(self._sizes) >= self._kept:
-            self._sizes.popitem(last=False)[1].close()
+        with _capturing:
+            self._keep_at_most(self._kept - 1)
+            return self._captured(size)
+
+    def _captured(self, size: tuple[int, int]) -> CapturedPair | None:
+        """Capture a size, if need be in the memory of the others."""
         try:
-            with _capturing:
+            try:
                 self._sizes[size] = self._capture(size)
-        except torch.OutOfMemoryError:
-            raise
+            except RuntimeError as error:
+                if not (self._sizes and is_out_of_memory(error)):
+                    raise
+                self._keep_at_most(0)
+                self._sizes[size] = self._capture(size)
         except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
             self._failed = True
             reason = str(error).partition("\n")[0]
             warnings.warn(f"CUDA graph capture failed, the network runs without it: {reason}", stacklevel=2)
             return None
         return self._sizes[size]
+
+    def _keep_at_most(self, count: int) -> None:
+        while len(self._sizes) > count:
+            self._sizes.popitem(last=False)[1].close()
 
 
 class CUDAGraph:
@@ -92,39 +114,41 @@ class CUDAGraph:
     """
 
     def __init__(self, run: Callable[..., Any], size: tuple[int, int], device: torch.device) -> None:
-        shape = (2, *size, 3)
-        self._rainy, self._clean = (torch.empty(shape, dtype=torch.uint8, pin_memory=True) for _ in range(2))
-        self._change = torch.empty((), dtype=torch.float32, pin_memory=True)
-        self._device = device
-        views = torch.empty(shape, dtype=torch.uint8, device=device)
-
-        def step() -> None:
-            views.copy_(self._rainy, non_blocking=True)
-            left, right, change = run(views[0], views[1])
-            for buffer, result in ((self._clean[0], left), (self._clean[1], right), (self._change, change)):
-                buffer.copy_(result, non_blocking=True)
-
+        self._shape, self._device = (2, *size, 3), device
+        self._rainy = torch.empty(self._shape, dtype=torch.uint8, pin_memory=True)
+        self._result = torch.empty(CHANGE_BYTES + self._rainy.numel(), dtype=torch.uint8, pin_memory=True)
         with torch.cuda.device(device):
             self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-            with torch.cuda.stream(self._stream):
+            self._stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self._stream):  # which a failed capture would leave set
+                # kept, because the graph writes there at every replay
+                self._views = torch.empty(self._shape, dtype=torch.uint8, device=device)
                 for _ in range(WARM_UP_CALLS):
-                    step()
-            self._stream.synchronize()
-            self._graph = torch.cuda.CUDAGraph()
-            # "thread_local": other threads may use the card during the capture
-            with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
-                step()
+                    self._step(run)
+                self._stream.synchronize()
+                self._graph = torch.cuda.CUDAGraph()
+                # "thread_local": other threads may use the card during the capture
+                with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
+                    self._step(run)
+
+    def _step(self, run: Callable[..., Any]) -> None:
+        """Queue one copy to the device, the network, and one copy back: the change, then both views."""
+        self._views.copy_(self._rainy, non_blocking=True)
+        left, right, change = run(self._views[0], self._views[1])
+        parts = [change.float().reshape(1).view(torch.uint8), left.flatten(), right.flatten()]
+        self._result.copy_(torch.cat(parts), non_blocking=True)
 
     @torch.inference_mode()
     def __call__(self, left: np.ndarray, right: np.ndarray) -> Result:
-        """Derain (H, W, 3) uint8 RGB views of that size; return new arrays."""
+        """Derain (H, W, 3) uint8 RGB views of that size; return new arrays that share their memory."""
         for buffer, view in zip(self._rainy.numpy(), (left, right)):
             np.copyto(buffer, view)
         with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
             self._graph.replay()
         self._stream.synchronize()
-        clean_left, clean_right = self._clean.numpy().copy()
-        return clean_left, clean_right, float(self._change)
+        result = self._result.numpy().copy()
+        clean_left, clean_right = result[CHANGE_BYTES:].reshape(self._shape)
+        return clean_left, clean_right, float(result[:CHANGE_BYTES].view(np.float32)[0])
 
     def close(self) -> None:
         """Free the memory."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +11,9 @@ import numpy as np
 import torch
 
 Pair = tuple[np.ndarray, np.ndarray]
+LARGEST_CHANGE = 1.0  # mean absolute change of a pair, for images in [0, 1]
+# in the errors of torch's CPU allocator, of CUDA and its libraries, of OpenVINO
+NO_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED", "bad_alloc", "Failed to allocate")
 PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -28,18 +32,40 @@ class EngineOptions:
     compiled: bool = False
 
 
-def check_finite(change: float, precision: str) -> None:
-    """Raise FloatingPointError where the mean change of a pair shows that the network computed no numbers.
+def check_change(change: float, precision: str) -> None:
+    """Raise FloatingPointError where the mean change of a pair shows that the network computed no image.
 
     Args:
-        change: mean change of the pair, from `Uint8Derainer`.
+        change: mean absolute change of the pair, from `Uint8Derainer`.
         precision: a key of `PRECISIONS`.
     """
-    if not math.isfinite(change):
+    if not change <= LARGEST_CHANGE:  # also for NaN
         raise FloatingPointError(
-            f"expected finite values from the network, got {change}: check the weights"
+            f"expected an image from the network, got a mean change of {change:.3g} where white is 1: check the weights"
             + ("" if precision == "float32" else f", or use precision float32 instead of {precision}")
         )
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Return whether an error, or the one during which it was raised, stands for a lack of memory."""
+    while error is not None:
+        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(text in str(error) for text in NO_MEMORY):
+            return True
+        error = error.__context__
+    return False
+
+
+@contextmanager
+def memory_errors(what: str) -> Iterator[None]:
+    """Turn what the libraries raise for lack of memory for `what` into a MemoryError that says what helps."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise MemoryError(
+            f"not enough memory for {what}: use tile (rows at a time), a smaller model, or precision float16 on a GPU"
+        ) from error
 
 
 class Engine(Protocol):
@@ -68,7 +94,7 @@ class Engine(Protocol):
             Derained left and right, of the same shape.
 
         Raises:
-            FloatingPointError: the result is not finite.
+            FloatingPointError: the network computed no image.
             MemoryError: there is not enough memory.
         """
 

@@ -123,6 +123,7 @@ def _converted(network: APANet, file_format: str, size: tuple[int, int], config:
     if file_format == "openvino":
         converted = openvino_model(network)
         converted.set_rt_info(config, ["apanet", CONFIG_KEY])
+        converted.set_rt_info("float32", ["apanet", "precision"])  # of the weights; the device chooses how it computes
         return lambda path: import_openvino().save_model(converted, path, compress_to_fp16=False)
     copied, example = _traceable(network, size)
     program = torch.export.export(Uint8Derainer(copied).eval(), example)

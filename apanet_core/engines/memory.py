@@ -99,8 +99,9 @@ def check_memory(config: ModelConfig, engine: Engine, height: int, width: int, d
     free = free_bytes(engine.memory)
     if needed > free:
         fewer = "" if engine.name == "torch" else ", the torch engine, which needs less,"
+        half = ", or precision float16" if engine.memory.type == "cuda" and engine.precision == "float32" else ""
         raise MemoryError(
             f"a pair of {width}x{height} takes about {needed / GIB:.1f} GiB with this model in {engine.name}, and "
             f"{free / GIB:.1f} GiB are free: use tile (rows at a time, such as {max(16, height // 4)}){fewer} "
-            "or a smaller model"
+            f"or a smaller model{half}"
         )

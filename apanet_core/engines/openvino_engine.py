@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from apanet_core.engines.engine import EngineOptions, Pair, check_finite
+from apanet_core.engines.engine import EngineOptions, Pair, check_change, memory_errors
 from apanet_core.engines.export import openvino_model
 from apanet_core.engines.quiet_openvino import import_openvino
 from apanet_core.model.network import APANet
@@ -54,8 +54,9 @@ class OpenVINOEngine:
             else:
                 request = self._any_size
                 self._expect(left.shape)
-            result = request.infer([np.ascontiguousarray(left), np.ascontiguousarray(right)], share_inputs=True)
-            check_finite(float(result[2]), self.precision)
+            with memory_errors(f"a pair of {left.shape[1]}x{left.shape[0]}"):
+                result = request.infer([np.ascontiguousarray(left), np.ascontiguousarray(right)], share_inputs=True)
+            check_change(float(result[2]), self.precision)
             return result[0].copy(), result[1].copy()
 
     def _choose(self, precision: str) -> str:
@@ -80,9 +81,10 @@ class OpenVINOEngine:
         self._prepare((height, width, 3), self._model)
 
     def _prepare(self, shape: tuple[int, ...], model: Any) -> None:
-        model = model.clone()
-        model.reshape({0: list(shape), 1: list(shape)})
-        request = self._compile(model)
+        with memory_errors(f"a model for {shape[1]}x{shape[0]}"):
+            model = model.clone()
+            model.reshape({0: list(shape), 1: list(shape)})
+            request = self._compile(model)
         with self._running:
             if self._model is not None:  # not closed since
                 self._expected.add(shape)

@@ -122,7 +122,7 @@ def _notes(samples: list[Sample], settings: EvaluationSettings, summary: Summary
         )
     if settings.lpips is None:
         notes.append("LPIPS was not measured: it needs AlexNet's weights (--lpips FILE).")
-    if settings.stereo_gain and settings.engine != "torch":
+    if settings.stereo_gain and not any("attention_wrong_percent" in values for values in summary.values()):
         notes.append("The attention's disparity needs the torch engine (--engine torch).")
     if not all(sample.is_stereo for sample in samples):
         notes.append("Single images have no depth and no right view.")

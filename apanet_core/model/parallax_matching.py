@@ -104,8 +104,9 @@ class ParallaxMatching(nn.Module):
         # The left view of a pair is the right view of its mirror image.
         query, key = torch.cat([left.flip(2), right]), torch.cat([right.flip(2), left])
         max_disparity_columns = query.shape[2] if self.max_disparity_columns is None else self.max_disparity_columns
-        logits = row_logits(self.log_scale.exp() * query, key, max_disparity_columns, self.mask)
-        largest, offset, confidence = (_mirror_left(values) for values in peak(logits))
+        with torch.autocast("cuda" if query.is_cuda else "cpu", enabled=False):
+            logits = row_logits(self.log_scale.float().exp() * query, key, max_disparity_columns, self.mask)
+            largest, offset, confidence = (_mirror_left(values) for values in peak(logits))
         zero_bin = 0 if self.mask else max_disparity_columns
         coarse = (largest / COARSE).floor() * COARSE
         columns = self._at_pixels(coarse - zero_bin) + self._at_pixels(largest - coarse + offset)

@@ -11,7 +11,7 @@ from apanet_core.model.network import APANet
 # lens, a dead camera. Sensor noise stays below it, scenes in daylight are at 20 and more.
 BLANK = 4.0
 
-# Left and right view, and the mean change before coring, for images in [0, 1]: not finite if any value is not.
+# Left and right view, and the mean absolute change before coring, for images in [0, 1]: not finite if any value is not.
 ViewsAndChange = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
@@ -72,7 +72,7 @@ class Uint8Derainer(nn.Module):
         )
         derained_left = torch.where(left_is_blank, left, derained_left)
         derained_right = torch.where(right_is_blank, right, derained_right)
-        change = ((derained_left - left) + (derained_right - right)).mean(dim=(1, 2, 3)) / 2
+        change = ((derained_left - left).abs() + (derained_right - right).abs()).mean(dim=(1, 2, 3)) / 2
         if coring := self.network.config.coring / 255:
             derained_left = apply_coring(left, derained_left, coring)
             derained_right = apply_coring(right, derained_right, coring)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from networks import CPU_ENGINES, fill_zeros
-from skimage.data import stereo_motorcycle
 
 from apanet_core import StereoDerainer
 from apanet_core.model.checkpoint import save_checkpoint
@@ -19,6 +18,8 @@ from apanet_core.stereo.camera import StereoCamera
 
 @pytest.fixture(scope="session")
 def clean():
+    from skimage.data import stereo_motorcycle  # here, because a machine with a card may lack it
+
     return stereo_motorcycle()[:2]
 
 

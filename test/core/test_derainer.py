@@ -69,6 +69,22 @@ def test_derain_tensors_matches_array_results(derainers, dtype):
             assert np.abs(image.numpy() - want).max() <= 1
 
 
+def test_derain_tensors_pair_without_numbers_comes_back_unchanged(smallest):
+    derainer = StereoDerainer(smallest, engine="torch", device="cpu")
+    left, right = (torch.from_numpy(view).permute(2, 0, 1)[None] for view in random_pair(32, 48))
+    torch.nn.init.constant_(derainer.engine.network.project_out.weight, torch.nan)
+    assert all(torch.equal(*views) for views in zip(derainer.derain_tensors(left, right), (left, right)))
+
+
+def test_warm_up_of_closed_derainer_or_too_small_size_is_refused(smallest):
+    derainer = StereoDerainer(smallest, engine="torch", device="cpu")
+    with pytest.raises(ValueError, match="at least 16 px"):
+        derainer.warm_up(8, 32)
+    derainer.close()
+    with pytest.raises(ValueError, match="closed"):
+        derainer.warm_up(32, 32)
+
+
 def test_derain_tensors_bad_input_is_refused(derainers):
     view = torch.zeros(1, 3, 32, 32)
     for left, right, message in (

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from apanet_core import StereoDerainer
-from apanet_core.engines.cuda_graphs import CapturedSizes
+from apanet_core.engines.cuda_graphs import CapturedSizes, CUDAGraph
 
 
 def pair(height, width):
@@ -70,6 +70,105 @@ def test_captured_sizes_out_of_memory_raises_error():
         sizes(*pair(16, 16))
 
 
+def test_captured_sizes_give_up_other_sizes_for_lack_of_memory():
+    captures = Captures()
+    sizes = CapturedSizes(captures, eager)
+    sizes(*pair(16, 16))
+
+    class FullError(RuntimeError):
+        """As torch raises it: what ends the capture hides the lack of memory."""
+
+        __context__ = torch.OutOfMemoryError("CUDA out of memory")
+
+    captures.error = FullError("capture ended")
+    with pytest.raises(RuntimeError, match="capture ended"):
+        sizes(*pair(16, 32))
+    assert captures.closed == [(16, 16)]
+    captures.error = None
+    assert sizes(*pair(16, 32))[2] == 0.0  # no reason to run eagerly from now on
+    assert captures.made == [(16, 16), (16, 32)]
+
+
+class Stream:
+    """Stands in for torch.cuda's streams and contexts: it notes which of them is set."""
+
+    current = None
+
+    def __init__(self, stream=None, **_):
+        self.stream = stream
+
+    def wait_stream(self, other):
+        pass
+
+    def synchronize(self):
+        pass
+
+    def __enter__(self):
+        self.before, Stream.current = Stream.current, self.stream
+
+    def __exit__(self, *_):
+        Stream.current = self.before
+
+
+class FailingGraph(Stream):
+    """A capture that fails at its end, and leaves its stream set, as torch does."""
+
+    def __exit__(self, *_):
+        raise RuntimeError("capture failed")
+
+
+@pytest.fixture
+def without_card(monkeypatch):
+    """CUDA calls of a captured pair, on the CPU; nothing is recorded."""
+    empty = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda *args, pin_memory=False, **options: empty(*args, **options))
+    for name in ("Stream", "stream", "device"):
+        monkeypatch.setattr(torch.cuda, name, Stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: None)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: None)
+    monkeypatch.setattr(torch.cuda, "graph", lambda graph, stream, **_: Stream(stream))
+
+
+def test_graph_returns_views_and_change_in_one_copy(without_card, monkeypatch):
+    def run(left, right):
+        return 255 - left, right // 2, torch.tensor(0.25)
+
+    captured = CUDAGraph(run, (5, 7), torch.device("cpu"))
+
+    class Replay:
+        def replay(self):
+            captured._step(run)
+
+    captured._graph = Replay()
+    left, right = pair(5, 7)
+    clean_left, clean_right, change = captured(left, right)
+    np.testing.assert_array_equal(clean_left, 255 - left)
+    np.testing.assert_array_equal(clean_right, right // 2)
+    assert change == 0.25
+    captured(right, left)
+    np.testing.assert_array_equal(clean_left, 255 - left)  # handed out, so not written again
+
+
+def test_graph_keeps_what_its_replays_write(without_card):
+    read = []
+
+    def run(left, right):
+        read.append(left.untyped_storage().data_ptr())
+        return left, right, torch.tensor(0.0)
+
+    captured = CUDAGraph(run, (5, 7), torch.device("cpu"))
+    own = {tensor.untyped_storage().data_ptr() for tensor in vars(captured).values() if torch.is_tensor(tensor)}
+    assert set(read) <= own
+
+
+def test_failed_capture_restores_stream_of_caller(without_card, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "graph", lambda graph, stream, **_: FailingGraph(stream))
+    before = Stream.current
+    with pytest.raises(RuntimeError, match="capture failed"):
+        CUDAGraph(lambda left, right: (left, right, torch.tensor(0.0)), (5, 7), torch.device("cpu"))
+    assert Stream.current is before
+
+
 def test_captured_sizes_serialise_threads():
     inside, most, lock = [0], [0], threading.Lock()
 
@@ -108,7 +207,11 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 def test_cuda_graph_results_match_eager_and_are_not_overwritten():
     derainer = StereoDerainer("tiny", device="cuda")
     pairs = [pair(64, width) for width in (96, 128, 96)]
-    kept = [derainer(*views) for views in pairs]
+    kept = []
+    for views in pairs:
+        kept.append(derainer(*views))
+        torch.cuda.empty_cache()  # and others take what a graph does not keep
+        torch.full((1 << 22,), 255, dtype=torch.uint8, device="cuda")
     for views, result in zip(pairs, kept):
         for got, want in zip(result, derainer.engine.eager(*views)):
             assert np.abs(got.astype(int) - want).max() <= 1
@@ -130,4 +233,5 @@ def test_cuda_derainers_in_threads_match_eager_and_preserve_stream():
     for thread in threads:
         thread.join()
     assert torch.cuda.current_stream() == stream
+    assert torch.cuda.current_device() == 0
     assert all(np.abs(result[0].astype(int) - want[0]).max() <= 1 for result in results)

@@ -144,7 +144,18 @@ def test_network_overflow_raises_floating_point_error(engine, coring):
     torch.nn.init.constant_(network.project_out.weight, 1e30)
     torch.nn.init.constant_(network.project_in.weight, 1e30)
     made = make_engine(network, engine, "cpu", "float32")
-    with pytest.raises(FloatingPointError, match="expected finite values from the network, got"):
+    with pytest.raises(FloatingPointError, match="expected an image from the network, got a mean change of"):
+        made(*random_pair(32, 48))
+
+
+@pytest.mark.parametrize("engine", CPU_ENGINES)
+def test_network_whose_output_is_no_image_raises_floating_point_error(engine):
+    """Finite, but some 1e30: clipped to uint8 it would be black and white."""
+    torch.manual_seed(0)
+    network = APANet(ModelConfig(4, (8, 16), (1, 1), (1,), 4, (2,), (2,))).eval()
+    torch.nn.init.normal_(network.project_out.weight, std=1e30)
+    made = make_engine(network, engine, "cpu", "float32")
+    with pytest.raises(FloatingPointError, match="expected an image from the network"):
         made(*random_pair(32, 48))
 
 

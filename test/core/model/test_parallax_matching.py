@@ -51,14 +51,18 @@ def test_peak_returns_position_between_bins_and_confidence():
     torch.testing.assert_close(confidence, torch.tensor([1.0, 1.0, 0.5]), atol=1e-3, rtol=0)
 
 
-def test_matching_finds_disparity_of_120_px_in_both_views():
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.float16])
+def test_matching_finds_disparity_of_120_px_in_both_views_under_autocast(dtype):
     cells, shift = torch.randn(1, 16, 4, 80), 30  # columns of 4 px
     left, right = cells[..., :48], cells[..., shift : shift + 48]  # x_right = x_left - shift
     matching = ParallaxMatching(16, 16, 160)
     matching.embed = torch.nn.Sequential(torch.nn.Conv2d(16 + 48, 16, 1, bias=False))
     matching.embed[0].weight.data = torch.eye(16, 64)[..., None, None]  # the features as they are
     matching.compare = torch.nn.Identity()
-    disparity = matching(torch.cat([left, right]), torch.zeros(2, 3, 16, 192)).disparity
+    with torch.autocast("cpu", dtype or torch.bfloat16, enabled=dtype is not None):
+        match = matching(torch.cat([left, right]), torch.zeros(2, 3, 16, 192))
+    assert match.logits.dtype == match.disparity.dtype == torch.float32
+    disparity = match.disparity
     seen_by_both = 4 * shift + 4
     torch.testing.assert_close(disparity[0, 0, 4:-4, seen_by_both:-4], torch.full((8, 64), 120.0), atol=2, rtol=0)
     torch.testing.assert_close(disparity[1, 0, 4:-4, 4:-seen_by_both], torch.full((8, 64), 120.0), atol=2, rtol=0)
