@@ -35,7 +35,7 @@ CELLS = 384  # taken at random from each view, since all cells of all pairs do n
 SMALLEST_ERROR = 1e-6  # mean squares below this, 60 dB, count as equal
 VALIDATION = 0.1  # share of the pairs
 STEPS, PAIRS, CELLS_PER_STEP, RATE = 1500, 64, 192, 3e-3
-SHARPNESS = 2.0  # factor of the fitted logits
+SHARPNESS = 4.0  # factor of the fitted logits
 
 
 class Collected(NamedTuple):

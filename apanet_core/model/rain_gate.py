@@ -7,14 +7,13 @@ from torch import nn
 from torch.nn import functional as F
 
 OPEN = 4.0  # logit of a new gate
-CLOSED = -4.0  # least logit that a view contributes, so that a covered one does not outvote the other
 
 
 class RainGate(nn.Module):
     """Return one factor in (0, 1) for each pair, by which the changes of both views are multiplied.
 
     At one pixel, texture and rain can look alike. Over a whole view they do not: the mean evidence of its cells
-    decides. The mean logit of both views counts.
+    decides. The higher logit of both views counts: it rains although a hand covers one lens.
 
     Args:
         in_channels: channels of the features.
@@ -32,8 +31,7 @@ class RainGate(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return the factors: (2 B, C, h, w) features, left views first, to (2 B, 1, 1, 1) float32."""
         logits = self.logits(self.mean_evidence(features).to(features.dtype)).float()
-        left, right = logits.clamp(min=CLOSED).chunk(2)
-        opening = ((left + right) / 2).sigmoid()
+        opening = torch.maximum(*logits.chunk(2)).sigmoid()
         return torch.cat([opening, opening])[..., None, None]
 
     def mean_evidence(self, features: torch.Tensor) -> torch.Tensor:
