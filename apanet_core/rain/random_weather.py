@@ -67,7 +67,7 @@ def random_rain(random: CounterRandom) -> Rain:
         mist_per_m=(chance >= NO_VEIL + NO_MIST) * mist,
         swathes=0.6 * ~random.happens("even veil", 0.6),
         airlight=random.normal("airlight").mul(0.3).exp(),
-        grey=random.happens("grey air", 0.5) * random.uniform("grey", low=0.5),
+        grey=random.happens("grey air", 0.5) * random.uniform("greyness", low=0.5),
         glow=torch.where(
             is_night(random),
             random.uniform("glow", low=0.4),
