@@ -61,7 +61,7 @@ def test_cameras_killed_and_restarted_in_other_size_pair_again(rig, cameras):
     for side in SIDES:
         cameras(side, None)
     rig.forget()
-    wait_for(lambda: told(rig, "no pairs: 0 left and 0 right images"), 30)
+    wait_for(lambda: told(rig, "no pairs: "), 30)  # an image of the camera killed last may have arrived alone
     for side in SIDES:
         cameras(side, (48, 64))
     wait_for_pairs(rig, (48, 64))
