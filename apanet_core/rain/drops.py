@@ -143,22 +143,19 @@ def fall(scenes: Scenes, rain: Rain, random: CounterRandom) -> tuple[torch.Tenso
     )
     # a drop is a fish-eye lens, which shows the average light of its surroundings
     drop = 0.94 * field + 0.06 * sky
-    clear, free = (
-        transmission(scenes, rain.extinction_per_m, rain.swathes, rain.spray_per_m, random),
-        1 - covered / with_dims(rain.exposure_s, 4),
-    )
-    veil, streaks = (
-        (1 - clear) * free * with_dims(rain.airlight, 4),
-        covered / DROP_CROSSING_S * with_dims(rain.brightness, 4),
-    )
+    clear = transmission(scenes, rain.extinction_per_m, rain.swathes, rain.spray_per_m, random)
+    free = 1 - covered / with_dims(rain.exposure_s, 4)
+    veil = ((1 - clear) * free).mul_(with_dims(rain.airlight, 4))
+    streaks = covered * with_dims(rain.brightness / DROP_CROSSING_S, 4)
     air = 0.5 * (field + sky)
-    added = _lit(veil, torch.lerp(air, air.mean(1, keepdim=True), rain.grey[:, None])) + _lit(streaks, drop)
+    added = _lit(veil, torch.lerp(air, air.mean(1, keepdim=True), rain.grey[:, None]))
+    added.addcmul_(streaks[:, :, None], drop[:, None, :, None, None])
     rows = (rain.glow > 0).nonzero()[:, 0]
     if len(rows):
         around = _surroundings(light.index_select(0, rows)) * (veil + streaks).index_select(0, rows)[:, :, None]
         glow = with_dims(rain.glow.index_select(0, rows), 5)
         added.index_copy_(0, rows, torch.lerp(added.index_select(0, rows), around, glow))
-    light = added.addcmul_(light, (clear * free)[:, :, None])
+    light = added.addcmul_(light, clear.mul_(free)[:, :, None])
     visible = covered > VISIBLE_STREAK * DROP_CROSSING_S
     rows = (rain.splashes > 0).nonzero()[:, 0]
     if len(rows):
@@ -277,7 +274,7 @@ def coverage_s(drops: Drops, cameras: Cameras, rain: Rain, disparity: torch.Tens
         fade, soft = torch.zeros_like(value), width_px > 3
         sides.append(Segments(2 * drops.sample + right, u0, v0, u1, v1, width_px, value, apparent, fade, soft))
     share = draw_segments(Segments.cat(sides), disparity.flatten(0, 1)).reshape_as(disparity)
-    return share.clamp(max=1) * with_dims(rain.exposure_s, 4)
+    return share.clamp_(max=1).mul_(with_dims(rain.exposure_s, 4))
 
 
 def _lit(share: torch.Tensor, colour: torch.Tensor) -> torch.Tensor:

@@ -89,7 +89,7 @@ def look_through(
     values = torch.stack([x, y, radius, squash, bumps, turn, soft, opacity, bend, middle_x, middle_y])
     x, y, radius, squash, bumps, turn, soft, opacity, bend, middle_x, middle_y = values.index_select(1, drop)
     dx, dy = (u + 0.5 - x) / radius, (v + 0.5 - y) / radius * squash
-    angle = torch.atan2(dy, dx)
+    angle = torch.atan2(dy.double(), dx.double()).float()  # float32 is rounded otherwise at the end of a tensor
     rho = torch.hypot(dx, dy) / (1 + bumps * torch.cos(2 * angle + turn) + bumps * torch.cos(3 * angle - turn))
     edge = ((1 + soft / 2 - rho) / soft).clamp(0, 1)
     alpha = opacity * edge * edge * (3 - 2 * edge)

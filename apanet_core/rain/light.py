@@ -16,7 +16,7 @@ def to_linear(views: torch.Tensor) -> torch.Tensor:
 
 def to_srgb(light: torch.Tensor) -> torch.Tensor:
     """Convert linear light to the sRGB scale, clipped to [0, 255], not rounded."""
-    place = (light.clamp(0, 1).sqrt() * (STEPS - 1)).round().int()  # the root spreads the steep dark end
+    place = light.clamp(0, 1).sqrt_().mul_(STEPS - 1).round_().int()  # the root spreads the steep dark end
     return _to_srgb_table(light.device).index_select(0, place.flatten()).reshape(light.shape)
 
 

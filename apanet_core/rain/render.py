@@ -69,7 +69,7 @@ def with_camera_gains(
 
 
 def _to_tensor(views: tuple[np.ndarray, np.ndarray]) -> torch.Tensor:
-    return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2)[None].float()
+    return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2)[None].contiguous().float()
 
 
 def _to_images(views: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:

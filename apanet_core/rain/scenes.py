@@ -35,7 +35,9 @@ class Scenes:
         return self.views.shape[-2], self.views.shape[-1]
 
     def of(self, rows: torch.Tensor) -> Scenes:
-        """Return some scenes of the batch; `rows` is (N,) int64."""
+        """Return some scenes of the batch; `rows` is (N,) int64, in rising order."""
+        if len(rows) == len(self.views):
+            return self
         views, disparity = (t.index_select(0, rows) for t in (self.views, self.disparity))
         return Scenes(views, disparity, rows_of(self.cameras, rows))
 

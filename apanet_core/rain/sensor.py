@@ -79,8 +79,8 @@ def expose(views: torch.Tensor, sensor: Sensor, random: CounterRandom) -> torch.
     rows = (sensor.noise > 0).nonzero()[:, 0]
     if len(rows):
         level = with_dims(sensor.noise.index_select(0, rows), 5)
-        views = views.index_add(0, rows, level * random.of(rows).normal("noise", *views.shape[1:]))
-    views = views.clamp(0, 255).round()
+        views = views.index_add(0, rows, level * random.of(rows).normal("noise", *views.shape[1:])).clamp_(0, 255)
+    views = views.round()
     rows = (sensor.jpeg_quality > 0).nonzero()[:, 0]
     if len(rows):
         quality = sensor.jpeg_quality.index_select(0, rows).repeat_interleave(2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -78,12 +79,13 @@ def draw_segments(segments: Segments, disparity: torch.Tensor) -> torch.Tensor:
         rows = (seen & (s.width >= least) & (s.width < most)).nonzero()[:, 0]
         if not len(rows):
             continue
-        right, bottom = -width % cell, -height % cell
-        near = F.pad(disparity[:, None], (0, right, 0, bottom), mode="replicate")
-        drawn = _draw(_lines(s[rows], cell), F.avg_pool2d(near, cell)[:, 0])
-        if cell > 1:
-            drawn = F.interpolate(drawn[:, None], scale_factor=cell, mode="bilinear")[:, 0, :height, :width]
-        result += drawn
+        lines = _lines(s[rows], cell)
+        if cell == 1:
+            result += _draw(lines, disparity)
+            continue
+        near = F.pad(disparity[:, None], (0, -width % cell, 0, -height % cell), mode="replicate")
+        drawn = _draw(lines, F.avg_pool2d(near, cell)[:, 0])
+        result += F.interpolate(drawn[:, None], scale_factor=cell, mode="bilinear")[:, 0, :height, :width]
     return result
 
 
@@ -137,10 +139,11 @@ def _mean_bell(device: torch.device) -> torch.Tensor:
 def _draw(lines: _Lines, near: torch.Tensor) -> torch.Tensor:
     """Draw lines into images (N, H, W), behind whatever is `near`."""
     steep = (lines.v1 - lines.v0).abs() >= (lines.u1 - lines.u0).abs()
-    down = _Lines(*(t.index_select(0, steep.nonzero()[:, 0]) for t in lines))
-    flat = _Lines(*(t.index_select(0, (~steep).nonzero()[:, 0]) for t in lines))
-    flat = flat._replace(u0=flat.v0, v0=flat.u0, u1=flat.v1, v1=flat.u1)
-    return (_draw_steep(down, near) + _draw_steep(flat, near.mT).mT).float() / ONE
+    down, flat = (_Lines(*(t.index_select(0, rows.nonzero()[:, 0]) for t in lines)) for rows in (steep, ~steep))
+    drawn = _draw_steep(down, near)
+    if len(flat.u0):
+        drawn += _draw_steep(flat._replace(u0=flat.v0, v0=flat.u0, u1=flat.v1, v1=flat.u1), near.mT).mT
+    return drawn.float().div_(ONE)
 
 
 def _draw_steep(lines: _Lines, near: torch.Tensor) -> torch.Tensor:
@@ -164,24 +167,33 @@ def _draw_steep(lines: _Lines, near: torch.Tensor) -> torch.Tensor:
     outside = (torch.maximum(at_top, at_bottom) < -1) | (torch.minimum(at_top, at_bottom) > width)
     count = torch.where(outside, 0, bottom - top).clamp(min=0).long()
     ramp = 1 / (lines.fade / 2 * tall).clamp(min=1)
-    first = ((lines.image * height + top.long()) * stride + 1).int()
+    first = (lines.image * height + top.long()) * stride + 1
     floats = torch.stack([at_top, slope, value, (top + 1 - v0) * ramp, (v1 - top) * ramp, ramp, lines.disparity])
     hidden = bool(lines.disparity.isfinite().any())
 
-    parts = (torch.split(values, AT_ONCE[device.type]) for values in numbered(count))
-    for some, number in zip(*parts):
-        row = number.int()
-        u, slant, share, entered, left, steps, depth = floats.index_select(1, some)
-        u = (u + slant * row).clamp(-1, width)
+    for group in _groups(count, AT_ONCE[device.type]):
+        some, number = numbered(count[group])
+        row = number.float()
+        u, slant, share, entered, left, steps, depth = floats[:, group].index_select(1, some)
+        u.addcmul_(slant, row).clamp_(-1, width)
         before = u.floor()
-        share = share * torch.minimum(entered + row * steps, left - row * steps).clamp(0, 1)
-        right = share * (u - before)
-        place = first.index_select(0, some) + row * stride + before.int()
+        entered.addcmul_(steps, row)
+        left.addcmul_(steps, row, value=-1)
+        share.mul_(torch.minimum(entered, left).clamp_(0, 1))
+        right = u.sub_(before).mul_(share)
+        place = first[group].index_select(0, some).add_(number, alpha=stride).add_(before.long())
         for position, part in ((place, share - right), (place + 1, right)):
             if hidden:
-                part = part * (depth > near.index_select(0, position))
-            canvas.scatter_add_(0, position.long(), part.round().int())
+                part = torch.where(depth > near.index_select(0, position), part, 0)
+            canvas.scatter_add_(0, position, part.round_().int())
     return canvas[:-1].reshape(images, height, stride)[:, :, 1:-2]
+
+
+def _groups(counts: torch.Tensor, most: int) -> list[slice]:
+    """Divide things with `counts` of parts into groups of about `most` parts."""
+    ends = counts.cumsum(0)
+    bounds = torch.searchsorted(ends, torch.arange(0, int(counts.sum()), most, device=counts.device)).tolist()
+    return [slice(first, last) for first, last in pairwise([*bounds, len(counts)]) if last > first]
 
 
 def boxes(

@@ -42,11 +42,15 @@ def transmission(
     """
     cameras, size = scenes.cameras, scenes.size
     uneven = 1 + with_dims(swathes, 4) * random.uniform("swathes", 1, 3, 4, low=-1)
-    shifted = (scenes.disparity + with_dims(cameras.offset_px, 4)).clamp(min=1e-3)
-    depth = (with_dims(cameras.focal_px * cameras.baseline_m, 4) / shifted).clamp(max=FARTHEST_SCENE_M)
-    thickness = with_dims(extinction_per_m, 4) * smooth(uneven, size).clamp(min=0) * depth
-    patches = smooth(random.uniform("spray patches", 1, 3, 8, low=-0.5, high=2.5), size).clamp(min=0)
-    return torch.exp(-thickness - with_dims(spray_per_m, 4) * patches * _path_in_spray(scenes, depth))
+    shifted = (scenes.disparity + with_dims(cameras.offset_px, 4)).clamp_(min=1e-3)
+    depth = (with_dims(cameras.focal_px * cameras.baseline_m, 4) / shifted).clamp_(max=FARTHEST_SCENE_M)
+    thickness = depth * (with_dims(extinction_per_m, 4) * smooth(uneven, size).clamp_(min=0))
+    rows = (spray_per_m > 0).nonzero()[:, 0]
+    if len(rows):
+        patches = random.of(rows).uniform("spray patches", 1, 3, 8, low=-0.5, high=2.5)
+        spray = with_dims(spray_per_m.index_select(0, rows), 4) * smooth(patches, size).clamp_(min=0)
+        thickness.index_add_(0, rows, spray * _path_in_spray(scenes.of(rows), depth.index_select(0, rows)))
+    return thickness.neg_().exp_()
 
 
 def _path_in_spray(scenes: Scenes, depth: torch.Tensor) -> torch.Tensor:

@@ -52,12 +52,12 @@ def render_weather(scenes: Scenes, weather: Weather, random: CounterRandom) -> t
         drop on the glass, (B, 2, H, W) bool.
     """
     weather = weather.per_sample(len(scenes.views), scenes.views.device)
-    views = scenes.views.clone()
-    visible = torch.zeros_like(scenes.disparity, dtype=torch.bool)
+    views, visible = scenes.views, torch.zeros_like(scenes.disparity, dtype=torch.bool)
 
     def change(rows: torch.Tensor, result: tuple[torch.Tensor, torch.Tensor]) -> None:
+        nonlocal views
         new, seen = result
-        views.index_copy_(0, rows, new.round())
+        views = new.round_() if len(rows) == len(views) else views.index_copy(0, rows, new.round_())
         visible.index_copy_(0, rows, visible.index_select(0, rows) | seen)
 
     rows = (weather.rain.rate_mm_h > 0).nonzero()[:, 0]
