@@ -136,6 +136,9 @@ class StereoDerainer:
         for view in (left, right):
             if view.device != self.engine.memory:
                 raise ValueError(f"left and right must be on {self.engine.memory}: got {view.device}")
+        if left.device.type == "cpu":  # a card says when it is full; here the system may end the process
+            batch, _, height, width = left.shape
+            check_memory(self.config, self.engine, height, width, batch=batch)
         return self.engine.derain_tensors(left, right)
 
     def with_disparity(self, left: np.ndarray, right: np.ndarray) -> DerainedWithDisparity:

@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from apanet_core.freed_memory import keep_freed_memory
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -135,6 +137,7 @@ def _start(threads: int) -> None:
     import cv2
 
     cv2.setNumThreads(1)  # a worker a core is enough
+    keep_freed_memory()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,29 +17,12 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.logging import LoggingSeverity, get_logger_effective_level, set_logger_level
 from rclpy.signals import SignalHandlerOptions
 
+from apanet_core.freed_memory import keep_freed_memory
 from apanet_ros.parameter_file import parameters_of
 from apanet_ros.transport import prefer_large_shared_memory
 
 SHUTDOWN_TIMEOUT_S = 1.2  # after which the process exits even if a thread hangs
 MAX_CONSECUTIVE_FAILURES = 100  # rclpy errors in a row after which the process exits with 1
-
-# glibc's parameters of mallopt, and sizes in bytes below which buffers stay on the heap
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-LARGEST_ON_HEAP, LARGEST_FREE_TOP = 32 << 20, 256 << 20
-
-
-def keep_freed_memory() -> None:
-    """Keep freed image buffers in this process instead of returning them to the system after every frame.
-
-    A fresh megabyte costs 256 page faults, and a 1920x1080 frame takes several buffers of 6 MB. That takes longer than
-    all work of the node except the network. Without glibc this function does nothing.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError, TypeError):
-        return
-    mallopt(M_MMAP_THRESHOLD, LARGEST_ON_HEAP)
-    mallopt(M_TRIM_THRESHOLD, LARGEST_FREE_TOP)
 
 
 def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
@@ -72,6 +55,7 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
         quieten_rcl(sys.argv if args is None else args)
         node = make_node()
         node.stopping = stop.is_set
+        log_warnings(node.get_logger())
         warn_of_foreign_files(node, sys.argv if args is None else args)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
@@ -110,6 +94,11 @@ def quieten_rcl(args: list[str]) -> None:
     asked_for = any(word.startswith("rcl:=") for word in args)
     if not asked_for and get_logger_effective_level("rcl") == LoggingSeverity.DEBUG:
         set_logger_level("rcl", LoggingSeverity.INFO)
+
+
+def log_warnings(logger: Any) -> None:
+    """Send warnings of libraries and of the network, such as of a failed graph capture, to the node's log."""
+    warnings.showwarning = lambda message, *_, **__: logger.warning(" ".join(str(message).split()))
 
 
 def warn_of_foreign_files(node: Any, args: list[str]) -> None:

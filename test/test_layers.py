@@ -7,7 +7,8 @@ ROOT = Path(__file__).parent.parent
 # package or module of the repository: what it imports directly, itself apart
 LAYERS = {
     "apanet_core.atomic": set(),
-    "apanet_core.workers": set(),
+    "apanet_core.freed_memory": set(),
+    "apanet_core.workers": {"freed_memory"},
     "apanet_core.missing": set(),
     "apanet_core.progress": set(),
     "apanet_core.images": {"atomic"},
@@ -25,7 +26,7 @@ LAYERS = {
 CORE = {name.removeprefix("apanet_core.") for name in LAYERS}
 LAYERS |= {
     "apanet_core.commands": CORE,
-    "apanet_ros": {"derainer", "images", "missing", "apanet_core"},
+    "apanet_ros": {"derainer", "images", "missing", "freed_memory", "apanet_core"},
 }
 PUBLIC = {"derainer", "model"}  # what `import apanet_core` itself offers
 

@@ -23,8 +23,8 @@ JUSTIFIED = {
     ("tools/demo/replay.py", "subprocess"): "the demo starts the node, with a list of arguments",
     ("tools/demo/replay.py", "subprocess.Popen"): "the same",
     ("tools/demo/replay.py", "subprocess.TimeoutExpired"): "the same",
-    ("apanet_ros/process.py", "ctypes"): "two settings of malloc in the C library that is loaded anyway",
-    ("apanet_ros/process.py", "ctypes.CDLL"): "the same",
+    ("apanet_core/freed_memory.py", "ctypes"): "two settings of malloc in the C library that is loaded anyway",
+    ("apanet_core/freed_memory.py", "ctypes.CDLL"): "the same",
 }
 # A loader may be called only with this argument.
 LOADERS = {

@@ -28,6 +28,7 @@ from apanet_core.commands import (
     render_rain,
     train,
 )
+from apanet_core.freed_memory import keep_freed_memory
 from apanet_core.missing import install_hint
 from apanet_core.progress import close_bars
 from apanet_core.training.config import TrainConfig
@@ -71,6 +72,7 @@ def main(argv: list[str] | None = None) -> int:
         argv = [argv[0], "--config", *argv[1:]]
     try:
         values = parser.instantiate(parser.parse_args(argv))
+        keep_freed_memory()
         run = COMMANDS[values.subcommand]
         run(**_arguments(run, values[values.subcommand].as_dict()))
     except BrokenPipeError:  # the reader of the output ended, as `head` does

@@ -79,8 +79,10 @@ def _process_bytes() -> float:
     return float(limit - int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize())
 
 
-def check_memory(config: ModelConfig, engine: Engine, height: int, width: int, dense: bool = False) -> None:
-    """Raise MemoryError where a pair of this size does not fit.
+def check_memory(
+    config: ModelConfig, engine: Engine, height: int, width: int, dense: bool = False, batch: int | None = None
+) -> None:
+    """Raise MemoryError where pairs of this size do not fit.
 
     Args:
         config: shape of the network.
@@ -88,20 +90,24 @@ def check_memory(config: ModelConfig, engine: Engine, height: int, width: int, d
         height: rows that the engine gets at once.
         width: columns that the engine gets at once.
         dense: APAM builds its map of H x W x W weights, as a reference.
+        batch: pairs in a batch of tensors, which `tile` does not cut; None: one pair of images.
 
     Raises:
-        MemoryError: the pair does not fit; the message has the needed and the free memory, and remedies.
+        MemoryError: the pairs do not fit; the message has the needed and the free memory, and remedies.
     """
-    needed = estimate_bytes(config, engine.name, engine.precision, height, width)
+    needed = (batch or 1) * estimate_bytes(config, engine.name, engine.precision, height, width)
     if dense:
         stride = config.finest_parallax_stride
         needed += 4 * (height / stride) * (width / stride) ** 2 * PRECISIONS[engine.precision].itemsize
     free = free_bytes(engine.memory)
     if needed > free:
-        fewer = "" if engine.name == "torch" else ", the torch engine, which needs less,"
+        what, remedy = "a pair", f"use tile (rows at a time, such as {max(16, height // 4)})"
+        if batch is not None:
+            what, remedy = f"a batch of {batch} pairs", "use smaller batches"
+        elif engine.name != "torch":
+            remedy += ", the torch engine, which needs less,"
         half = ", or precision float16" if engine.memory.type == "cuda" and engine.precision == "float32" else ""
         raise MemoryError(
-            f"a pair of {width}x{height} takes about {needed / GIB:.1f} GiB with this model in {engine.name}, and "
-            f"{free / GIB:.1f} GiB are free: use tile (rows at a time, such as {max(16, height // 4)}){fewer} "
-            f"or a smaller model{half}"
+            f"{what} of {width}x{height} takes about {needed / GIB:.1f} GiB with this model in {engine.name}, and "
+            f"{free / GIB:.1f} GiB are free: {remedy} or a smaller model{half}"
         )

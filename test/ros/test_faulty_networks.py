@@ -1,5 +1,6 @@
 """Tests of the node's process with a network that raises, hangs or returns no image: pairs follow on_failure."""
 
+import re
 import time
 
 import pytest
@@ -66,6 +67,13 @@ def make(start, tmp_path):
         code, _ = case.node.end()
         assert code == 0, case.node.text()
         assert "Traceback" not in case.node.text()
+
+
+def test_warnings_of_network_are_logged_by_node(make):
+    case = make()
+    case.order("warn")
+    assert case.is_clean(case.rig.send())
+    wait_for(lambda: re.search(r"\[WARN\].*\[derain\]: the graph was not captured", case.node.text()))
 
 
 def test_network_error_or_bad_output_passes_pair_and_next_is_derained(make):
