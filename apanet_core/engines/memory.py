@@ -95,7 +95,8 @@ def check_memory(
     Raises:
         MemoryError: the pairs do not fit; the message has the needed and the free memory, and remedies.
     """
-    needed = (batch or 1) * estimate_bytes(config, engine.name, engine.precision, height, width)
+    rows = height * (batch or 1)  # a batch takes what its rows take in one image
+    needed = estimate_bytes(config, engine.name, engine.precision, rows, width)
     if dense:
         stride = config.finest_parallax_stride
         needed += 4 * (height / stride) * (width / stride) ** 2 * PRECISIONS[engine.precision].itemsize
