@@ -62,7 +62,7 @@ SYMMETRIC = ("rgb8", "bgr8", "rgba8", "bgra8", "mono8")  # encodings that derain
 STAMPS = itertools.count(10**9, 10**9)  # one clock for all tests
 
 
-def wait_for(condition, timeout_s=20.0, poll_s=0.02):
+def wait_for(condition, timeout_s=180.0, poll_s=0.02):
     """Poll until `condition()` is true and return its value; fail the test after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not (value := condition()):
@@ -117,8 +117,8 @@ class Rig:
     def wait_until_heard(self):
         """Wait until the node has subscribed and its outputs are connected to this rig."""
         publishers = [*self.image_pub.values(), *self.info_pub.values()]
-        wait_for(lambda: all(p.get_subscription_count() for p in publishers), 60)
-        wait_for(lambda: all(s.get_publisher_count() for s in self._subscriptions), 60)
+        wait_for(lambda: all(p.get_subscription_count() for p in publishers))
+        wait_for(lambda: all(s.get_publisher_count() for s in self._subscriptions))
         # Discovery is ordered: a node that answers the service knows all subscriptions made before the client.
         call(self, GetState, f"{self._namespace}/derain/get_state", GetState.Request(), ask_again_s=5)
 
@@ -162,12 +162,12 @@ class Rig:
         """Return the derained image with this stamp, or None."""
         return next((m for m in list(self.images[side]) if stamp_of(m) == stamp_ns), None)
 
-    def wait_for_pair(self, stamp_ns, timeout_s=20.0, poll_s=0.02):
+    def wait_for_pair(self, stamp_ns, timeout_s=180.0, poll_s=0.02):
         return tuple(wait_for(lambda s=side: self.received(stamp_ns, s), timeout_s, poll_s) for side in SIDES)
 
     def enable(self, value, node="/derain"):
         client = self.node.create_client(SetBool, f"{node}/enable")
-        assert client.wait_for_service(10)
+        assert client.wait_for_service(60)
         future = client.call_async(SetBool.Request(data=value))
         wait_for(future.done)
         return future.result()
@@ -196,7 +196,7 @@ class NodeProcess:
         files = [path.readlink() for path in Path(f"/proc/{self.process.pid}/fd").iterdir()]
         return [path for path in files if path.match("/dev/shm/fastdds_[0-9a-f]*_el")]
 
-    def end(self, signal_number=signal.SIGINT, timeout_s=10.0):
+    def end(self, signal_number=signal.SIGINT, timeout_s=60.0):
         """Send a signal; return the exit code and the seconds until the exit."""
         start = time.monotonic()
         if self.process.poll() is None:
@@ -222,7 +222,7 @@ def call(rig, service_type, name, request, ask_again_s=60.0):
             futures.append(client.call_async(request))
         return next((future for future in futures if future.done()), None)
 
-    answer = wait_for(answered, 60).result()
+    answer = wait_for(answered).result()
     rig.node.destroy_client(client)
     return answer
 

@@ -41,7 +41,7 @@ def inactive(case):
 
 def asleep(case):
     case.run()
-    wait_for(lambda: "asleep until" in case.node.text(), 60)
+    wait_for(lambda: "asleep until" in case.node.text())
 
 
 def awake(case):
@@ -65,7 +65,7 @@ def pair_in_the_network(case):
 def loading(case):
     case.order("load")
     case.run()
-    wait_for(lambda: case.rig.node.get_publishers_info_by_topic("/derain/transition_event"), 60)
+    wait_for(lambda: case.rig.node.get_publishers_info_by_topic("/derain/transition_event"))
 
 
 def loading_for_a_manager(case):
@@ -113,7 +113,7 @@ def test_more_signals_during_shutdown_are_ignored(start, tmp_path):
 def test_signal_while_real_weights_load_ends_node(start, tmp_path, after_s):
     def real_weights_loading(case):
         case.node = start()
-        wait_for(lambda: case.rig.node.get_publishers_info_by_topic("/derain/transition_event"), 60)
+        wait_for(lambda: case.rig.node.get_publishers_info_by_topic("/derain/transition_event"))
         time.sleep(after_s)
 
     end_soon(real_weights_loading, lambda: Case(start, tmp_path), signal.SIGTERM)

@@ -44,7 +44,7 @@ class TestWhileItRuns(unittest.TestCase):
         rig = Rig(namespace="/stereo")
         rig.image_pub["left"] = rig.node.create_publisher(Image, "/camera/left", 10)
         rig.wait_until_heard()
-        pair = rig.wait_for_pair(rig.send(), timeout_s=60)
+        pair = rig.wait_for_pair(rig.send())
         assert [view.header.frame_id for view in pair] == list(FRAMES.values())
         assert ("derain", "/stereo", "/derain") in rig.node.get_node_names_and_namespaces_with_enclaves()
         rig.close()

@@ -165,7 +165,7 @@ def test_unreadable_request_does_not_end_node(start):
 def test_remapped_output_remaps_its_compressed_topic(start):
     start("-r", "derained/left/image_rect:=/out/left", program=QUICK)
     rig = Rig()
-    wait_for(lambda: rig.node.count_publishers("/out/left/compressed"), 60)
+    wait_for(lambda: rig.node.count_publishers("/out/left/compressed"))
     assert rig.node.count_publishers("/out/left")
     assert not rig.node.count_publishers("/derained/left/image_rect/compressed")
     rig.close()
@@ -174,7 +174,7 @@ def test_remapped_output_remaps_its_compressed_topic(start):
 def test_failed_subscription_is_reported_and_leaves_no_others(start):
     node = start("-p", "qos_overrides./right/image_rect.subscription.depth:=-3", program=QUICK)
     rig = Rig()
-    wait_for(lambda: any("update: " in d.status[0].message for d in list(rig.diagnostics)), 60)
+    wait_for(lambda: any("update: " in d.status[0].message for d in list(rig.diagnostics)))
     time.sleep(2)  # about twenty tries
     assert rig.image_pub["left"].get_subscription_count() <= 1
     assert "update failed" in node.text()
@@ -237,7 +237,7 @@ def test_two_robots_in_pushed_namespaces_answer_own_cameras_only(start, monkeypa
         answer = call(rig, GetParameters, f"/{robot}/stereo/derain/get_parameters", request)
         assert answer.values[0].integer_value == 4 + number
         # each is told from the other in /diagnostics
-        wait_for(lambda r=robot: any(r in s.name for m in list(rigs[0].diagnostics) for s in m.status), 20)
+        wait_for(lambda r=robot: any(r in s.name for m in list(rigs[0].diagnostics) for s in m.status))
     for rig in rigs:
         rig.close()
 
@@ -274,7 +274,7 @@ def test_unequal_stamps_are_reported_with_remedy(start):
     node = start(program=QUICK)
     rig = Rig()
     rig.wait_until_heard()
-    wait_for(lambda: rig.send(right_offset_ns=4_000_000) and "no pairs:" in node.text(), 30)
+    wait_for(lambda: rig.send(right_offset_ns=4_000_000) and "no pairs:" in node.text())
     assert "differ by 4.000 ms: set approximate_sync" in node.text()
     rig.close()
 
@@ -283,11 +283,11 @@ def test_wrong_remap_file_or_duplicate_name_is_warned_of(start, tmp_path):
     (tmp_path / "other.yaml").write_text("/other:\n  ros__parameters: {lazy: false}\n")
     remap, file = "right/image_rect:=left/image_rect", str(tmp_path / "other.yaml")
     first = start("-p", "lazy:=false", "-r", remap, "--params-file", file, program=QUICK)
-    wait_for(lambda: "both views come from one topic, /left/image_rect: remap one of them" in first.text(), 60)
+    wait_for(lambda: "both views come from one topic, /left/image_rect: remap one of them" in first.text())
     assert "other.yaml has no section for /derain: add one called /derain or /**" in first.text()
     start("-p", "lazy:=false", program=QUICK)
     rig = Rig(listen=False)
-    wait_for(lambda: any("nodes are called /derain" in d.status[0].message for d in list(rig.diagnostics)), 60)
+    wait_for(lambda: any("nodes are called /derain" in d.status[0].message for d in list(rig.diagnostics)))
     rig.close()
 
 

@@ -20,7 +20,7 @@ PROGRAM = QUICK
 def wait_until_said(rig, node, text):
     """Wait for `text` in the diagnostics, as a warning; check that the log has it too."""
     rig.diagnostics.clear()
-    found = wait_for(lambda: next((a for a in list(rig.diagnostics) if text in a.status[0].message), None), 30)
+    found = wait_for(lambda: next((a for a in list(rig.diagnostics) if text in a.status[0].message), None))
     assert found.status[0].level == DiagnosticStatus.WARN
     assert text in node.text()
 

@@ -48,7 +48,7 @@ def endpoints(node, namespace, ready):
     """Return the endpoints of the node in `namespace`, as (kind, rule, full name), once it subscribes to `ready`."""
     looker = rclpy.create_node("looker")
     try:
-        wait_for(lambda: "listening to" in node.text(), 60)
+        wait_for(lambda: "listening to" in node.text())
 
         def ask():
             if (NODE, namespace) not in looker.get_node_names_and_namespaces():
@@ -59,7 +59,7 @@ def endpoints(node, namespace, ready):
                 for name, _ in getattr(looker, question)(NODE, namespace)
             }
 
-        wait_for(lambda: ("topics", "subscribe", ready) in ask(), 60)
+        wait_for(lambda: ("topics", "subscribe", ready) in ask())
         before = None
         while before != (now := ask()):  # until discovery adds nothing more
             before = now

@@ -105,7 +105,7 @@ def test_given_up_loading_frees_derainer():
     closed = threading.Event()
     built.close = closed.set
     release.set()
-    assert closed.wait(5)
+    assert closed.wait(60)
 
 
 def test_put_replaces_waiting_item():
@@ -113,13 +113,13 @@ def test_put_replaces_waiting_item():
 
     def work(item):
         started.set()
-        release.wait(5)
+        release.wait(60)
         done.append(item)
 
     dropped = []
     worker = LatestItemWorker(work, on_error=lambda error: None, on_dropped=dropped.append)
     worker.put(0)
-    assert started.wait(5)
+    assert started.wait(60)
     for number in (1, 2, 3):
         worker.put(number)
     assert dropped == [1, 2]
@@ -147,9 +147,9 @@ def test_work_error_is_reported_and_thread_continues():
 
     worker = LatestItemWorker(work, on_error, on_dropped=errors.append)
     worker.put("bad")
-    assert failed.wait(5)
+    assert failed.wait(60)
     worker.put("good")
-    assert done.wait(5)
+    assert done.wait(60)
     assert errors == ["bad item"]
     assert worker.stop()
 
@@ -159,12 +159,12 @@ def test_stop_with_hung_work_returns_false_and_drops_waiting_item():
 
     def work(_):
         started.set()
-        hang.wait(5)
+        hang.wait(60)
 
     dropped = []
     worker = LatestItemWorker(work, on_error=lambda error: None, on_dropped=dropped.append)
     worker.put(1)
-    assert started.wait(5)
+    assert started.wait(60)
     worker.put(2)
     assert not worker.stop(timeout_s=0.05)
     assert dropped == [2]

@@ -71,10 +71,10 @@ def test_with_disparity_equals_plain_call_and_removes_hooks():
 
 
 @pytest.mark.parametrize("options", [{"engine": "openvino"}, {"engine": "torch", "tile": 64}])
-def test_with_disparity_openvino_or_tiles_are_refused(options):
+def test_with_disparity_openvino_or_tiles_are_refused(options, smallest):
     view = np.zeros((40, 40, 3), np.uint8)
     with pytest.raises(ValueError, match="use engine 'torch'"):
-        StereoDerainer("tiny", **options).with_disparity(view, view)
+        StereoDerainer(smallest, **options).with_disparity(view, view)
 
 
 def test_attention_disparity_without_parallax_attention_is_refused():
