@@ -139,14 +139,20 @@ def _mean_bell(device: torch.device) -> torch.Tensor:
 def _draw(lines: _Lines, near: torch.Tensor) -> torch.Tensor:
     """Draw lines into images (N, H, W), behind whatever is `near`."""
     steep = (lines.v1 - lines.v0).abs() >= (lines.u1 - lines.u0).abs()
-    down, flat = (_Lines(*(t.index_select(0, rows.nonzero()[:, 0]) for t in lines)) for rows in (steep, ~steep))
-    drawn = _draw_steep(down, near)
+    free = lines.disparity > near.amax((1, 2)).index_select(0, lines.image)  # nothing hides these
+    front, behind, flat = (
+        _Lines(*(t.index_select(0, rows.nonzero()[:, 0]) for t in lines))
+        for rows in (steep & free, steep & ~free, ~steep)
+    )
+    drawn = _draw_steep(front, near, False)
+    if len(behind.u0):
+        drawn += _draw_steep(behind, near, True)
     if len(flat.u0):
-        drawn += _draw_steep(flat._replace(u0=flat.v0, v0=flat.u0, u1=flat.v1, v1=flat.u1), near.mT).mT
+        drawn += _draw_steep(flat._replace(u0=flat.v0, v0=flat.u0, u1=flat.v1, v1=flat.u1), near.mT, True).mT
     return drawn.float().div_(ONE)
 
 
-def _draw_steep(lines: _Lines, near: torch.Tensor) -> torch.Tensor:
+def _draw_steep(lines: _Lines, near: torch.Tensor, hidden: bool) -> torch.Tensor:
     """Draw lines that cross more rows than columns; return (N, H, W) int32 in units of 1 / `ONE`."""
     images, height, width = near.shape
     device = near.device
@@ -169,7 +175,6 @@ def _draw_steep(lines: _Lines, near: torch.Tensor) -> torch.Tensor:
     ramp = 1 / (lines.fade / 2 * tall).clamp(min=1)
     first = (lines.image * height + top.long()) * stride + 1
     floats = torch.stack([at_top, slope, value, (top + 1 - v0) * ramp, (v1 - top) * ramp, ramp, lines.disparity])
-    hidden = bool(lines.disparity.isfinite().any())
 
     for group in _groups(count, AT_ONCE[device.type]):
         some, number = numbered(count[group])
