@@ -85,12 +85,16 @@ class PairMatcher:
         self._periods: tuple[deque[int], deque[int]] = (deque(maxlen=PERIODS_KEPT), deque(maxlen=PERIODS_KEPT))
         self._last: list[int | None] = [None, None]  # stamps
         self._late_in_a_row = [0, 0]
+        self._steps_back = [0, 0]  # of the stamps, or repetitions, since the last pair
         self._last_pair: list[int] | None = None
 
     def add(self, side: int, stamp_ns: int, item: Any) -> tuple[Any, Any] | None:
         """Add an item of `side` (LEFT or RIGHT); return (left item, right item) if it completes a pair, else None."""
         counts = self.counts
         counts.received[side] += 1
+        before = counts.last_stamp_ns[side]
+        if before is not None and stamp_ns <= before:
+            self._step_back(side)
         counts.same_stamp[side] = counts.same_stamp[side] + 1 if stamp_ns == counts.last_stamp_ns[side] else 0
         counts.last_stamp_ns[side] = stamp_ns
         if not self._accept_stamp(side, stamp_ns):
@@ -108,9 +112,20 @@ class PairMatcher:
         pair = (item, other.pop(partner)) if side == LEFT else (other.pop(partner), item)
         self._last_pair = [stamp_ns, partner] if side == LEFT else [partner, stamp_ns]
         self._forget_older()
+        self._steps_back = [0, 0]
         self.counts.paired += 1
         self.counts.nearest_partner_ns = [None, None]
         return pair
+
+    def _step_back(self, side: int) -> None:
+        """Drop the waiting items of both sides; those of the other side stay if its stamps stepped back before.
+
+        If the clock was set back, their stamps come a second time, and would pair with items of another moment.
+        """
+        for dropped in (side,) if self._steps_back[1 - side] > self._steps_back[side] else (LEFT, RIGHT):
+            self.counts.unpaired += len(self._waiting[dropped])
+            self._waiting[dropped].clear()
+        self._steps_back[side] += 1
 
     def _accept_stamp(self, side: int, stamp_ns: int) -> bool:
         """Update the stream's period and detect time jumps; return False for a late message."""
@@ -130,10 +145,7 @@ class PairMatcher:
         return True
 
     def _reset_after_time_jump(self, side: int) -> None:
-        """Drop the waiting items of `side` after its clock was set back.
-
-        The other side keeps its items, since its clock may have been set back first.
-        """
+        """Drop the waiting items of `side` after its clock was set back."""
         self.counts.time_jumps += 1
         self._last[side] = None
         self.counts.unpaired += len(self._waiting[side])

@@ -100,6 +100,26 @@ def test_looped_bag_shorter_than_jump_threshold_recovers():
     assert pairs[8:] == [(n, n) for n in range(2, 8)]
 
 
+@settings(max_examples=300, deadline=None)
+@given(
+    periods=st.integers(2, 60),
+    lost=st.sampled_from([LEFT, RIGHT]),
+    first=st.sampled_from([LEFT, RIGHT]),
+    lag=st.integers(0, 1),
+    silent=st.booleans(),
+    tolerance=st.sampled_from([0, 5 * MS]),
+)
+def test_clock_set_back_after_loss_pairs_no_frames_of_two_moments(periods, lost, first, lag, silent, tolerance):
+    """The clock goes back after frame 79, of which one view is lost; then one view comes first, or alone."""
+    before = [e for n in range(80) for e in stream(LEFT, [n]) + stream(RIGHT, [n]) if e[::2] != (lost, 79)]
+    sides = {side: [(side, (n - periods) * PERIOD, n) for n in range(80, 160)] for side in (first, 1 - first)}
+    after = [e for n in range(80) for e in (sides[first][n], sides[1 - first][max(0, n - lag)])]
+    after = [e for e in after if not (silent and e[0] != first)]
+    pairs = feed(PairMatcher(tolerance), before + after)
+    assert all(left == right for left, right in pairs)
+    assert silent or pairs[-1][0] >= 158
+
+
 @pytest.mark.parametrize("length", [1, 2, 3])
 def test_short_looped_bag_keeps_pairing(length):
     once = [e for n in range(length) for e in stream(LEFT, [n]) + stream(RIGHT, [n])]
