@@ -106,7 +106,7 @@ def _claim(out: Path, header: dict[str, Any]) -> None:
     """Claim `out` for this rendering, or check that it already is its output."""
     before = None
     if (out / PARAMETERS).is_file():
-        before = json.loads((out / PARAMETERS).read_text())["settings"]
+        before = _settings_in(out / PARAMETERS)
         was, now = _flat(before), _flat(header)
         changed = [f"{key} was {was.get(key)}, is {now[key]}" for key in now if was.get(key) != now[key]]
         if changed and any(any((out / folder).glob("*")) for folder in (*RAINY, *CLEAN, *MASKS)):
@@ -117,6 +117,17 @@ def _claim(out: Path, header: dict[str, Any]) -> None:
         (out / folder).mkdir(parents=True, exist_ok=True)
     if before != header:
         _write_json(out / PARAMETERS, {"settings": header, "frames": []})
+
+
+def _settings_in(path: Path) -> dict[str, Any]:
+    """Return the settings in the rain.json of an earlier call."""
+    try:
+        settings = json.loads(path.read_text())["settings"]
+    except (ValueError, KeyError, TypeError):
+        settings = None
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path} was not written by render-rain: choose another out, or delete it")
+    return settings
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -138,6 +149,11 @@ def _render_pair(pair: CleanPair, out: Path, settings: RenderSettings) -> tuple[
         sizes = " and ".join(f"{view.shape[1]}x{view.shape[0]}" for view in (left, right))
         raise ValueError(f"{pair.left}: left and right must have one size: got {sizes}; rectify both to the same size")
     views = with_camera_gains((left, right), settings.sensor.gain_spread, _numbers(settings, pair.name))
+    names = [pair.name if settings.variants == 1 else f"{pair.name}_{variant}" for variant in range(settings.variants)]
+    files = [[out / folder / f"{name}.png" for folder in (*MASKS, *RAINY)] for name in names]
+    missing = [not all(path.is_file() for path in some) for some in files]
+    if any(missing):  # before anything is written, since a disparity map may not fit
+        disparities = both_disparities(pair, *views, settings)
     clean = [out / folder / f"{pair.name}.png" for folder in CLEAN]
     for path, view, source in zip(clean, views, (pair.left, pair.right)):
         if path.is_file():
@@ -148,19 +164,14 @@ def _render_pair(pair: CleanPair, out: Path, settings: RenderSettings) -> tuple[
         else:
             write_image(path, view)
     camera = settings.camera(left.shape[:2])
-    disparities: tuple[np.ndarray, np.ndarray] | None = None
     records = []
-    for variant in range(settings.variants):
-        name = pair.name if settings.variants == 1 else f"{pair.name}_{variant}"
+    for variant, name in enumerate(names):
         random = _numbers(settings, f"{pair.name}/{variant}")
         weather = settings.weather(random)
-        files = [out / folder / f"{name}.png" for folder in (*MASKS, *RAINY)]
-        if not all(path.is_file() for path in files):
-            if disparities is None:
-                disparities = both_disparities(pair, *views, settings)
+        if missing[variant]:
             rainy = render_rain(views, disparities, camera, weather, random)
             masks = [255 * mask.astype(np.uint8) for mask in (rainy.left_mask, rainy.right_mask)]
-            for path, image in zip(files, (*masks, rainy.left, rainy.right)):
+            for path, image in zip(files[variant], (*masks, rainy.left, rainy.right)):
                 write_image(path, image)
         records.append(
             {

@@ -102,13 +102,12 @@ def check_memory(
         needed += 4 * (height / stride) * (width / stride) ** 2 * PRECISIONS[engine.precision].itemsize
     free = free_bytes(engine.memory)
     if needed > free:
-        what, remedy = "a pair", f"use tile (rows at a time, such as {max(16, height // 4)})"
-        if batch is not None:
-            what, remedy = f"a batch of {batch} pairs", "use smaller batches"
-        elif engine.name != "torch":
-            remedy += ", the torch engine, which needs less,"
-        half = ", or precision float16" if engine.memory.type == "cuda" and engine.precision == "float32" else ""
+        what = "a pair" if batch is None else f"a batch of {batch} pairs"
+        remedies = [f"tile (rows at a time, such as {max(64, height // 4)})"] if height > 64 and batch is None else []
+        remedies += ["smaller batches"] if batch is not None else []
+        remedies += ["the torch engine, which needs less"] if engine.name != "torch" else []
+        remedies += ["precision float16"] if engine.memory.type == "cuda" and engine.precision == "float32" else []
         raise MemoryError(
             f"{what} of {width}x{height} takes about {needed / GIB:.1f} GiB with this model in {engine.name}, and "
-            f"{free / GIB:.1f} GiB are free: {remedy} or a smaller model{half}"
+            f"{free / GIB:.1f} GiB are free: use {' or '.join(filter(None, [', '.join(remedies), 'a smaller model']))}"
         )

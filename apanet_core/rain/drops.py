@@ -75,9 +75,10 @@ class Rain:
     def __post_init__(self) -> None:
         if isinstance(self.rate_mm_h, torch.Tensor):
             return  # drawn, and a look at it would wait for the device
-        if not self.rate_mm_h >= 0 or not self.exposure_s > 0:
+        if not 0 <= self.rate_mm_h <= 1000 or not 0 < self.exposure_s <= 10:
             raise ValueError(
-                f"rain needs a rate >= 0 mm/h and an exposure > 0 s: got {self.rate_mm_h}, {self.exposure_s}"
+                "rain needs a rate from 0 to 1000 mm/h, and an exposure above 0 and up to 10 s: got "
+                f"{self.rate_mm_h}, {self.exposure_s}"
             )
         names = (
             "aperture_px",
@@ -94,10 +95,12 @@ class Rain:
         if not self.focus_m > 0 or not all(value >= 0 for value in others.values()):
             raise ValueError(f"rain needs focus_m > 0 and {', '.join(others)} >= 0: got {self.focus_m}, {others}")
         if not (
-            0 <= self.swathes <= 1 and max(self.glow, self.grey) <= 1 and math.isfinite(self.wind_mps + self.camera_mps)
+            0 <= self.swathes <= 1
+            and max(self.glow, self.grey) <= 1
+            and all(abs(speed) <= 100 for speed in (self.wind_mps, self.camera_mps))
         ):
             raise ValueError(
-                "rain needs swathes, grey and glow in [0, 1], and finite wind_mps and camera_mps: got "
+                "rain needs swathes, grey and glow in [0, 1], and wind_mps and camera_mps from -100 to 100: got "
                 f"{self.swathes}, {self.grey}, {self.glow}, {self.wind_mps}, {self.camera_mps}"
             )
 

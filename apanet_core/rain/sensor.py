@@ -44,8 +44,8 @@ class Sensor:
     def __post_init__(self) -> None:
         if isinstance(self.noise, torch.Tensor):
             return
-        if not (self.noise >= 0 and self.gain_spread >= 0):
-            raise ValueError(f"noise and gain_spread must be >= 0: got {self.noise}, {self.gain_spread}")
+        if not (0 <= self.noise <= 255 and 0 <= self.gain_spread <= 2):
+            raise ValueError(f"noise is 0 to 255 and gain_spread 0 to 2: got {self.noise}, {self.gain_spread}")
         if not 0 <= self.jpeg_quality <= 100:
             raise ValueError(f"jpeg_quality must be 1 to 100, or 0 for none: got {self.jpeg_quality}")
 

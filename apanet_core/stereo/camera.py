@@ -28,9 +28,10 @@ class StereoCamera:
     cx_right: float | None = None
 
     def __post_init__(self) -> None:
-        if self.focal_px <= 0 or self.baseline_m <= 0:
+        if not 1e-3 <= self.focal_px <= 1e6 or not 0 < self.baseline_m <= 1e3:
             raise ValueError(
-                f"focal_px and baseline_m must be positive: got {self.focal_px} px and {self.baseline_m} m"
+                "focal_px must be 1e-3 to 1e6 px, and baseline_m above 0 and up to 1000 m: got "
+                f"{self.focal_px} px and {self.baseline_m} m"
             )
 
     @property

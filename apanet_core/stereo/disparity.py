@@ -6,6 +6,7 @@ Convention: disparity in px, >= 0, ``x_right = x_left - disparity``; not finite 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,6 +49,8 @@ def read_disparity(path: str | Path, scale: float | None = None) -> np.ndarray:
     if path.suffix.lower() == ".pfm":
         # the header's last number is a scale whose sign gives the byte order; OpenCV divides by the scale
         values = values * abs(float(path.read_bytes()[:128].split()[3]))
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
+        raise ValueError(f"a disparity map is one array of real numbers: {path} holds {_content(values)}")
     if values.ndim != 2:
         raise ValueError(f"a disparity map has one channel, (H, W): {path} is an array of shape {values.shape}")
     if np.any(values < 0) and not np.any(values > 0):
@@ -60,6 +63,10 @@ def read_disparity(path: str | Path, scale: float | None = None) -> np.ndarray:
             )
         return np.where(values > 0, values / np.float32(scale or KITTI_SCALE), np.nan).astype(np.float32)
     return np.where(np.isfinite(values) & (values >= 0), values, np.nan).astype(np.float32)
+
+
+def _content(values: Any) -> str:
+    return f"values of type {values.dtype}" if isinstance(values, np.ndarray) else "several arrays, as .npz does"
 
 
 def find_disparities(folder: Path) -> dict[str, Path]:

@@ -12,13 +12,13 @@ def sgbm_disparity(left: np.ndarray, right: np.ndarray, max_disparity: int = 128
     Args:
         left: (H, W, 3) uint8 RGB, rectified.
         right: (H, W, 3) uint8 RGB, rectified.
-        max_disparity: largest disparity searched, px; rounded up to a multiple of 16.
+        max_disparity: largest disparity searched, px; rounded up to a multiple of 16, and cut to the width.
 
     Returns:
         (H, W) float32 disparity of the left view in px, NaN where no match was found.
     """
     block = 5
-    search = 16 * -(-max_disparity // 16)
+    search = 16 * -(-min(max_disparity, left.shape[1]) // 16)
     matcher = cv2.StereoSGBM.create(
         minDisparity=0,
         numDisparities=search,

@@ -17,6 +17,7 @@ from lightning_fabric.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from apanet_core.atomic import check_can_be_made
 from apanet_core.images.metrics import psnr
 from apanet_core.model.checkpoint import load_model, load_tensors, save_checkpoint
 from apanet_core.model.compiling import check_compiler
@@ -79,6 +80,7 @@ def train(config: TrainConfig) -> Path:
     }
     load_last(fabric, config, state)
 
+    check_can_be_made(config.out)
     validation = validation_set(config.data, config.all_phases[-1].size, config.validation_pairs, config.seed)
     validation[0]  # raises if a photograph cannot be read
     check_training_files(config)

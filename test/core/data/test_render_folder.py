@@ -147,10 +147,10 @@ def test_render_rain_reports_assumed_camera_and_disparity(clean, tmp_path, capsy
     ("more", "message"),
     [
         (["--kind", "hail"], "kind must be one of drops, streaks, both: got 'hail'"),
-        (["--rate", "-1"], "rate >= 0"),
+        (["--rate", "-1"], "rate from 0 to 1000 mm/h"),
         (["--kind", "streaks", "--rate", "10"], "rate of the drops has no effect on kind streaks"),
         (["--disparity", "nowhere"], "no folder of disparities at nowhere"),
-        (["--focal_px", "0"], "focal_px and baseline_m must be positive"),
+        (["--focal_px", "0"], "focal_px must be 1e-3 to 1e6 px"),
         (["--lens_drops", "-1"], "0 to 48 drops"),
         (["--workers", "0"], "workers must be at least 1"),
     ],
@@ -161,10 +161,20 @@ def test_render_rain_bad_options_print_error_and_write_nothing(clean, tmp_path, 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"frames": []}', '{"settings": 1}'])
+def test_render_folder_foreign_rain_json_is_refused(clean, tmp_path, text):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/rain.json").write_text(text)
+    with pytest.raises(ValueError, match=r"rain.json was not written by render-rain: choose another out"):
+        render_folder(clean, tmp_path / "out", SETTINGS)
+    assert (tmp_path / "out/rain.json").read_text() == text
+
+
 def test_render_folder_unequal_sizes_are_refused(clean, tmp_path):
     np.save(tmp_path / "disparity/2.npy", np.zeros((5, 5)))
     with pytest.raises(ValueError, match=r"2.npy is 5x5, its image 160x64"):
         render_folder(clean, tmp_path / "out", SETTINGS, tmp_path / "disparity")
+    assert not list((tmp_path / "out").rglob("2.png"))
     cv2.imwrite(str(clean / "right/0.png"), np.zeros((64, 159, 3), np.uint8))
     with pytest.raises(ValueError, match=r"left/0.png: left and right must have one size: got 160x64 and 159x64"):
         render_folder(clean, tmp_path / "out2", SETTINGS)

@@ -264,9 +264,13 @@ def test_drops_off_axis_right_camera_gives_true_disparity():
 
 
 def test_rain_and_camera_bad_values_are_refused():
-    with pytest.raises(ValueError, match="rate >= 0"):
+    with pytest.raises(ValueError, match="rate from 0 to 1000 mm/h"):
         Rain(-1)
+    with pytest.raises(ValueError, match="up to 10 s: got 1, 1e\\+20"):
+        Rain(1, exposure_s=1e20)
+    with pytest.raises(ValueError, match="camera_mps from -100 to 100"):
+        Rain(1, camera_mps=float("nan"))
     with pytest.raises(ValueError, match="focus_m > 0"):
         Rain(1, focus_m=0)
-    with pytest.raises(ValueError, match="baseline_m must be positive"):
+    with pytest.raises(ValueError, match="baseline_m above 0"):
         StereoCamera(700, 0, 0, 0)

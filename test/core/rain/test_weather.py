@@ -210,5 +210,7 @@ def test_weather_bad_values_are_refused():
         WetGlass(-1)
     with pytest.raises(ValueError, match="jpeg_quality must be 1 to 100, or 0 for none: got 101"):
         Sensor(jpeg_quality=101)
-    with pytest.raises(ValueError, match="noise and gain_spread must be >= 0"):
+    with pytest.raises(ValueError, match="noise is 0 to 255 and gain_spread 0 to 2: got -1"):
         Sensor(noise=-1)
+    with pytest.raises(ValueError, match="gain_spread 0 to 2"):
+        Sensor(gain_spread=float("nan"))

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from apanet_core.stereo.disparity import read_disparity
+from apanet_core.stereo.sgbm import sgbm_disparity
 
 DISPARITY = np.array([[0.5, 12.25, np.nan], [np.nan, 100.0, 3.0]], np.float32)
 
@@ -32,12 +33,19 @@ def test_read_disparity_other_files_are_refused(tmp_path):
     (tmp_path / "text.pfm").write_text("no image")
     (tmp_path / "a.tif").write_bytes(b"")
     (tmp_path / "empty.npy").touch()
+    np.save(tmp_path / "complex.npy", np.zeros((2, 2), np.complex64))
+    np.save(tmp_path / "words.npy", np.array([["a"]]))
+    np.savez(tmp_path / "archive.npz", np.zeros((2, 2)))
+    (tmp_path / "archive.npz").rename(tmp_path / "archive.npy")
     for name, message in {
         "eight.png": "has 16 bits.*--disparity_scale",
         "colour.png": "one channel",
         "pickle.npy": "allow_pickle",
         "text.pfm": "no readable image",
         "empty.npy": "empty.npy is empty, cut off or no array",
+        "complex.npy": "one array of real numbers: .*complex.npy holds values of type complex64",
+        "words.npy": "holds values of type <U1",
+        "archive.npy": "holds several arrays",
         "a.tif": "disparity maps are .png",
     }.items():
         with pytest.raises(ValueError, match=message):
@@ -50,3 +58,10 @@ def test_read_disparity_png_scale_is_applied(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.array([[0, 30], [60, 255]], np.uint8))
     found = read_disparity(tmp_path / "a.png", 3.0)
     np.testing.assert_allclose(found, [[np.nan, 10], [20, 85]])
+
+
+def test_sgbm_search_is_cut_to_the_width():
+    views = [np.random.default_rng(0).integers(0, 256, (32, 64, 3), dtype=np.uint8)] * 2
+    assert np.array_equal(
+        sgbm_disparity(*views, max_disparity=10**9), sgbm_disparity(*views, max_disparity=64), equal_nan=True
+    )
