@@ -105,7 +105,7 @@ def check_memory(
         what = "a pair" if batch is None else f"a batch of {batch} pairs"
         remedies = [f"tile (rows at a time, such as {max(64, height // 4)})"] if height > 64 and batch is None else []
         remedies += ["smaller batches"] if batch is not None else []
-        remedies += ["the torch engine, which needs less"] if engine.name != "torch" else []
+        remedies += ["the torch engine (it needs less)"] if engine.name != "torch" else []
         remedies += ["precision float16"] if engine.memory.type == "cuda" and engine.precision == "float32" else []
         raise MemoryError(
             f"{what} of {width}x{height} takes about {needed / GIB:.1f} GiB with this model in {engine.name}, and "
