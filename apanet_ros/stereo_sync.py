@@ -85,16 +85,16 @@ class PairMatcher:
         self._periods: tuple[deque[int], deque[int]] = (deque(maxlen=PERIODS_KEPT), deque(maxlen=PERIODS_KEPT))
         self._last: list[int | None] = [None, None]  # stamps
         self._late_in_a_row = [0, 0]
-        self._steps_back = [0, 0]  # of the stamps, or repetitions, since the last pair
+        self._stamps: tuple[deque[int], deque[int]] = (deque(maxlen=2), deque(maxlen=2))  # as they came
+        self._steps_back = [0, 0]  # of the stamps, since the last pair
+        self._doubted: list[tuple[int, list[dict[int, Any]]] | None] = [None, None]  # stamp far back, what waited
         self._last_pair: list[int] | None = None
 
     def add(self, side: int, stamp_ns: int, item: Any) -> tuple[Any, Any] | None:
         """Add an item of `side` (LEFT or RIGHT); return (left item, right item) if it completes a pair, else None."""
         counts = self.counts
         counts.received[side] += 1
-        before = counts.last_stamp_ns[side]
-        if before is not None and stamp_ns <= before:
-            self._step_back(side)
+        self._watch_steps(side, stamp_ns)
         counts.same_stamp[side] = counts.same_stamp[side] + 1 if stamp_ns == counts.last_stamp_ns[side] else 0
         counts.last_stamp_ns[side] = stamp_ns
         if not self._accept_stamp(side, stamp_ns):
@@ -112,20 +112,41 @@ class PairMatcher:
         pair = (item, other.pop(partner)) if side == LEFT else (other.pop(partner), item)
         self._last_pair = [stamp_ns, partner] if side == LEFT else [partner, stamp_ns]
         self._forget_older()
-        self._steps_back = [0, 0]
+        self._steps_back, self._doubted = [0, 0], [None, None]
         self.counts.paired += 1
         self.counts.nearest_partner_ns = [None, None]
         return pair
 
-    def _step_back(self, side: int) -> None:
-        """Drop the waiting items of both sides; those of the other side stay if its stamps stepped back before.
+    def _watch_steps(self, side: int, stamp_ns: int) -> None:
+        """Drop the waiting items of both sides if the clock was set back; those of a side that stepped back first stay.
 
-        If the clock was set back, their stamps come a second time, and would pair with items of another moment.
+        Stamps come a second time then, and would pair with items of another moment. One stamp that is far off is no
+        step: the next one near it decides.
         """
-        for dropped in (side,) if self._steps_back[1 - side] > self._steps_back[side] else (LEFT, RIGHT):
-            self.counts.unpaired += len(self._waiting[dropped])
-            self._waiting[dropped].clear()
-        self._steps_back[side] += 1
+        stamps, near = self._stamps[side], max(TIME_JUMP_NS, 2 * _period_of(self._periods[side]))
+        doubted, self._doubted[side] = self._doubted[side], None
+        if doubted is not None and 0 < stamp_ns - doubted[0] <= near:
+            self._drop(doubted[1])
+        elif doubted is not None:
+            self._steps_back[side] -= 1
+        if stamps:
+            last = stamps[0] if stamps[-1] - stamps[0] > near else stamps[-1]
+            if stamp_ns <= last:
+                first = self._steps_back[1 - side] > self._steps_back[side]
+                waiting = [{} if first and other != side else dict(self._waiting[other]) for other in (LEFT, RIGHT)]
+                self._steps_back[side] += 1
+                if last - stamp_ns <= near:
+                    self._drop(waiting)
+                else:
+                    self._doubted[side] = (stamp_ns, waiting)
+        stamps.append(stamp_ns)
+
+    def _drop(self, items: list[dict[int, Any]]) -> None:
+        for waiting, dropped in zip(self._waiting, items):
+            for stamp, item in dropped.items():
+                if waiting.get(stamp) is item:
+                    del waiting[stamp]
+                    self.counts.unpaired += 1
 
     def _accept_stamp(self, side: int, stamp_ns: int) -> bool:
         """Update the stream's period and detect time jumps; return False for a late message."""
@@ -161,7 +182,7 @@ class PairMatcher:
             return None
         nearest = min(candidates, key=lambda other: abs(other - stamp_ns))
         difference = abs(nearest - stamp_ns)
-        periods = [sorted(p)[len(p) // ODD_PERIODS] for p in self._periods if len(p) >= PERIODS_TO_TRUST]
+        periods = [period for p in self._periods if (period := _period_of(p))]
         if difference <= self.tolerance_ns and periods and 2 * difference < min(periods):
             return nearest
         self.counts.nearest_partner_ns[side] = difference
@@ -173,6 +194,11 @@ class PairMatcher:
             for stamp in [s for s in self._waiting[side] if s <= self._last_pair[side]]:
                 del self._waiting[side][stamp]
                 self.counts.unpaired += 1
+
+
+def _period_of(periods: deque[int]) -> int:
+    """Return the period of a stream in ns, or 0 while it is unknown."""
+    return sorted(periods)[len(periods) // ODD_PERIODS] if len(periods) >= PERIODS_TO_TRUST else 0
 
 
 class StereoSynchronizer(SimpleFilter):  # type: ignore[misc]

@@ -102,7 +102,7 @@ def test_looped_bag_shorter_than_jump_threshold_recovers():
 
 @settings(max_examples=300, deadline=None)
 @given(
-    periods=st.integers(2, 60),
+    periods=st.integers(2, 79),
     lost=st.sampled_from([LEFT, RIGHT]),
     first=st.sampled_from([LEFT, RIGHT]),
     lag=st.integers(0, 1),
