@@ -76,7 +76,7 @@ class StereoDerainer:
         self.engine = make_engine(network, engine, device, precision, compiled)
         self.tile, self.tile_overlap = tile, tile_overlap
         self._closed = False
-        self._fits: tuple[int, ...] = ()
+        self._fits: tuple[int, int, int | None] | None = None
 
     def __call__(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Derain one pair.
@@ -138,7 +138,7 @@ class StereoDerainer:
                 raise ValueError(f"left and right must be on {self.engine.memory}: got {view.device}")
         if left.device.type == "cpu":  # a card says when it is full; here the system may end the process
             batch, _, height, width = left.shape
-            check_memory(self.config, self.engine, height, width, batch=batch)
+            self._check_memory(height, width, batch)
         return self.engine.derain_tensors(left, right)
 
     def with_disparity(self, left: np.ndarray, right: np.ndarray) -> DerainedWithDisparity:
@@ -197,11 +197,12 @@ class StereoDerainer:
         if self._closed:
             raise ValueError("the derainer is closed: make a new one")
 
-    def _check_memory(self, height: int, width: int) -> None:
-        size = (min(height, self.tile or height), width)
-        if size != self._fits:
-            check_memory(self.config, self.engine, *size)
-            self._fits = size
+    def _check_memory(self, height: int, width: int, batch: int | None = None) -> None:
+        """Check a size, unless it is that of the call before; a `batch` of tensors is not cut into tiles."""
+        rows = height if batch is not None else min(height, self.tile or height)
+        if (rows, width, batch) != self._fits:
+            check_memory(self.config, self.engine, rows, width, batch=batch)
+            self._fits = rows, width, batch
 
 
 class WarmDerainer:

@@ -123,23 +123,27 @@ class PairMatcher:
         Stamps come a second time then, and would pair with items of another moment. One stamp that is far off is no
         step: the next one near it decides.
         """
-        stamps, near = self._stamps[side], max(TIME_JUMP_NS, 2 * _period_of(self._periods[side]))
+        stamps = self._stamps[side]
+        if self._doubted[side] is None and stamp_ns > max(stamps, default=stamp_ns - 1):
+            stamps.append(stamp_ns)
+            return  # in order, as nearly all are
+        near = max(TIME_JUMP_NS, 2 * _period_of(self._periods[side]))
         doubted, self._doubted[side] = self._doubted[side], None
         if doubted is not None and 0 < stamp_ns - doubted[0] <= near:
             self._drop(doubted[1])
         elif doubted is not None:
             self._steps_back[side] -= 1
-        if stamps:
-            last = stamps[0] if stamps[-1] - stamps[0] > near else stamps[-1]
-            if stamp_ns <= last:
-                first = self._steps_back[1 - side] > self._steps_back[side]
-                waiting = [{} if first and other != side else dict(self._waiting[other]) for other in (LEFT, RIGHT)]
-                self._steps_back[side] += 1
-                if last - stamp_ns <= near:
-                    self._drop(waiting)
-                else:
-                    self._doubted[side] = (stamp_ns, waiting)
+        last = stamps[0] if stamps[-1] - stamps[0] > near else stamps[-1]
         stamps.append(stamp_ns)
+        if stamp_ns > last:
+            return
+        other_first = self._steps_back[1 - side] > self._steps_back[side]
+        self._steps_back[side] += 1
+        waiting = [{} if s != side and other_first else dict(self._waiting[s]) for s in (LEFT, RIGHT)]
+        if last - stamp_ns <= near:
+            self._drop(waiting)
+        else:
+            self._doubted[side] = (stamp_ns, waiting)
 
     def _drop(self, items: list[dict[int, Any]]) -> None:
         for waiting, dropped in zip(self._waiting, items):

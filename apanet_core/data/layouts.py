@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from apanet_core.images.files import list_images
+from apanet_core.images.files import images_in, list_images
 from apanet_core.images.pair_files import match_files, name_of_pair
 
 VIEWS = ("rainy_left", "rainy_right", "clean_left", "clean_right")
@@ -46,20 +46,13 @@ def find_pairs(root: str | Path) -> list[tuple[Path, ...]]:
     """
     root = Path(root)
     here, folders = _locate(root, LAYOUTS)
-    listings = {folder: _images_in(here / folder) for folder in dict.fromkeys(folders)}
+    listings = {folder: images_in(here / folder) for folder in dict.fromkeys(folders)}
     rainy_left, rainy_right, clean_left, clean_right = folders
     left = listings[rainy_left]
     right = match_files(left, listings[rainy_right], shared=False)
     clean = match_files(left, listings[clean_left], shared=True)
     clean_of_right = clean if clean_left == clean_right else match_files(right, listings[clean_right], shared=True)
     return list(zip(left, right, clean, clean_of_right))
-
-
-def _images_in(folder: Path) -> list[Path]:
-    files = list_images(folder)
-    if not files:
-        raise FileNotFoundError(f"no images in {folder}: the data set is empty, or its rendering was interrupted")
-    return files
 
 
 def find_unpaired(root: str | Path, split: str = "train") -> list[tuple[Path, Path]]:
@@ -79,7 +72,7 @@ def find_unpaired(root: str | Path, split: str = "train") -> list[tuple[Path, Pa
     root = Path(root)
     for here in (root / split, root) if split == "train" else (root / split,):
         if _is_layout(here, UNPAIRED_LAYOUT):
-            left = _images_in(here / "left")
+            left = images_in(here / "left")
             return list(zip(left, match_files(left, list_images(here / "right"), shared=False)))
     raise FileNotFoundError(
         f"expected {split}/left and {split}/right with images in {root} (StereoRealRain); found: {_contents(root)}"
@@ -101,7 +94,7 @@ def find_clean(root: str | Path) -> list[tuple[str, Path, Path]]:
     """
     root = Path(root)
     here, (left_folder, right_folder) = _locate(root, CLEAN_LAYOUTS)
-    left = _images_in(here / left_folder)
+    left = images_in(here / left_folder)
     right = match_files(left, list_images(here / right_folder), shared=False)
     names = [name_of_pair(path) for path in left]
     if len(set(names)) < len(names):

@@ -109,5 +109,5 @@ def check_memory(
         remedies += ["precision float16"] if engine.memory.type == "cuda" and engine.precision == "float32" else []
         raise MemoryError(
             f"{what} of {width}x{height} takes about {needed / GIB:.1f} GiB with this model in {engine.name}, and "
-            f"{free / GIB:.1f} GiB are free: use {' or '.join(filter(None, [', '.join(remedies), 'a smaller model']))}"
+            f"{free / GIB:.1f} GiB are free: use {' or '.join([*remedies, 'a smaller model'])}"
         )

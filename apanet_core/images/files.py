@@ -19,6 +19,14 @@ def list_images(folder: str | Path) -> list[Path]:
     return sorted(p for p in Path(folder).iterdir() if _is_image(p))
 
 
+def images_in(folder: str | Path) -> list[Path]:
+    """Return `list_images` of a folder; raise FileNotFoundError if it holds none."""
+    files = list_images(folder)
+    if not files:
+        raise FileNotFoundError(f"no images in {folder}")
+    return files
+
+
 def find_images(folder: str | Path) -> list[Path]:
     """Return the image files anywhere below `folder`, sorted; links are followed, hidden files and folders skipped."""
     found, visited = [], set()

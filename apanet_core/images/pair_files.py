@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from apanet_core.images.files import list_images
+from apanet_core.images.files import images_in, list_images
 
 # The parts of a name for rain and side, which do not belong to the name of the pair.
 _ROLE = re.compile(
@@ -35,9 +35,7 @@ def match_pairs(left: Path, right: Path) -> list[tuple[Path, Path]]:
         raise ValueError(f"left and right must both be images or both be folders: got {left} and {right}")
     if not left.is_dir():
         return [(left, right)]
-    files = list_images(left)
-    if not files:
-        raise FileNotFoundError(f"no images in {left}")
+    files = images_in(left)
     names: dict[str, Path] = {}
     for path in files:
         if path.stem in names:

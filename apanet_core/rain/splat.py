@@ -153,12 +153,13 @@ def _draw(lines: _Lines, near: torch.Tensor) -> torch.Tensor:
 
 
 def _draw_steep(lines: _Lines, near: torch.Tensor, hidden: bool) -> torch.Tensor:
-    """Draw lines that cross more rows than columns; return (N, H, W) int32 in units of 1 / `ONE`."""
+    """Draw lines that cross more rows than columns, `hidden` by what is `near`: (N, H, W) int32, in 1 / `ONE`."""
     images, height, width = near.shape
     device = near.device
     stride = width + 3  # one column before and two after an image, for what lies outside
     canvas = torch.zeros(images * height * stride + 1, dtype=torch.int32, device=device)
-    near = F.pad(near, (1, 2)).flatten()
+    if hidden:
+        near = F.pad(near, (1, 2)).flatten()
     upward = lines.v0 > lines.v1
     u0, u1 = torch.where(upward, lines.u1, lines.u0), torch.where(upward, lines.u0, lines.u1)
     v0, v1 = torch.minimum(lines.v0, lines.v1), torch.maximum(lines.v0, lines.v1)

@@ -162,8 +162,8 @@ class Rig:
         """Return the derained image with this stamp, or None."""
         return next((m for m in list(self.images[side]) if stamp_of(m) == stamp_ns), None)
 
-    def wait_for_pair(self, stamp_ns, timeout_s=180.0, poll_s=0.02):
-        return tuple(wait_for(lambda s=side: self.received(stamp_ns, s), timeout_s, poll_s) for side in SIDES)
+    def wait_for_pair(self, stamp_ns, poll_s=0.02):
+        return tuple(wait_for(lambda s=side: self.received(stamp_ns, s), poll_s=poll_s) for side in SIDES)
 
     def enable(self, value, node="/derain"):
         client = self.node.create_client(SetBool, f"{node}/enable")
