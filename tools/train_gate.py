@@ -31,6 +31,7 @@ from apanet_core.rain.samples import render_samples
 from apanet_core.training.objectives import both, is_judged
 
 SIZES = ((128, 320), (160, 256), (192, 384))  # of the samples, in turn
+SINGLE, BLOCKED = 0.2, 0.2  # shares of the samples, more than other training takes: the partner is of no help there
 CELLS = 384  # taken at random from each view, since all cells of all pairs do not fit into memory
 SMALLEST_ERROR = 1e-6  # mean squares below this, 60 dB, count as equal
 VALIDATION = 0.1  # share of the pairs
@@ -46,10 +47,11 @@ class Collected(NamedTuple):
 
 
 def with_gate(network: APANet) -> APANet:
-    """Return the network with a new, open gate."""
+    """Return the network with a new, open gate, in place of the one it has."""
     config = replace(network.config, gate_channels=PRESETS["small-stereo"].gate_channels)
     gated = APANet(config)
-    gated.load_state_dict({**gated.state_dict(), **network.state_dict()})
+    other = {name: value for name, value in network.state_dict().items() if not name.startswith("fusion.gate.")}
+    gated.load_state_dict({**gated.state_dict(), **other})
     return gated.eval()
 
 
@@ -62,7 +64,7 @@ def collect(network: APANet, atlas: PhotoAtlas, pairs: int, batch: int, seed: in
     features, harm = [], []
     for number in tqdm(range(pairs // batch), desc="pairs", unit="batch", file=sys.stderr):
         indices = torch.arange(batch) + number * batch
-        samples = render_samples(atlas, SIZES[number % len(SIZES)], seed, indices)
+        samples = render_samples(atlas, SIZES[number % len(SIZES)], seed, indices, SINGLE, BLOCKED)
         rainy, clean = both(samples, "rainy_{}"), both(samples, "clean_{}")
         random = CounterRandom(seed + 1, indices)
         noisy = random.happens("noisy", 0.5) * random.uniform("level", high=2.5 / 255)

@@ -135,11 +135,11 @@ class ModelConfig:
         """Follow the convolutions back from one output row: 3x3, one per block, one per down and up, first and last.
 
         Matching and fusion lie behind them: 5x5 on cells, one per fusion block, three of matching with dilations 1, 2
-        and 4, and the bilinear map between.
+        and 4, the vote of 3x3 cells and the bilinear map between.
         """
         low = high = row
         if self.matching_channels:
-            cell, cells = row // MATCHING_STRIDE, 2 * self.fusion_blocks + 1 + 2 * (1 + 2 + 4)
+            cell, cells = row // MATCHING_STRIDE, 2 * self.fusion_blocks + 1 + 1 + 2 * (1 + 2 + 4)
             low, high = (cell - cells) * MATCHING_STRIDE, (cell + cells + 1) * MATCHING_STRIDE - 1
         low, high = low // self.stem_stride - 1, high // self.stem_stride + 1
         for blocks in self.decoder_blocks:

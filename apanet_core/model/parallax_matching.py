@@ -1,8 +1,8 @@
 """Parallax matching: for each pixel of a view, the disparity of its match in the other view and a confidence.
 
 The attention is APAM's: along the row, under the parallax mask (disparity >= 0) and a cap. Its logits are trained with
-the true disparity. The match is the expected position at the peak. `apanet_core.model.partner_fusion` reads
-pixels there, not features.
+the true disparity. The match is the expected position at the peak, for which neighbouring cells vote.
+`apanet_core.model.partner_fusion` reads pixels there, not features.
 Source: APANet, APAM; the peak's window after Gu et al. 2020 and the supervision after Wang et al. 2019 (PASMnet).
 """
 
@@ -20,6 +20,7 @@ from apanet_core.model.layers import ChannelNorm, conv_of_cells
 # Columns are interpolated in two parts: multiples of this, and the rest. An engine in bfloat16 holds 37.3 columns as
 # 37.25, a whole pixel off, but 36 and 1.3 to a fiftieth of a pixel.
 COARSE = 4
+LEAST_CONFIDENCE = 1e-6  # below, the offset within the bin shrinks to 0
 
 
 class Match(NamedTuple):
@@ -28,7 +29,7 @@ class Match(NamedTuple):
     Attributes:
         logits: (N, h, w, bins) float32 at `MATCHING_STRIDE`, minus infinity where there is no such column.
         disparity: (N, 1, H, W) float32 px.
-        confidence: (N, 1, h, w) float32 in (0, 1]: attention in the three bins around the peak.
+        confidence: (N, 1, h, w) float32 in [0, 1]: attention in the three bins around the peak.
         zero_bin: bin of disparity 0: 0 under the parallax mask; without it, negative disparities come first.
     """
 
@@ -166,21 +167,25 @@ def row_logits(query: torch.Tensor, key: torch.Tensor, max_disparity_columns: in
 
 
 def peak(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Find the attention's peak.
+    """Find the attention's peak at each cell.
+
+    The 3x3 cells around a cell vote for its bin: a cell that rain covers looks where its neighbours look. Offset and
+    confidence are those of the cell's own attention at that bin.
 
     Args:
-        logits: (..., bins).
+        logits: (N, h, w, bins).
 
     Returns:
-        The bin with the largest attention, the first of equal ones; the offset from it to the expected bin within one
-        of it, in [-1, 1]; the attention of those three bins: (...) float32 each.
+        The bin with the largest mean attention of the cells around, the first of equal ones; the offset from it to the
+        expected bin within one of it, in [-1, 1]; the attention of those three bins: (N, h, w) float32 each.
     """
     attention = logits.softmax(dim=-1)
+    votes = F.avg_pool2d(attention.permute(0, 3, 1, 2), 3, stride=1, padding=1).permute(0, 2, 3, 1)
     bins = torch.arange(logits.shape[-1], device=logits.device, dtype=attention.dtype)
     # argmax and gather say the same, and take three times as long in OpenVINO
-    is_largest = attention >= attention.amax(dim=-1, keepdim=True)
+    is_largest = votes >= votes.amax(dim=-1, keepdim=True)
     largest = torch.where(is_largest, bins, float(logits.shape[-1])).amin(dim=-1, keepdim=True)
     offsets = bins - largest
     near = torch.where(offsets.abs() < 1.5, attention, 0.0)
-    confidence = near.sum(dim=-1)
-    return largest[..., 0], (near * offsets).sum(dim=-1) / confidence, confidence
+    confidence = near.sum(dim=-1)  # may be 0: the cell sees its neighbours' match nowhere near
+    return largest[..., 0], (near * offsets).sum(dim=-1) / confidence.clamp(min=LEAST_CONFIDENCE), confidence

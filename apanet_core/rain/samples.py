@@ -17,12 +17,17 @@ from apanet_core.rain.weather import render_weather
 
 SINGLE = 0.1  # share of samples with the same photograph in both views
 ONE_DRY = 0.12  # share of samples with one dry view
-BLOCKED = 0.08  # share of samples with one view covered in part or whole: black, white, mud or another image
+BLOCKED = 0.08  # share of samples with one view covered in part or whole: black, white, mud or skin, another image
 
 
 @torch.no_grad()
 def render_samples(
-    atlas: PhotoAtlas, size: tuple[int, int], seed: int, indices: torch.Tensor, single_image: float = SINGLE
+    atlas: PhotoAtlas,
+    size: tuple[int, int],
+    seed: int,
+    indices: torch.Tensor,
+    single_image: float = SINGLE,
+    blocked_view: float = BLOCKED,
 ) -> dict[str, torch.Tensor]:
     """Render a batch.
 
@@ -32,6 +37,7 @@ def render_samples(
         seed: seed of the samples.
         indices: (B,) int64 numbers of the samples.
         single_image: share of samples whose left and right view are the same photograph.
+        blocked_view: share of samples with one view covered in part or whole.
 
     Returns:
         rainy_left, rainy_right, clean_left, clean_right: (B, 3, H, W) uint8 RGB. left_disparity, right_disparity:
@@ -59,7 +65,7 @@ def render_samples(
     disparity[rows] = 0.0
 
     special = random.uniform("one view")
-    one_dry, blocked = special < ONE_DRY, (special >= ONE_DRY) & (special < ONE_DRY + BLOCKED)
+    one_dry, blocked = special < ONE_DRY, (special >= ONE_DRY) & (special < ONE_DRY + blocked_view)
     side = random.integer("which view", 2)
     rows = (one_dry & ~single).nonzero()[:, 0]
     rainy[rows, side[rows]] = clean[rows, side[rows]]
@@ -87,8 +93,9 @@ def _block(rainy: torch.Tensor, rows: torch.Tensor, side: torch.Tensor, random: 
     reach = torch.where(random.happens("covered whole", 0.4), 9.0, random.uniform("cover reach", low=-0.2, high=0.5))
     covered = x * angle.cos() + y * angle.sin() < reach[:, None, None]
     kind = random.integer("cover kind", 4)[:, None, None, None]
-    mud = random.uniform("mud", 3, 1, 1, low=20, high=90)
+    mud = random.uniform("mud", 3, 1, 1, low=20, high=230) + random.uniform("shade", 1, 1, 1, high=60) * (x + y)
+    mud = mud + random.uniform("grain", 1, 1, 1, high=5) * random.normal("grains", 3, height, width)
     other = rainy[rows, 1 - side].flip(-1, -2)  # an unrelated image: the other view upside down
     shown = torch.where(kind == 0, 2.0, torch.where(kind == 1, 253.0, torch.where(kind == 2, mud, other)))
-    rainy[rows, side] = torch.where(covered[:, None], shown, rainy[rows, side])
+    rainy[rows, side] = torch.where(covered[:, None], shown.clamp(0, 255), rainy[rows, side])
     return covered

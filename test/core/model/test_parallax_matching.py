@@ -42,13 +42,27 @@ def test_row_logits_match_dot_products_at_every_disparity(width, reach, mask):
 
 
 def test_peak_returns_position_between_bins_and_confidence():
-    logits = torch.full((3, 40), -20.0)
-    logits[0, 30] = 20.0  # one bin
-    logits[1, 30] = logits[1, 31] = 20.0  # two neighbours
-    logits[2, 5] = logits[2, 35] = 20.0  # two far apart: half the attention at either
-    largest, offset, confidence = peak(logits)
+    logits = torch.full((3, 2, 2, 40), -20.0)
+    logits[0, ..., 30] = 20.0  # one bin
+    logits[1, ..., 30:32] = 20.0  # two neighbours
+    logits[2, ..., 5] = logits[2, ..., 35] = 20.0  # two far apart: half the attention at either
+    largest, offset, confidence = (values[:, 0, 0] for values in peak(logits))
     torch.testing.assert_close((largest + offset)[:2], torch.tensor([30.0, 30.5]), atol=1e-3, rtol=0)
     torch.testing.assert_close(confidence, torch.tensor([1.0, 1.0, 0.5]), atol=1e-3, rtol=0)
+
+
+def test_cells_around_decide_for_a_cell_that_looks_elsewhere():
+    logits = torch.full((1, 3, 5, 40), -20.0)
+    logits[..., 30] = 20.0
+    logits[0, 1, 2, 30], logits[0, 1, 2, 7] = 0.0, 2.0  # rain, and a weak match in the wrong place
+    largest, offset, confidence = peak(logits)
+    assert torch.all(largest == 30)
+    assert offset.abs().max() < 1e-3
+    assert 0.1 < confidence[0, 1, 2] < 0.2  # its own attention there
+    logits[0, 1, 2] = torch.where(torch.arange(40) == 7, 200.0, -20.0)  # nothing at all near the neighbours' match
+    largest, offset, confidence = peak(logits)
+    assert largest[0, 1, 2] == 30
+    assert offset[0, 1, 2] == confidence[0, 1, 2] == 0
 
 
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.float16])

@@ -160,25 +160,22 @@ def test_special_samples_match_their_flags(atlas, monkeypatch):
     assert torch.equal(batch["rainy_left"], batch["rainy_right"])
     assert torch.all(batch["left_disparity"] == 0)
     monkeypatch.setattr(samples, "ONE_DRY", 0.0)
-    monkeypatch.setattr(samples, "BLOCKED", 1.0)
-    batch = render_samples(atlas, SIZE, 1, torch.arange(12), single_image=0.0)
+    batch = render_samples(atlas, SIZE, 1, torch.arange(12), single_image=0.0, blocked_view=1.0)
     assert torch.all(batch["left_judged"] + batch["right_judged"] >= 1)
     blocked = batch["left_judged"] == 0
     assert blocked.any()
     assert not blocked.all()
     assert torch.all(batch["left_disparity"][blocked].isnan().float().mean((1, 2)) > 0.05)
-    monkeypatch.setattr(samples, "BLOCKED", 0.0)
     monkeypatch.setattr(samples, "ONE_DRY", 1.0)
-    batch = render_samples(atlas, SIZE, 1, torch.arange(12), single_image=0.0)
+    batch = render_samples(atlas, SIZE, 1, torch.arange(12), single_image=0.0, blocked_view=0.0)
     same = [(batch[f"rainy_{s}"] == batch[f"clean_{s}"]).flatten(1).all(1) for s in ("left", "right")]
     assert torch.all(same[0] | same[1])
 
 
-def test_finite_disparity_leads_to_same_point_of_other_view(atlas, monkeypatch):
+def test_finite_disparity_leads_to_same_point_of_other_view(atlas):
     """Also where a view is covered: no pixel has a match under the cover."""
-    monkeypatch.setattr(samples, "BLOCKED", 0.5)
     numbers = torch.arange(60)
-    batch = render_samples(atlas, SIZE, 4, numbers, single_image=0.0)
+    batch = render_samples(atlas, SIZE, 4, numbers, single_image=0.0, blocked_view=0.5)
     disparity = torch.stack([batch["left_disparity"], batch["right_disparity"]], dim=1)
     there, inside = in_other_view(disparity, disparity)
     known = disparity.isfinite()
