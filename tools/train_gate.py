@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
@@ -35,7 +36,7 @@ SINGLE, BLOCKED = 0.2, 0.2  # shares of the samples, more than other training ta
 CELLS = 384  # taken at random from each view, since all cells of all pairs do not fit into memory
 SMALLEST_ERROR = 1e-6  # mean squares below this, 60 dB, count as equal
 VALIDATION = 0.1  # share of the pairs
-STEPS, PAIRS, CELLS_PER_STEP, RATE = 1500, 64, 192, 3e-3
+STEPS, PAIRS, CELLS_PER_STEP, RATE, SEED = 2000, 64, 192, 3e-3, 1
 SHARPNESS = 4.0  # factor of the fitted logits
 
 
@@ -87,31 +88,32 @@ def collect(network: APANet, atlas: PhotoAtlas, pairs: int, batch: int, seed: in
     return Collected(torch.cat(features), torch.cat(harm))
 
 
-def fit(gate: RainGate, data: Collected, shift: float, seed: int) -> None:
+def fit(gate: RainGate, data: Collected, shift: float) -> None:
     """Fit the gate to whether deraining helps, print how often it is right on the last pairs, then open it further."""
-    torch.manual_seed(seed)
+    torch.manual_seed(SEED)
     first = int(len(data.harm) * (1 - VALIDATION))
     helps, stake = (data.harm < 0).float()[:, None], data.harm.abs().clamp(max=2)[:, None]
-    for layer in (gate.evidence, gate.weigh, gate.decide):
+    from_features, to_evidence = (layer for layer in gate.evidence if isinstance(layer, nn.Conv2d))
+    for layer in (from_features, to_evidence, gate.weigh, gate.decide):
         layer.reset_parameters()
     with torch.no_grad():  # start from features of mean 0 and standard deviation 1
         some = data.features[: first // 10].float()
-        gate.evidence.weight.div_(some.std((0, 1, 2))[None, :, None, None])
-        gate.evidence.bias.sub_(gate.evidence.weight[:, :, 0, 0] @ some.mean((0, 1, 2)))  # type: ignore[union-attr]
+        from_features.weight.div_(some.std((0, 1, 2))[None, :, None, None])
+        from_features.bias.sub_(from_features.weight[:, :, 0, 0] @ some.mean((0, 1, 2)))  # type: ignore[union-attr]
     optimizer = torch.optim.AdamW(gate.parameters(), RATE, weight_decay=0.2)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, STEPS)
     for _ in tqdm(range(STEPS), desc="steps", file=sys.stderr):
         chosen, cells = torch.randint(first, (PAIRS,)), torch.randperm(CELLS)[:CELLS_PER_STEP]
-        evidence = evidence_of(gate, data.features[chosen][:, :, cells])
-        evidence = evidence + 0.2 * evidence.std(dim=(0, 1)).detach() * torch.randn_like(evidence)
-        logits = gate.logits(F.dropout(evidence, 0.1)).amax(dim=1)
+        summary = summary_of(gate, data.features[chosen][:, :, cells])
+        summary = summary + 0.2 * summary.std(dim=(0, 1)).detach() * torch.randn_like(summary)
+        logits = gate.logits(F.dropout(summary, 0.1)).amax(dim=1)
         loss = (F.binary_cross_entropy_with_logits(logits, helps[chosen], reduction="none") * stake[chosen]).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
     with torch.no_grad():
-        logits = gate.logits(evidence_of(gate, data.features[first:])).amax(dim=1)
+        logits = gate.logits(summary_of(gate, data.features[first:])).amax(dim=1)
         right = (logits > 0) == (helps[first:] > 0)
         share = (right * stake[first:]).sum() / stake[first:].sum()
         print(f"right in {100 * share:.1f} % of {len(right)} pairs, weighted by what is at stake")
@@ -120,10 +122,10 @@ def fit(gate: RainGate, data: Collected, shift: float, seed: int) -> None:
             parameter.mul_(SHARPNESS)
 
 
-def evidence_of(gate: RainGate, cells: torch.Tensor) -> torch.Tensor:
-    """Return the mean evidence of views from some of their cells: (N, 2, cells, C) to (N, 2, channels)."""
+def summary_of(gate: RainGate, cells: torch.Tensor) -> torch.Tensor:
+    """Return the summary of views from some of their cells: (N, 2, cells, C) to (N, 2, 2 channels)."""
     views = cells.float().flatten(0, 1).transpose(1, 2)[..., None]
-    return gate.mean_evidence(views).unflatten(0, (-1, 2))
+    return gate.summary(views).unflatten(0, (-1, 2))
 
 
 def main() -> None:
@@ -132,17 +134,17 @@ def main() -> None:
     parser.add_argument("weights", type=Path, help="checkpoint of a network that matches its views")
     parser.add_argument("--photos", type=Path, required=True, help="folder of photographs")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
-    parser.add_argument("--pairs", type=int, default=3200)
+    parser.add_argument("--pairs", type=int, default=6400)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument(
         "--shift", type=float, default=1.0, help="added to the logits, since rain that stays costs more than dry change"
     )
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="of the pairs")
     args = parser.parse_args()
     network = with_gate(load_model(args.weights))
     data = collect(network, training_atlas([args.photos], args.seed), args.pairs, args.batch, args.seed)
     assert network.fusion.gate is not None
-    fit(network.fusion.gate, data, args.shift, args.seed)
+    fit(network.fusion.gate, data, args.shift)
     save_checkpoint(network, args.out, torch.float16)
 
 

@@ -72,7 +72,7 @@ def load_tensors(model: APANet, tensors: dict[str, torch.Tensor], source: str | 
     expected = model.state_dict()
     for name in expected:
         if name not in tensors:
-            raise ValueError(f"{source} lacks the tensor {name!r}: it belongs to another network")
+            raise ValueError(f"{source} lacks the tensor {name!r}: it belongs to another network, or another version")
         if tensors[name].shape != expected[name].shape:
             raise ValueError(
                 f"{source}: {name!r} should have shape {tuple(expected[name].shape)}, has {tuple(tensors[name].shape)}"
@@ -81,7 +81,9 @@ def load_tensors(model: APANet, tensors: dict[str, torch.Tensor], source: str | 
             raise ValueError(f"{source}: {name!r} holds NaN or infinite values; the file is damaged")
     for name in tensors:
         if name not in expected:
-            raise ValueError(f"{source} has an extra tensor {name!r}: it belongs to another network")
+            raise ValueError(
+                f"{source} has an extra tensor {name!r}: it belongs to another network, or another version"
+            )
     model.load_state_dict(tensors)
 
 
