@@ -137,7 +137,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=6400)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument(
-        "--shift", type=float, default=1.0, help="added to the logits, since rain that stays costs more than dry change"
+        "--shift", type=float, default=0.3, help="added to the logits, since rain that stays costs more than dry change"
     )
     parser.add_argument("--seed", type=int, default=1, help="of the pairs")
     args = parser.parse_args()
