@@ -17,7 +17,7 @@ from apanet_core.model.checkpoint import load_model
 
 
 class DerainedWithDisparity(NamedTuple):
-    """`left`, `right`: (H, W, 3) uint8; `disparity_px` of the left view and `confidence` in (0, 1]: (H, W) float32."""
+    """`left`, `right`: (H, W, 3) uint8; `disparity_px` of the left view and `confidence` in [0, 1]: (H, W) float32."""
 
     left: np.ndarray
     right: np.ndarray

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 
 from apanet_core import StereoDerainer
+from apanet_core.data.augment import crop_pair
 from apanet_core.evaluation.inputs import find_samples
 from apanet_core.images.files import read_image
 from apanet_core.images.metrics import psnr
 
-SIZE = (320, 640)  # height and width of the part in the middle
+SIZE = (320, 640)  # largest height and width of the part in the middle
 SKIN, MUD = (190, 140, 115), (70, 55, 40)  # RGB
 SHADE_PX = 40  # Gaussian of the hand's shading
 
@@ -45,15 +46,9 @@ PARTNERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def middle(view: np.ndarray) -> np.ndarray:
-    """Cut the middle out of a view, at most `SIZE`."""
-    top, left = (max(0, (have - want) // 2) for have, want in zip(view.shape, SIZE))
-    return np.ascontiguousarray(view[top : top + SIZE[0], left : left + SIZE[1]])
-
-
 def left_psnr(derainer: StereoDerainer, left: np.ndarray, right: np.ndarray, clean: np.ndarray) -> float:
     """Return the PSNR in dB of the left view that is derained with a right view."""
-    derained, _ = derainer(left, np.ascontiguousarray(right))
+    derained, _ = derainer(np.ascontiguousarray(left), np.ascontiguousarray(right))
     views = [torch.from_numpy(view).permute(2, 0, 1)[None].float() / 255 for view in (derained, clean)]
     return float(psnr(*views))
 
@@ -71,7 +66,9 @@ def main() -> None:
         derainer = StereoDerainer(model, engine="torch", precision="float32")
         losses: dict[str, list[float]] = {name: [] for name in PARTNERS}
         for sample in samples:
-            left, right, clean = (middle(read_image(file)) for file in (*sample.rainy, sample.clean[0]))
+            views = dict(zip(("left", "right", "clean"), map(read_image, (*sample.rainy, sample.clean[0]))))
+            height, width = (min(sides) for sides in zip(views["left"].shape, SIZE))
+            left, right, clean = crop_pair(views, (height, width)).values()
             twice = left_psnr(derainer, left, left, clean)
             for name, partner in PARTNERS.items():
                 losses[name].append(left_psnr(derainer, left, partner(right), clean) - twice)

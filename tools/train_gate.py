@@ -48,7 +48,7 @@ class Collected(NamedTuple):
 
 
 def with_gate(network: APANet) -> APANet:
-    """Return the network with a new, open gate, in place of the one it has."""
+    """Return a copy of the network with an open gate; the gate that it has is left out."""
     config = replace(network.config, gate_channels=PRESETS["small-stereo"].gate_channels)
     gated = APANet(config)
     other = {name: value for name, value in network.state_dict().items() if not name.startswith("fusion.gate.")}

@@ -23,7 +23,7 @@ def draw_matches(
         left: (H, W, 3) uint8 RGB.
         right: (H, W, 3) uint8 RGB.
         disparity: (H, W) px that the attention implies for the left view.
-        confidence: (H, W) in (0, 1]; a sure match has a thick line.
+        confidence: (H, W) in [0, 1]; a sure match has a thick line.
         truth: (H, W) px, not finite where unknown.
         threshold_px: largest error of a right match.
 

@@ -45,7 +45,7 @@ class AttentionDisparity:
             width: columns of the views.
 
         Returns:
-            Disparity of the left view in px, and its confidence in (0, 1]: attention within a bin of the match, or of
+            Disparity of the left view in px, and its confidence in [0, 1]: attention within a bin of the match, or of
             a network without matching 1 / (1 + standard deviation of the attention in columns). Both (H, W) float32.
         """
         disparity, confidence = self._reader.read()
