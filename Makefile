@@ -23,7 +23,7 @@ check: $(VENV)/installed
 
 benchmark: $(VENV)/installed
 	ROS_DOMAIN_ID=$${ROS_DOMAIN_ID:-76} $(RUN)/python -m tools.node_benchmark
-	$(RUN)/apanet benchmark --models '[tiny,small,tiny-stereo,small-stereo]'
+	$(RUN)/apanet benchmark --models '[tiny,small,tiny-mono,small-mono]'
 	$(RUN)/apanet benchmark --models '[paper]' --engines '[torch]' --sizes '[1248x376]' --repeats 3
 	$(RUN)/apanet benchmark --models '[paper]' --engines '[torch]' --sizes '[1248x376]' --repeats 3 --max_disparity 192
 

@@ -33,7 +33,7 @@ class StereoDerainer:
         >>> clean_left, clean_right = derainer(left, right)
 
     Args:
-        model: a bundled preset, the path of a .safetensors checkpoint, or "auto": `small-stereo` on CUDA, else `tiny`.
+        model: a bundled preset, the path of a .safetensors checkpoint, or "auto": `small` on CUDA, else `tiny`.
         engine: "auto", "torch" or "openvino".
         device: "auto", "cpu", "cuda", "cuda:N".
         precision: "auto", "float32", "float16" or "bfloat16".

@@ -24,7 +24,7 @@ from apanet_core.rain.samples import render_samples
 CARD = torch.cuda.is_available()
 DEVICE = "cuda" if CARD else "cpu"
 SIZES = ((375, 1242), (720, 1280)) if CARD else ((48, 64),)
-MODELS = ("tiny", "small", "tiny-stereo", "small-stereo")
+MODELS = ("tiny", "small", "tiny-mono", "small-mono")
 BATCHES = (32, 64, 128) if CARD else (2,)
 REPEATS = 20 if CARD else 2
 

@@ -18,7 +18,7 @@ from apanet_core.stereo.disparity import fill_unknown, to_right_view
 from apanet_core.stereo.sgbm import sgbm_disparity
 from tools.demo.recording import MOTORCYCLE, motorcycle
 
-MODELS = ("tiny", "small", "tiny-stereo", "small-stereo")
+MODELS = ("tiny", "small", "tiny-mono", "small-mono")
 WEATHERS = {"dry": Rain(0.0), "rain of 50 mm/h": Rain(50.0)}
 
 

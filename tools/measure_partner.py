@@ -1,6 +1,6 @@
 """Measure what a worthless right view costs the left one: PSNR against that with the left view given twice.
 
-Run: python -m tools.measure_partner RAIN tiny-stereo small-stereo
+Run: python -m tools.measure_partner RAIN tiny small
 """
 
 from __future__ import annotations

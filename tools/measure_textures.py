@@ -1,6 +1,6 @@
 """Measure what networks do to dry textures that look like rain.
 
-Run: python -m tools.measure_textures small small-stereo
+Run: python -m tools.measure_textures tiny small
 """
 
 from __future__ import annotations

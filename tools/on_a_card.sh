@@ -6,8 +6,8 @@
 set -u
 out=$1
 minutes=$2
-jobs=${3:-'[{"shape": "tiny-stereo", "init": "apanet_core/weights/tiny-stereo.safetensors"},
- {"shape": "small-stereo", "init": "apanet_core/weights/small-stereo.safetensors"}]'}
+jobs=${3:-'[{"shape": "tiny", "init": "apanet_core/weights/tiny.safetensors"},
+ {"shape": "small", "init": "apanet_core/weights/small.safetensors"}]'}
 photos=${PHOTOS:-../photos}
 mkdir -p "$out"
 if [ -d ../wheels ]; then

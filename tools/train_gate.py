@@ -49,7 +49,7 @@ class Collected(NamedTuple):
 
 def with_gate(network: APANet) -> APANet:
     """Return a copy of the network with an open gate; the gate that it has is left out."""
-    config = replace(network.config, gate_channels=PRESETS["small-stereo"].gate_channels)
+    config = replace(network.config, gate_channels=PRESETS["small"].gate_channels)
     gated = APANet(config)
     other = {name: value for name, value in network.state_dict().items() if not name.startswith("fusion.gate.")}
     gated.load_state_dict({**gated.state_dict(), **other})

@@ -2,7 +2,7 @@
 
 Rain is rendered on the card once for all networks.
 
-Run: python -m tools.train_on_card '[{"shape": "small-stereo", "init": "small.safetensors"}]' --photos FOLDER
+Run: python -m tools.train_on_card '[{"shape": "small", "init": "small-mono.safetensors"}]' --photos FOLDER
 --seconds 480 --out OUT
 """
 

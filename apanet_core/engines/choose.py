@@ -18,7 +18,7 @@ SMALLEST_MAPPED_STRIDE = 4  # finest resolution of parallax attention at which a
 
 
 def choose_model(engine: str, device: str) -> str:
-    """Return the preset for "auto": the best one that keeps up with a camera, `small-stereo` on CUDA, `tiny` on a CPU.
+    """Return the preset for "auto": the best one that keeps up with a camera, `small` on CUDA, `tiny` on a CPU.
 
     Args:
         engine: see `make_engine`.
@@ -28,7 +28,7 @@ def choose_model(engine: str, device: str) -> str:
         Name of a bundled preset.
     """
     on_cuda = device.startswith("cuda") or (device == "auto" and engine in ("auto", "torch") and _has_cuda())
-    return "small-stereo" if on_cuda else "tiny"
+    return "small" if on_cuda else "tiny"
 
 
 def _has_cuda() -> bool:

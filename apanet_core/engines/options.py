@@ -10,7 +10,7 @@ class DerainerOptions:
     """Arguments of `StereoDerainer`.
 
     Args:
-        model: a bundled preset, a .safetensors checkpoint, or auto (small-stereo on CUDA, else tiny).
+        model: a bundled preset, a .safetensors checkpoint, or auto (small on CUDA, else tiny).
         engine: auto, torch or openvino.
         device: auto, cpu, cuda or cuda:N.
         precision: auto, float32, float16 or bfloat16.

@@ -179,8 +179,9 @@ PRESETS: dict[str, ModelConfig] = {
     # The network of the paper: 8,013,443 parameters. The paper counts 17.98 GMAC for a 128x128 pair; `apanet info`
     # counts 18.84, with causal attention as if it were dense.
     "paper": ModelConfig(),
-    # For CPUs and small robots: docs/decisions/003-presets.md.
-    "tiny": ModelConfig(
+    # U-Nets with APAM in their blocks, as published, which does not find the match: for single images, and where a
+    # quarter of the time counts more than the other view. docs/decisions/003-presets.md, 028-stereo-by-default.md.
+    "tiny-mono": ModelConfig(
         stem_stride=4,
         channels=(48, 64, 96),
         encoder_blocks=(2, 2, 4),
@@ -190,8 +191,8 @@ PRESETS: dict[str, ModelConfig] = {
         max_disparity=192,
         coring=3.0,
     ),
-    # For a larger CPU or an embedded GPU: the same idea from half resolution on.
-    "small": ModelConfig(
+    # The same idea from half resolution on.
+    "small-mono": ModelConfig(
         stem_stride=2,
         channels=(32, 64, 96, 128),
         encoder_blocks=(1, 2, 3, 4),
@@ -202,17 +203,17 @@ PRESETS: dict[str, ModelConfig] = {
         coring=4.0,
     ),
 }
-# The same networks with parallax matching instead of APAM in their blocks: docs/network.md.
-PRESETS["tiny-stereo"] = replace(
-    PRESETS["tiny"],
+# With parallax matching instead of APAM in the blocks: docs/network.md. `tiny` is for CPUs, `small` for graphics cards.
+PRESETS["tiny"] = replace(
+    PRESETS["tiny-mono"],
     parallax_levels=(),
     matching_channels=32,
     fusion_channels=48,
     fusion_blocks=1,
     gate_channels=32,
 )
-PRESETS["small-stereo"] = replace(
-    PRESETS["small"],
+PRESETS["small"] = replace(
+    PRESETS["small-mono"],
     parallax_levels=(),
     matching_channels=48,
     fusion_channels=64,

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Train the weights of `tiny` or `small` in stages; the same command continues an interrupted run.
+# Train the weights of `tiny-mono` or `small-mono` in stages; the same command continues an interrupted run.
 #   config/training/train_weights.sh NAME PHOTOS STEREO [START]
-# NAME: tiny or small. PHOTOS: folders of photographs, as in '[my/photos,my/textures]'. STEREO: a folder of clean rectified
+# NAME: tiny-mono or small-mono. PHOTOS: folders of photographs, as in '[my/photos,my/textures]'. STEREO: a folder of clean rectified
 # pairs in left/ and right/; the student sees them with rendered rain and without their clean partners. START: the folder of
 # the weights to start from, by default the bundled ones.
 # `apanet` must be on the PATH. All output is in runs/.
 set -euo pipefail
-if [[ $# -lt 3 || $# -gt 4 || ($1 != tiny && $1 != small) ]]; then
+if [[ $# -lt 3 || $# -gt 4 || ($1 != tiny-mono && $1 != small-mono) ]]; then
     sed -n '2,7p' "$0" >&2
     exit 2
 fi
@@ -15,18 +15,18 @@ name=$1 photos=$2 stereo=$3 start=${4:-$root/../../apanet_core/weights}
 # on an Intel Xeon, single precision is faster than bfloat16, and compiling gains nothing
 speed=(--precision 32-true --compile false)
 
-# 1. supervised, on every kind of rendered rain; the teacher starts from small
+# 1. supervised, on every kind of rendered rain; the teacher starts from small-mono
 supervise() {
     local options=(--steps 3200 --learning_rate 8e-4 --seed 31)
-    if [[ $1 == tiny ]]; then options=(--steps 3900 --learning_rate 5e-4 --seed 30); fi
-    apanet train "$root/$1.yaml" --out "runs/$1" --data.photos "$photos" --init "$start/$1.safetensors" --warmup_steps 100 \
+    if [[ $1 == tiny-mono ]]; then options=(--steps 3900 --learning_rate 5e-4 --seed 30); fi
+    apanet train "$root/${1%-mono}.yaml" --model "$1" --out "runs/$1" --data.photos "$photos" --init "$start/$1.safetensors" --warmup_steps 100 \
         --data.single_image 0.2 --validate_every 1000000 "${options[@]}" "${speed[@]}"
 }
-supervise small
-if [[ $name == tiny ]]; then supervise tiny; fi
+supervise small-mono
+if [[ $name == tiny-mono ]]; then supervise tiny-mono; fi
 
 # 2. the single-image teacher of both
-apanet train "$root/teacher.yaml" --out runs/teacher --data.photos "$photos" --init runs/small/best.safetensors \
+apanet train "$root/teacher.yaml" --out runs/teacher --data.photos "$photos" --init runs/small-mono/best.safetensors \
     --steps 300 --learning_rate 2e-4 --warmup_steps 50 "${speed[@]}"
 
 # 3. rainy pairs without clean partners: each three times in heavy rain, in moderate rain and in streaks
@@ -45,7 +45,7 @@ done
 
 # 4. Single-to-Stereo distillation
 steps=450
-if [[ $name == tiny ]]; then steps=480; fi
+if [[ $name == tiny-mono ]]; then steps=480; fi
 apanet distill "$root/bundled.yaml" --out "runs/${name}_distilled" --model "$name" --data.photos "$photos" \
     --init "runs/$name/best.safetensors" --steps "$steps" --learning_rate 2e-4 --validate_every 1000000 "${speed[@]}"
 echo "the weights of $name: runs/${name}_distilled/best.safetensors"

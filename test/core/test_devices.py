@@ -34,7 +34,7 @@ def smooth_pair(height, width):
     return wide[:, :width], wide[:, 8 : width + 8]
 
 
-@pytest.mark.parametrize("model", ["tiny", "tiny-stereo"])
+@pytest.mark.parametrize("model", ["tiny-mono", "tiny"])
 def test_derainer_on_device_matches_cpu(model, device, dtype):
     pair = smooth_pair(64, 96)
     want = StereoDerainer(model, "torch", "cpu", "float32")(*pair)
@@ -56,7 +56,7 @@ def test_gradient_on_device_matches_cpu(device):
     }
     batch |= {f"{side}_disparity": torch.full((1, 32, 64), 6.0) for side in ("left", "right")}
     torch.manual_seed(0)
-    network, gradients = fill_zeros(APANet(PRESETS["tiny-stereo"]), std=0.02), []
+    network, gradients = fill_zeros(APANet(PRESETS["tiny"]), std=0.02), []
     for where in ("cpu", device):
         copied = copy.deepcopy(network).to(where)
         loss, _ = Supervised({"charbonnier": 1.0})(copied, {name: value.to(where) for name, value in batch.items()})

@@ -182,9 +182,7 @@ def test_openvino_bfloat16_large_disparity_matches_float32():
         pytest.skip("this CPU has no bfloat16")
     wide = cv2.resize(random_pair(24, 160)[0], (512, 72), interpolation=cv2.INTER_CUBIC)
     left, right = (np.ascontiguousarray(view) for view in (wide[:, :320], wide[:, 150:470]))
-    exact, rounded = (
-        StereoDerainer("tiny-stereo", "openvino", precision=p)(left, right) for p in ("float32", "bfloat16")
-    )
+    exact, rounded = (StereoDerainer("tiny", "openvino", precision=p)(left, right) for p in ("float32", "bfloat16"))
     for got, want in zip(rounded, exact):
         assert np.abs(got.astype(int) - want).mean() < 1
 
@@ -199,11 +197,11 @@ def test_torch_bfloat16_on_cpu_stays_near_float32(derainers):
     ("engine", "device", "cuda", "expected"),
     [
         ("auto", "auto", False, "tiny"),
-        ("auto", "auto", True, "small-stereo"),
-        ("torch", "auto", True, "small-stereo"),
+        ("auto", "auto", True, "small"),
+        ("torch", "auto", True, "small"),
         ("openvino", "auto", True, "tiny"),
         ("auto", "cpu", True, "tiny"),
-        ("torch", "cuda:1", True, "small-stereo"),
+        ("torch", "cuda:1", True, "small"),
     ],
 )
 def test_choose_model_follows_engine_and_device(monkeypatch, engine, device, cuda, expected):

@@ -9,7 +9,7 @@ from apanet_core.model.uint8 import Uint8Derainer, one_is_blank
 
 @pytest.fixture(scope="module")
 def derainer():
-    return Uint8Derainer(load_model("tiny-stereo").eval())
+    return Uint8Derainer(load_model("tiny").eval())
 
 
 @torch.no_grad()
@@ -38,6 +38,6 @@ def test_only_one_view_counts_as_blank():
 
 def test_disparity_of_pair_with_blank_view_has_no_confidence():
     view = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
-    derainer = StereoDerainer("tiny-stereo", engine="torch")
+    derainer = StereoDerainer("tiny", engine="torch")
     assert not derainer.with_disparity(view, np.zeros_like(view)).confidence.any()
     assert derainer.with_disparity(view, view).confidence.all()

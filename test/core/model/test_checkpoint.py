@@ -72,7 +72,7 @@ def test_load_model_wrong_tensors_are_refused(tmp_path):
 def test_load_model_missing_checkpoint_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no checkpoint at"):
         load_model(tmp_path / "none.safetensors")
-    with pytest.raises(FileNotFoundError, match="comes without weights: choose one of small, small-stereo, tiny"):
+    with pytest.raises(FileNotFoundError, match="comes without weights: choose one of small, small-mono, tiny"):
         load_model("paper")
     with pytest.raises(ValueError, match="unknown preset 'tny'"):
         load_model("tny")

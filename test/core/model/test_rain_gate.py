@@ -69,7 +69,7 @@ def test_gate_of_large_view_survives_half_precision(dtype):
 
 def test_gate_without_matching_is_refused():
     with pytest.raises(ValueError, match="gate_channels must be at least 0, and 0 without matching_channels"):
-        replace(PRESETS["tiny"], gate_channels=8)
+        replace(PRESETS["tiny-mono"], gate_channels=8)
 
 
 def test_covered_view_does_not_close_gate_of_rainy_one():
