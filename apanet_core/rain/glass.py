@@ -15,7 +15,8 @@ from apanet_core.rain.splat import boxes
 
 MOST_DROPS = 48  # limit per view
 PICTURE = 48, 96  # px of the picture that drops refract; their blur hides more detail
-RUNNELS = 0.15  # share of drops that run down the glass: tall and narrow
+RUNNELS = 0.15  # share of drops that run down the glass: tall and narrow, most with a trail of water above
+TRAILS = 0.7  # share of the runnels with a trail
 REACH = 1.9  # radii of a drop to the end of its soft edge, at most
 VISIBLE = 0.05  # opacity above which a drop counts as visible
 STEPS = 1 << 16  # of the opacity, to find the most opaque drop with integers
@@ -79,10 +80,24 @@ def look_through(
     # small drops are more frequent: the logarithm of the radius is uniform
     radius = focal * torch.lerp(smallest.log(), largest.log(), drawn("glass radius", 0, 1)).exp()
     x, y = drawn("glass x", 0, width), drawn("glass y", 0, height)
-    squash = torch.where(drawn("runnel", 0, 1) < RUNNELS, drawn("tall", 0.12, 0.3), drawn("squash", 0.5, 1.1))
+    runs = drawn("runnel", 0, 1) < RUNNELS
+    squash = torch.where(runs, drawn("tall", 0.12, 0.3), drawn("squash", 0.5, 1.1))
     bumps, turn = drawn("bumps", 0, 0.12), drawn("bump phase", 0, 2 * math.pi)
     soft, opacity, bend = drawn("glass blur", 0.15, 0.8), drawn("opacity", 0.6, 1), drawn("bend", 0.35, 0.5)
     middle_x, middle_y = drawn("shown x", -0.2, 0.2), drawn("shown y", -0.2, 0.2)
+
+    # a trail is a thin drop that ends where its runnel is, several times as long, and lets more of the scene through
+    trail = (runs & (drawn("trail", 0, 1) < TRAILS)).nonzero()[:, 0]
+    length, narrow = drawn("trail length", 2, 8)[trail], drawn("trail width", 0.25, 0.6)[trail]
+    half = radius[trail] / squash[trail]  # of the runnel's height
+    x, radius = torch.cat([x, x[trail]]), torch.cat([radius, radius[trail] * narrow])
+    y, squash = torch.cat([y, y[trail] - length * half]), torch.cat([squash, squash[trail] * narrow / length])
+    opacity = torch.cat([opacity, opacity[trail] * drawn("trail opacity", 0.3, 0.7)[trail]])
+    soft = torch.cat([soft, torch.full_like(half, 0.8)])
+    bumps, turn, bend, middle_x, middle_y, image = (
+        torch.cat([t, t[trail]]) for t in (bumps, turn, bend, middle_x, middle_y, image)
+    )
+    number = torch.cat([number, number[trail] + MOST_DROPS])
 
     reach = REACH * radius
     drop, u, v = boxes(x - reach, y - reach / squash, x + reach, y + reach / squash, (height, width))
@@ -96,7 +111,7 @@ def look_through(
 
     # where drops overlap, the most opaque one is seen
     place = (image.index_select(0, drop) * height + v) * width + u
-    key = (alpha * STEPS).int() * MOST_DROPS + number.int().index_select(0, drop)
+    key = (alpha * STEPS).int() * 2 * MOST_DROPS + number.int().index_select(0, drop)
     nearest = torch.zeros(images * height * width, dtype=torch.int32, device=views.device)
     nearest = nearest.scatter_reduce(0, place, key, "amax")
     won = ((key == nearest.index_select(0, place)) & (alpha > 0)).nonzero()[:, 0]

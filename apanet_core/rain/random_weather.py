@@ -18,6 +18,7 @@ from apanet_core.rain.weather import Weather
 SHARES = {"dry": 0.34, "glass": 0.03, "drops": 0.30, "streaks": 0.27, "both": 0.06}  # of the samples
 WET_GLASS = 0.12  # share of the samples with drops or streaks; "glass" has nothing else
 NIGHTS = 0.08  # share of the samples, of all kinds
+NIGHT_NOISE = 2.5  # times the noise by day, and in every rainy sample
 SPLASHES, SPRAY = 0.5, 0.2  # shares of the samples with drops
 NO_VEIL, NO_MIST = 0.3, 0.4  # shares of drops without veil, and with that of the rain alone
 LAYERS = 4  # of streaks, at most
@@ -31,13 +32,14 @@ def random_weather(random: CounterRandom) -> Weather:
     drops = (kind >= ends[1]) & (~streaks | (kind >= ends[3]))
     rain, layers = random_rain(random), random_streaks(random)
     wet = glass | (~dry & random.happens("wet glass", WET_GLASS))
-    noisy, packed = ~dry & random.happens("noisy", 0.35), ~dry & random.happens("compressed", 0.2)
+    night = is_night(random)
+    noisy, packed = ~dry & (night | random.happens("noisy", 0.35)), ~dry & random.happens("compressed", 0.2)
     return Weather(
         _only(rain, "rate_mm_h", drops),
         _only(layers, "cover", streaks[:, None]),
         WetGlass(wet * random.uniform("glass", low=1, high=7)),
         Sensor(
-            noise=noisy * random.uniform("noise level", high=2.5),
+            noise=noisy * random.uniform("noise level", high=2.5) * torch.where(night, NIGHT_NOISE, 1.0),
             jpeg_quality=packed * random.uniform("quality", low=70, high=98),
         ),
     )
