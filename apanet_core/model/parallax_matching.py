@@ -16,11 +16,13 @@ from torch.nn import functional as F
 
 from apanet_core.model.config import MATCHING_STRIDE
 from apanet_core.model.layers import ChannelNorm, conv_of_cells
+from apanet_core.model.warping import read_partner, row_grid
 
 # Columns are interpolated in two parts: multiples of this, and the rest. An engine in bfloat16 holds 37.3 columns as
 # 37.25, a whole pixel off, but 36 and 1.3 to a fiftieth of a pixel.
 COARSE = 4
 LEAST_CONFIDENCE = 1e-6  # below, the offset within the bin shrinks to 0
+FULL_AGREEMENT_PX, NO_AGREEMENT_PX = 0.5, 1.5  # difference of a disparity and that of its match
 
 
 class Match(NamedTuple):
@@ -30,12 +32,14 @@ class Match(NamedTuple):
         logits: (N, h, w, bins) float32 at `MATCHING_STRIDE`, minus infinity where there is no such column.
         disparity: (N, 1, H, W) float32 px.
         confidence: (N, 1, h, w) float32 in [0, 1]: attention in the three bins around the peak.
+        agreement: (N, 1, h, w) float32 in [0, 1]: whether the other view's match leads back, mean of 3x3 cells.
         zero_bin: bin of disparity 0: 0 under the parallax mask; without it, negative disparities come first.
     """
 
     logits: torch.Tensor
     disparity: torch.Tensor
     confidence: torch.Tensor
+    agreement: torch.Tensor
     zero_bin: int = 0
 
 
@@ -112,7 +116,8 @@ class ParallaxMatching(nn.Module):
         coarse = (largest / COARSE).floor() * COARSE
         columns = self._at_pixels(coarse - zero_bin) + self._at_pixels(largest - coarse + offset)
         disparity = F.pixel_shuffle(MATCHING_STRIDE * columns + self.refine(embedded).float(), MATCHING_STRIDE)
-        return Match(_mirror_left(logits), disparity, confidence[:, None], zero_bin)
+        back = agreement(largest - zero_bin, offset)
+        return Match(_mirror_left(logits), disparity, confidence[:, None], back, zero_bin)
 
     def _at_pixels(self, cells: torch.Tensor) -> torch.Tensor:
         """Interpolate bilinearly: (N, h, w) -> (N, 16, h, w), the values at the pixels of every cell, in float32."""
@@ -189,3 +194,23 @@ def peak(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor
     near = torch.where(offsets.abs() < 1.5, attention, 0.0)
     confidence = near.sum(dim=-1)  # may be 0: the cell sees its neighbours' match nowhere near
     return largest[..., 0], (near * offsets).sum(dim=-1) / confidence.clamp(min=LEAST_CONFIDENCE), confidence
+
+
+@torch.no_grad()
+def agreement(columns: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
+    """Check whether matches lead back: left to right to left, and the other way round.
+
+    Args:
+        columns: (2 B, h, w) whole columns of disparity, left views first.
+        offset: (2 B, h, w) to add to them.
+
+    Returns:
+        (2 B, 1, h, w) in [0, 1]: 1 where the disparities of a cell and of its match differ by at most
+        `FULL_AGREEMENT_PX`, 0 from `NO_AGREEMENT_PX` on, linear between; mean of the 3x3 cells around.
+    """
+    # whole columns and offsets apart, and the nearest cell, so that an engine in bfloat16 rounds neither
+    parts = torch.stack([columns, offset], dim=1)
+    there = read_partner(parts, row_grid(columns[:, None] + offset[:, None]), mode="nearest")
+    difference_px = MATCHING_STRIDE * (there - parts).sum(dim=1, keepdim=True).abs()
+    agrees = ((NO_AGREEMENT_PX - difference_px) / (NO_AGREEMENT_PX - FULL_AGREEMENT_PX)).clamp(0, 1)
+    return F.avg_pool2d(agrees, 3, stride=1, padding=1, count_include_pad=False)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from apanet_core.model.layers import conv_of_cells
 from apanet_core.model.parallax_matching import MATCHING_STRIDE, ContextBlock, Match
 from apanet_core.model.rain_gate import RainGate
+from apanet_core.model.warping import read_partner, row_grid
 
 CANDIDATES = 5
 
@@ -22,7 +23,9 @@ class PartnerFusion(nn.Module):
     this order, the view's estimate, the partner's estimate, the darker of the two, the darker of the two rainy views,
     and the rainy view itself: texture that both views show is no rain. The result is the sum of the candidates under
     softmax weights, and a residual. The weights are computed on cells of `MATCHING_STRIDE` px, so full resolution costs
-    a few 1x1 convolutions. A `RainGate` shrinks all changes of a pair without rain.
+    a few 1x1 convolutions. Where a match does not lead back, the view's estimate gets the weights of the candidates
+    from the partner: two views that copy a wrong match show an object that is not there. A `RainGate` shrinks all
+    changes of a pair without rain.
 
     Args:
         in_channels: channels of the features.
@@ -69,7 +72,13 @@ class PartnerFusion(nn.Module):
         darker_difference = torch.minimum(rainy, partner_rainy) - estimate
         differences = (rainy_difference, partner_difference, darker_difference)
         x = self.blocks(self._project(features, differences, match.confidence))
-        residual, *weights = (F.pixel_shuffle(cells, MATCHING_STRIDE).to(estimate.dtype) for cells in self._choose(x))
+        residual, *shares = self._choose(x)
+        if self.warp:
+            agreement = match.agreement.to(x.dtype)
+            shares[:3] = [agreement * share for share in shares[:3]]  # of the candidates from the partner
+        residual, *weights = (
+            F.pixel_shuffle(cells, MATCHING_STRIDE).to(estimate.dtype) for cells in (residual, *shares)
+        )
         # `weights` belong to candidates 2 to 5 in the order of the class docstring. Those of all five sum to 1, so the
         # weighted sum of the candidates is the estimate plus their weighted differences from it.
         differences_2_to_5 = (partner_difference, partner_difference.clamp(max=0), darker_difference, rainy_difference)
@@ -97,35 +106,3 @@ class PartnerFusion(nn.Module):
         shares = [torch.exp(logit - highest) for logit in logits]  # softmax, map by map
         total = sum(shares)
         return [residual, *(share / total for share in shares[1:])]
-
-
-def warp_rows(images: torch.Tensor, disparity: torch.Tensor) -> torch.Tensor:
-    """Move the other view's pixels to where this view sees them.
-
-    Args:
-        images: (2 B, C, H, W): left views, then right views.
-        disparity: (2 B, 1, H, W) px of left views, then of right views.
-
-    Returns:
-        (2 B, C, H, W) float32: a left pixel x shows the right view at x - disparity, a right one the left at
-        x + disparity, linear between columns; beyond the border its last column.
-    """
-    return read_partner(images, row_grid(disparity))
-
-
-def row_grid(disparity: torch.Tensor) -> torch.Tensor:
-    """Return where each pixel is seen in the other view, as `grid_sample` counts: (2 B, 1, H, W) -> (2 B, H, W, 2)."""
-    height, width = disparity.shape[2:]
-    # grid_sample counts from -1 to 1
-    column = (2 * torch.arange(width, device=disparity.device, dtype=torch.float32) + 1) / width - 1
-    row = (2 * torch.arange(height, device=disparity.device, dtype=torch.float32) + 1) / height - 1
-    here = torch.stack([column.expand(height, -1), row[:, None].expand(-1, width)], dim=-1)
-    across = torch.arange(1, -1, -1, device=disparity.device)  # (1, 0): x moves, y stays
-    left, right = disparity[:, 0].chunk(2)
-    return here + (2 / width) * torch.cat([-left, right])[..., None] * across
-
-
-def read_partner(images: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-    """Read the other view of each of `images` (2 B, C, H, W) at a `row_grid`: the same shape, float32."""
-    partners = torch.cat([view.float() for view in reversed(images.chunk(2))])
-    return F.grid_sample(partners, grid, padding_mode="border", align_corners=False)

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from apanet_core.model.config import MATCHING_STRIDE
 from apanet_core.model.parallax_matching import Match
-from apanet_core.model.partner_fusion import warp_rows
+from apanet_core.model.warping import warp_rows
 
 FARTHEST_PX = 8.0  # disparity errors are clipped to this: the attention loss corrects larger ones
 LOWEST_LOG = -30.0

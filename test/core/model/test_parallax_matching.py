@@ -6,8 +6,9 @@ import torch
 from apanet_core.model.attention_disparity import AttentionDisparity
 from apanet_core.model.config import ModelConfig
 from apanet_core.model.network import APANet
-from apanet_core.model.parallax_matching import Match, ParallaxMatching, peak, row_logits
-from apanet_core.model.partner_fusion import PartnerFusion, warp_rows
+from apanet_core.model.parallax_matching import Match, ParallaxMatching, agreement, peak, row_logits
+from apanet_core.model.partner_fusion import PartnerFusion
+from apanet_core.model.warping import warp_rows
 
 MATCHED = ModelConfig(
     stem_stride=2,
@@ -80,6 +81,37 @@ def test_matching_finds_disparity_of_120_px_in_both_views_under_autocast(dtype):
     seen_by_both = 4 * shift + 4
     torch.testing.assert_close(disparity[0, 0, 4:-4, seen_by_both:-4], torch.full((8, 64), 120.0), atol=2, rtol=0)
     torch.testing.assert_close(disparity[1, 0, 4:-4, 4:-seen_by_both], torch.full((8, 64), 120.0), atol=2, rtol=0)
+    assert match.agreement[0, 0, :, shift + 1 : -1].min() > 0.99
+    assert match.agreement[1, 0, :, 1 : -shift - 1].min() > 0.99
+
+
+def test_agreement_is_full_where_matches_lead_back_and_none_around_those_that_do_not():
+    columns, offset = torch.full((2, 5, 40), 7.0), torch.full((2, 5, 40), 0.25)
+    assert (agreement(columns, offset)[0, 0, :, 8:] == 1).all()
+    assert (agreement(columns, offset)[1, 0, :, :-8] == 1).all()
+    columns[0, 2, 20] = 3  # its match has another disparity; nothing else in the left view changes
+    left, right = agreement(columns, offset)
+    torch.testing.assert_close(left[0, 1:4, 19:22], torch.full((3, 3), 8 / 9))
+    assert right[0, 2, 12] < 1  # looked at the cell whose disparity is wrong
+    assert left[0, :, 23:].min() == 1
+    far = columns.clone()
+    far[1] = 9.0
+    assert agreement(far, offset).max() == 0
+
+
+def test_fusion_takes_nothing_from_partner_where_matches_do_not_lead_back():
+    fusion = PartnerFusion(8, 8, 1)
+    torch.nn.init.normal_(fusion.project_out.weight)
+    torch.nn.init.zeros_(fusion.project_in.weight)  # the weights do not depend on the images
+    estimate, rainy, features = torch.rand(2, 3, 16, 24), torch.rand(2, 3, 16, 24), torch.rand(2, 8, 4, 6)
+    agrees = torch.ones(2, 1, 4, 6)
+    agrees[..., :3] = 0
+    match = Match(torch.zeros(2, 4, 6, 9), torch.full((2, 1, 16, 24), 4.0), torch.ones(2, 1, 4, 6), agrees)
+    before = fusion(rainy, estimate, features, match)[0]
+    rainy[1], estimate[1] = torch.rand(3, 16, 24), torch.rand(3, 16, 24)
+    after = fusion(rainy, estimate, features, match)[0]
+    torch.testing.assert_close(after[..., :12], before[..., :12])
+    assert (after - before)[..., 16:].abs().max() > 0.01
 
 
 def test_warp_rows_by_true_disparity_aligns_views():
@@ -93,7 +125,7 @@ def test_warp_rows_by_true_disparity_aligns_views():
 
 def test_fusion_starts_near_estimate_and_without_warp_ignores_partner():
     estimate, rainy = torch.rand(2, 3, 16, 24), torch.rand(2, 3, 16, 24)
-    match = Match(torch.zeros(2, 4, 6, 9), torch.full((2, 1, 16, 24), 4.0), torch.ones(2, 1, 4, 6))
+    match = Match(torch.zeros(2, 4, 6, 9), torch.full((2, 1, 16, 24), 4.0), *torch.ones(2, 2, 1, 4, 6))
     fused = PartnerFusion(8, 8, 1)(rainy, estimate, torch.rand(2, 8, 4, 6), match)
     assert (fused - estimate).abs().max() < 0.08  # four other candidates with a weight of exp(-4) each
     alone = PartnerFusion(8, 8, 1, warp=False)

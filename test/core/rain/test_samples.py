@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from apanet_core.model.partner_fusion import warp_rows
+from apanet_core.model.warping import warp_rows
 from apanet_core.rain import samples, variation
 from apanet_core.rain.counter_random import CounterRandom
 from apanet_core.rain.photo_atlas import PhotoAtlas

@@ -15,7 +15,7 @@ def a_match(columns, width=12, bins=9):
     """A match that is sure of `columns` everywhere, at any place where it can be."""
     logits = torch.full((2, 2, width, bins), -40.0)
     logits[..., columns] = 0.0
-    return Match(logits, torch.full((2, 1, 8, 4 * width), 4.0 * columns), torch.ones(2, 1, 8, 4 * width))
+    return Match(logits, torch.full((2, 1, 8, 4 * width), 4.0 * columns), *torch.ones(2, 2, 1, 8, 4 * width))
 
 
 def test_match_losses_are_low_at_true_and_high_at_wrong_match():
@@ -30,7 +30,7 @@ def test_match_losses_are_low_at_true_and_high_at_wrong_match():
 def test_attention_loss_target_between_bins_is_split():
     logits = torch.full((2, 2, 12, 9), -40.0)
     logits[..., 3], logits[..., 4] = np.log(0.25), np.log(0.75)
-    match = Match(logits, torch.zeros(2, 1, 8, 48), torch.ones(2, 1, 8, 48))
+    match = Match(logits, torch.zeros(2, 1, 8, 48), *torch.ones(2, 2, 1, 8, 48))
     entropy = -(0.25 * np.log(0.25) + 0.75 * np.log(0.75))
     assert match_losses(match, torch.full((2, 8, 48), 15.0))["attention"].item() == pytest.approx(entropy, abs=1e-4)
 
@@ -110,7 +110,7 @@ def test_photometric_loss_trains_uniform_attention_to_true_match():
     optimizer = torch.optim.Adam([logits], lr=0.2)
     for _ in range(100):
         optimizer.zero_grad()
-        photometric_losses(Match(logits, disparity, disparity), views)["photometric"].backward()
+        photometric_losses(Match(logits, disparity, disparity, disparity), views)["photometric"].backward()
         optimizer.step()
     found = logits.argmax(dim=-1)
     assert (found[0, :, 8:] == 3).float().mean() > 0.9
