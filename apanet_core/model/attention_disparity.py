@@ -45,8 +45,9 @@ class AttentionDisparity:
             width: columns of the views.
 
         Returns:
-            Disparity of the left view in px, and its confidence in [0, 1]: attention within a bin of the match, or of
-            a network without matching 1 / (1 + standard deviation of the attention in columns). Both (H, W) float32.
+            Disparity of the left view in px, and its confidence in [0, 1]: attention within a bin of the match,
+            times the share of the matches around that lead back; of a network without matching 1 / (1 + standard
+            deviation of the attention in columns). Both (H, W) float32.
         """
         disparity, confidence = self._reader.read()
         return disparity[:height, :width], confidence[:height, :width]
@@ -63,7 +64,8 @@ class _MatchReader:
     def read(self) -> tuple[torch.Tensor, torch.Tensor]:
         assert self._last is not None
         disparity = self._last.disparity[0, 0].clamp(min=0)
-        confidence = F.interpolate(self._last.confidence[:1], disparity.shape, mode="bilinear")[0, 0]
+        confidence = (self._last.confidence * self._last.agreement)[:1]
+        confidence = F.interpolate(confidence, disparity.shape, mode="bilinear")[0, 0]
         return disparity, confidence
 
 
