@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -187,7 +188,15 @@ def _cluster(address: str) -> Iterator[Executor]:
             yield client.get_executor(pure=False)  # type: ignore[no-untyped-call]
     except KilledWorker as error:
         raise MemoryError(f"workers were killed again and again, probably out of memory: {error}") from error
-    except CancelledError as error:
+    except (CancelledError, TypeError) as error:
+        if isinstance(error, TypeError) and not _is_of_lost_result(error):
+            raise
         raise ConnectionError(
-            f"the Dask scheduler at {address} went away: start it and this command again (finished work is kept)"
+            f"the Dask scheduler at {address}, or a worker with results, went away: start it and this command again "
+            "(finished work is kept)"
         ) from error
+
+
+def _is_of_lost_result(error: TypeError) -> bool:
+    """Whether Dask's executor failed to unpack a result that went with its worker: distributed/cfexecutor.py."""
+    return traceback.extract_tb(error.__traceback__)[-1].filename.endswith("cfexecutor.py")

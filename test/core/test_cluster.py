@@ -19,7 +19,7 @@ from make_bags import SETTINGS, Inverter, derain, pairs, read_bag, write_bag  # 
 
 from apanet_core.bags.partial import partial_path  # noqa: E402
 from apanet_core.commands.main import main  # noqa: E402
-from apanet_core.workers import WorkerOptions  # noqa: E402
+from apanet_core.workers import WorkerOptions, run_tasks  # noqa: E402
 
 IN_TWO = dataclasses.replace(SETTINGS, segment_pairs=2)
 
@@ -122,3 +122,13 @@ def test_cluster_unusable_scheduler_is_refused(clean, tmp_path, capsys, monkeypa
     assert not (tmp_path / "out").exists()
     assert main([*arguments, "--workers", "2"]) == 2
     assert "give workers or scheduler, not both" in capsys.readouterr().err
+
+
+def test_cluster_result_that_went_with_its_worker_is_a_connection_error(cluster, monkeypatch):
+    with cluster() as started:
+        options = WorkerOptions(scheduler=started.scheduler_address)
+        with pytest.raises(TypeError, match="abs"):  # of the function itself
+            list(run_tasks(abs, ["1", "2"], options))
+        monkeypatch.setattr(distributed.Future, "status", "lost")  # Dask's executor then unpacks a result that is none
+        with pytest.raises(ConnectionError, match="or a worker with results, went away"):
+            list(run_tasks(abs, [1, 2], options))
