@@ -72,13 +72,8 @@ class PartnerFusion(nn.Module):
         darker_difference = torch.minimum(rainy, partner_rainy) - estimate
         differences = (rainy_difference, partner_difference, darker_difference)
         x = self.blocks(self._project(features, differences, match.confidence))
-        residual, *shares = self._choose(x)
-        if self.warp:
-            agreement = match.agreement.to(x.dtype)
-            shares[:3] = [agreement * share for share in shares[:3]]  # of the candidates from the partner
-        residual, *weights = (
-            F.pixel_shuffle(cells, MATCHING_STRIDE).to(estimate.dtype) for cells in (residual, *shares)
-        )
+        cells = self._choose(x, match.agreement)
+        residual, *weights = (F.pixel_shuffle(c, MATCHING_STRIDE).to(estimate.dtype) for c in cells)
         # `weights` belong to candidates 2 to 5 in the order of the class docstring. Those of all five sum to 1, so the
         # weighted sum of the candidates is the estimate plus their weighted differences from it.
         differences_2_to_5 = (partner_difference, partner_difference.clamp(max=0), darker_difference, rainy_difference)
@@ -96,7 +91,7 @@ class PartnerFusion(nn.Module):
             x = x + conv_of_cells(image.to(features.dtype), part, MATCHING_STRIDE)
         return x
 
-    def _choose(self, x: torch.Tensor) -> list[torch.Tensor]:
+    def _choose(self, x: torch.Tensor, agreement: torch.Tensor) -> list[torch.Tensor]:
         """Apply `project_out`: (2 B, C, h, w) -> cells of the residual, and of the weights of candidates 2 to 5."""
         assert self.project_out.bias is not None
         sizes = [3 * MATCHING_STRIDE**2] + CANDIDATES * [MATCHING_STRIDE**2]
@@ -105,4 +100,8 @@ class PartnerFusion(nn.Module):
         highest = functools.reduce(torch.maximum, logits)
         shares = [torch.exp(logit - highest) for logit in logits]  # softmax, map by map
         total = sum(shares)
-        return [residual, *(share / total for share in shares[1:])]
+        weights = [share / total for share in shares[1:]]
+        if self.warp:
+            trust = agreement.to(x.dtype)
+            weights[:3] = [trust * weight for weight in weights[:3]]  # of the candidates from the partner
+        return [residual, *weights]

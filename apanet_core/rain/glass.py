@@ -16,7 +16,7 @@ from apanet_core.rain.splat import boxes
 MOST_DROPS = 48  # limit per view
 PICTURE = 48, 96  # px of the picture that drops refract; their blur hides more detail
 RUNNELS = 0.15  # share of drops that run down the glass: tall and narrow, most with a trail of water above
-TRAILS = 0.7  # share of the runnels with a trail
+TRAILS, TRAIL_SOFTNESS = 0.7, 0.8  # share of the runnels with a trail; its soft edge in radii
 REACH = 1.9  # radii of a drop to the end of its soft edge, at most
 VISIBLE = 0.05  # opacity above which a drop counts as visible
 STEPS = 1 << 16  # of the opacity, to find the most opaque drop with integers
@@ -90,19 +90,20 @@ def look_through(
     trail = (runs & (drawn("trail", 0, 1) < TRAILS)).nonzero()[:, 0]
     length, narrow = drawn("trail length", 2, 8)[trail], drawn("trail width", 0.25, 0.6)[trail]
     half = radius[trail] / squash[trail]  # of the runnel's height
-    x, radius = torch.cat([x, x[trail]]), torch.cat([radius, radius[trail] * narrow])
-    y, squash = torch.cat([y, y[trail] - length * half]), torch.cat([squash, squash[trail] * narrow / length])
-    opacity = torch.cat([opacity, opacity[trail] * drawn("trail opacity", 0.3, 0.7)[trail]])
-    soft = torch.cat([soft, torch.full_like(half, 0.8)])
-    bumps, turn, bend, middle_x, middle_y, image = (
-        torch.cat([t, t[trail]]) for t in (bumps, turn, bend, middle_x, middle_y, image)
+    trail_opacity = opacity[trail] * drawn("trail opacity", 0.3, 0.7)[trail]
+    runnels = torch.stack([bumps, turn, bend, middle_x, middle_y])[:, trail]
+    trails = torch.stack(
+        [x[trail], y[trail] - length * half, radius[trail] * narrow, squash[trail] * narrow / length]
+        + [torch.full_like(half, TRAIL_SOFTNESS), trail_opacity, *runnels]
     )
-    number = torch.cat([number, number[trail] + MOST_DROPS])
+    values = torch.stack([x, y, radius, squash, soft, opacity, bumps, turn, bend, middle_x, middle_y])
+    values = torch.cat([values, trails], dim=1)
+    image, number = torch.cat([image, image[trail]]), torch.cat([number, number[trail] + MOST_DROPS])
 
+    x, y, radius, squash = values[:4]
     reach = REACH * radius
     drop, u, v = boxes(x - reach, y - reach / squash, x + reach, y + reach / squash, (height, width))
-    values = torch.stack([x, y, radius, squash, bumps, turn, soft, opacity, bend, middle_x, middle_y])
-    x, y, radius, squash, bumps, turn, soft, opacity, bend, middle_x, middle_y = values.index_select(1, drop)
+    x, y, radius, squash, soft, opacity, bumps, turn, bend, middle_x, middle_y = values.index_select(1, drop)
     dx, dy = (u + 0.5 - x) / radius, (v + 0.5 - y) / radius * squash
     angle = torch.atan2(dy.double(), dx.double()).float()  # float32 is rounded otherwise at the end of a tensor
     rho = torch.hypot(dx, dy) / (1 + bumps * torch.cos(2 * angle + turn) + bumps * torch.cos(3 * angle - turn))
