@@ -100,8 +100,8 @@ class PartnerFusion(nn.Module):
         highest = functools.reduce(torch.maximum, logits)
         shares = [torch.exp(logit - highest) for logit in logits]  # softmax, map by map
         total = sum(shares)
-        weights = [share / total for share in shares[1:]]
+        chosen = [share / total for share in shares[1:]]
         if self.warp:
             trust = agreement.to(x.dtype)
-            weights[:3] = [trust * weight for weight in weights[:3]]  # of the candidates from the partner
-        return [residual, *weights]
+            chosen[:3] = [trust * weight for weight in chosen[:3]]  # of the candidates from the partner
+        return [residual, *chosen]
