@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import platform
+import re
 import resource
 import statistics
 import sys
@@ -241,12 +242,22 @@ def _text(value: str | float | None) -> str:
 
 
 def machine() -> str:
-    """Return CPU, thread count and torch version as text."""
+    """Return CPU, thread count, torch version, and graphics card and driver if there is one, as text."""
     cpu = platform.processor()
     info = Path("/proc/cpuinfo")
     if info.exists():
         cpu = next((line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line), cpu)
-    return f"{cpu}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    words = [cpu, f"{torch.get_num_threads()} threads", f"torch {torch.__version__}"]
+    if torch.cuda.is_available():
+        words += [torch.cuda.get_device_name(), f"driver {_nvidia_driver()}"]
+    return ", ".join(words)
+
+
+def _nvidia_driver() -> str:
+    """Return the version of NVIDIA's kernel module; "unknown" where it does not tell."""
+    told = Path("/proc/driver/nvidia/version")
+    versions = re.findall(r"\d+\.\d+[.\d]*", told.read_text().partition("\n")[0]) if told.exists() else []
+    return versions[0] if versions else "unknown"
 
 
 def write_json(results: list[Result], path: Path) -> None:

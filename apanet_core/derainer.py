@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from apanet_core.engines.choose import choose_model, make_engine
+from apanet_core.engines.cuda_graphs import SIZES_KEPT
 from apanet_core.engines.engine import memory_errors
 from apanet_core.engines.memory import check_memory
 from apanet_core.engines.tiling import derain_tiled
@@ -76,7 +77,7 @@ class StereoDerainer:
         self.engine = make_engine(network, engine, device, precision, compiled)
         self.tile, self.tile_overlap = tile, tile_overlap
         self._closed = False
-        self._fits: tuple[int, int, int | None] | None = None
+        self._fits: list[tuple[int, int, int | None]] = []
 
     def __call__(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Derain one pair.
@@ -198,11 +199,12 @@ class StereoDerainer:
             raise ValueError("the derainer is closed: make a new one")
 
     def _check_memory(self, height: int, width: int, batch: int | None = None) -> None:
-        """Check a size, unless it is that of the call before; a `batch` of tensors is not cut into tiles."""
+        """Check a size, unless it is one of the last few; a `batch` of tensors is not cut into tiles."""
         rows = height if batch is not None else min(height, self.tile or height)
-        if (rows, width, batch) != self._fits:
+        size = rows, width, batch
+        if size not in self._fits:
             check_memory(self.config, self.engine, rows, width, batch=batch)
-            self._fits = rows, width, batch
+        self._fits = [*(other for other in self._fits if other != size), size][-SIZES_KEPT:]
 
 
 class WarmDerainer:

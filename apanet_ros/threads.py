@@ -118,7 +118,10 @@ class TimedThread:
         except TimeoutError:
             future.cancel()
             raise
-        return future.result()
+        try:
+            return future.result()
+        finally:  # its error holds this frame: without the cycle, what the error holds is free at once
+            del future
 
     def overdue_s(self) -> float | None:
         """Return the seconds that a call past its limit has been running; None if no call is overdue."""

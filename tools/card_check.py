@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from apanet_core import StereoDerainer
+from apanet_core.benchmark import machine
 from apanet_core.engines.torch_engine import TorchEngine
 from apanet_core.rain.photo_atlas import PhotoAtlas
 from apanet_core.rain.photos import read_photos
@@ -24,7 +25,7 @@ from apanet_core.rain.samples import render_samples
 CARD = torch.cuda.is_available()
 DEVICE = "cuda" if CARD else "cpu"
 SIZES = ((375, 1242), (720, 1280)) if CARD else ((48, 64),)
-MODELS = ("tiny", "small", "tiny-mono", "small-mono")
+MODELS = ("tiny", "small", "tiny-mono", "small-mono", *(["paper"] if CARD else []))
 BATCHES = (32, 64, 128) if CARD else (2,)
 REPEATS = 20 if CARD else 2
 
@@ -99,8 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=Path, required=True)
     arguments = parser.parse_args()
-    name = torch.cuda.get_device_name() if CARD else "no card, CPU"
-    print(f"{name}, torch {torch.__version__}, {torch.version.cuda or 'no CUDA'}\n")
+    print(f"{machine()}, {torch.version.cuda or 'no CUDA'}\n")
     check_models()
     check_renderer(arguments.photos)
 

@@ -20,22 +20,20 @@ from apanet_core.model.network import APANet
 from apanet_core.rain.marked_photos import training_atlas
 from apanet_core.training.config import DataConfig, TrainConfig
 from apanet_core.training.loop import train
-from apanet_core.training.losses import charbonnier
-from apanet_core.training.objectives import to_float32
+from apanet_core.training.objectives import Supervised
 
+MODEL, LOSSES = "tiny", {"charbonnier": 1.0}
 STEPS, BATCH, SIZE, ROUNDS = 30, 8, (96, 256), 3
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def plain(photos: Path) -> None:
     """Train with a plain loop, as written by hand."""
-    network = APANet(preset("tiny")).to(DEVICE)
+    network, objective = APANet(preset(MODEL)).to(DEVICE), Supervised(LOSSES)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.0)
     samples = SyntheticRain(training_atlas([photos], 0), SIZE, STEPS * BATCH)
     for batch in DataLoader(samples, BATCH, shuffle=True):
-        views = {name: to_float32(view.to(DEVICE)) for name, view in batch.items()}
-        derained = torch.cat(network(views["rainy_left"], views["rainy_right"]))
-        loss = charbonnier(derained, torch.cat([views["clean_left"], views["clean_right"]]))
+        loss, _ = objective(network, {name: value.to(DEVICE) for name, value in batch.items()})
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -46,7 +44,7 @@ def ours(photos: Path) -> None:
     with tempfile.TemporaryDirectory() as out:
         data = DataConfig([photos], size=SIZE, workers=0)
         steps = {"steps": STEPS, "batch_size": BATCH, "validate_every": STEPS, "validation_pairs": 1}
-        train(TrainConfig(Path(out), data, "tiny", device=DEVICE, **steps))
+        train(TrainConfig(Path(out), data, MODEL, losses=LOSSES, device=DEVICE, **steps))
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import load_file
 
 from apanet_core.model.checkpoint import save_checkpoint
-from apanet_core.model.config import PRESETS, ModelConfig
+from apanet_core.model.config import PRESETS
 from apanet_core.model.network import APANet
 from apanet_core.rain.marked_photos import training_atlas
 from apanet_core.rain.samples import render_samples
@@ -31,25 +31,6 @@ from apanet_core.training.objectives import Batch, Supervised
 from apanet_core.training.step import CUDACapture, TrainingStep
 
 LOSSES = {"charbonnier": 1.0, "frequency": 0.05, "box_ssim": 0.2}
-SHAPES = {
-    **PRESETS,
-    "base": ModelConfig(
-        stem_stride=2,
-        channels=(64, 96, 128, 192),
-        encoder_blocks=(1, 2, 4, 6),
-        decoder_blocks=(1, 2, 4),
-        external_attention_levels=(3, 4),
-        parallax_levels=(),
-        max_disparity=192,
-        coring=4.0,
-        matching_channels=64,
-        fusion_channels=96,
-        fusion_blocks=2,
-        gate_channels=32,
-    ),
-}
-
-
 FAST = 2.5  # learning rate of matching and fusion, which start untrained, as a multiple of that of the rest
 
 
@@ -96,7 +77,7 @@ class Job:
     """One network in training.
 
     Args:
-        shape: a key of `SHAPES`.
+        shape: a key of `PRESETS`.
         device: trains it.
         label: name of its file; the shape by default.
         init: checkpoint to start from; tensors that do not fit are skipped.
@@ -123,7 +104,7 @@ class Job:
     ) -> None:
         change = {k: tuple(v) if isinstance(v, list) else v for k, v in (change or {}).items()}
         self.label, self.rate, self.decay, self.average, self.steps = label or shape, rate, decay, average, 0
-        self.network = APANet(replace(SHAPES[shape], **change))
+        self.network = APANet(replace(PRESETS[shape], **change))
         taken = start_from(self.network, Path(init)) if init else 0
         self.network = self.network.to(device, memory_format=torch.channels_last)
         for name, parameter in self.network.named_parameters():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections import OrderedDict
+import weakref
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -16,10 +17,16 @@ from apanet_core.engines.engine import is_out_of_memory
 SIZES_KEPT = 4
 CHANGE_BYTES = 4  # of the mean change, a float32, before the views
 WARM_UP_CALLS = 2  # in which libraries choose their kernels and allocate
+ATTEMPTS = 3  # of a capture: another thread that waits for the whole device makes one fail
+STREAMS = 32  # that torch has for a device, and hands out in turn
 Result = tuple[np.ndarray, np.ndarray, float]  # left, right, mean change
 # One capture at a time in a process: it changes the state of the generator and of the allocator (pytorch issue 137844),
 # and no memory may be given back during one.
 _capturing = threading.Lock()
+# Streams of graphs that are closed, by device. cuBLAS keeps a workspace for each stream that it saw, and two graphs on
+# one stream would share it: closing one of them would free that of the other (pytorch issue 193402).
+_free_streams: defaultdict[torch.device, list[Any]] = defaultdict(list)
+_used_streams: set[int] = set()
 
 
 def free_unused_memory() -> None:
@@ -55,18 +62,22 @@ class CapturedSizes:
     ) -> None:
         self._capture, self._eager, self._kept = capture, eager, kept
         self._sizes: OrderedDict[tuple[int, int], CapturedPair] = OrderedDict()
-        self._failed = False
+        self._attempts_left = ATTEMPTS
+        self._closed = False
         self._running = threading.Lock()  # the buffers of a size hold one pair
 
     def __call__(self, left: np.ndarray, right: np.ndarray) -> Result:
-        """Derain one pair, (H, W, 3) uint8 RGB each."""
+        """Derain one pair, (H, W, 3) uint8 RGB each; raise ValueError after `close`."""
         with self._running:
+            if self._closed:
+                raise ValueError("the derainer is closed: make a new one")
             captured = self._of_size((left.shape[0], left.shape[1]))
             return self._eager(left, right) if captured is None else captured(left, right)
 
     def close(self) -> None:
         """Free the memory of all sizes."""
         with self._running, _capturing:
+            self._closed = True
             self._keep_at_most(0)
 
     def _of_size(self, size: tuple[int, int]) -> CapturedPair | None:
@@ -74,30 +85,31 @@ class CapturedSizes:
         if size in self._sizes:
             self._sizes.move_to_end(size)
             return self._sizes[size]
-        if self._failed:
+        if not self._attempts_left:
             return None
         with _capturing:
             self._keep_at_most(self._kept - 1)
-            return self._captured(size)
+            captured = self._captured(size)
+            if captured is not None:
+                self._sizes[size], self._attempts_left = captured, ATTEMPTS
+            return captured
 
     def _captured(self, size: tuple[int, int]) -> CapturedPair | None:
         """Capture a size, if need be in the memory of the others."""
         try:
-            try:
-                self._sizes[size] = self._capture(size)
-            except RuntimeError as error:
-                if not (self._sizes and is_out_of_memory(error)):
-                    raise
-                self._keep_at_most(0)
-                self._sizes[size] = self._capture(size)
+            return self._capture(size)
         except RuntimeError as error:
-            if is_out_of_memory(error):
+            full = is_out_of_memory(error)
+            if full and not self._sizes:
                 raise
-            self._failed = True
             reason = str(error).partition("\n")[0]
+        if full:  # outside of `except`, where the error would keep the tensors of the failed capture
+            self._keep_at_most(0)
+            return self._captured(size)
+        self._attempts_left -= 1
+        if not self._attempts_left:
             warnings.warn(f"CUDA graph capture failed, the network runs without it: {reason}", stacklevel=2)
-            return None
-        return self._sizes[size]
+        return None
 
     def _keep_at_most(self, count: int) -> None:
         while len(self._sizes) > count:
@@ -115,21 +127,27 @@ class CUDAGraph:
 
     def __init__(self, run: Callable[..., Any], size: tuple[int, int], device: torch.device) -> None:
         self._shape, self._device = (2, *size, 3), device
-        self._rainy = torch.empty(self._shape, dtype=torch.uint8, pin_memory=True)
-        self._result = torch.empty(CHANGE_BYTES + self._rainy.numel(), dtype=torch.uint8, pin_memory=True)
+        pinned: dict[str, Any] = {"dtype": torch.uint8, "device": "cpu", "pin_memory": True}
+        self._rainy = torch.empty(self._shape, **pinned)
+        self._result = torch.empty(CHANGE_BYTES + self._rainy.numel(), **pinned)
         with torch.cuda.device(device):
-            self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-            self._stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(self._stream):  # which a failed capture would leave set
-                # kept, because the graph writes there at every replay
-                self._views = torch.empty(self._shape, dtype=torch.uint8, device=device)
-                for _ in range(WARM_UP_CALLS):
-                    self._step(run)
-                self._stream.synchronize()
-                self._graph = torch.cuda.CUDAGraph()
-                # "thread_local": other threads may use the card during the capture
-                with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
-                    self._step(run)
+            self._stream = _take_stream(device)
+            self._give_stream_back = weakref.finalize(self, _give_stream, device, self._stream)
+            self._record(run)
+
+    def _record(self, run: Callable[..., Any]) -> None:
+        """Run the network a few times, then capture it; to be called with the device set."""
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):  # which a failed capture would leave set
+            # kept, because the graph writes there at every replay
+            self._views = torch.empty(self._shape, dtype=torch.uint8, device=self._device)
+            for _ in range(WARM_UP_CALLS):
+                self._step(run)
+            self._stream.synchronize()
+            self._graph = torch.cuda.CUDAGraph()
+            # "thread_local": other threads may use the card during the capture
+            with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
+                self._step(run)
 
     def _step(self, run: Callable[..., Any]) -> None:
         """Queue one copy to the device, the network, and one copy back: the change, then both views."""
@@ -153,4 +171,25 @@ class CUDAGraph:
     def close(self) -> None:
         """Free the memory."""
         self._graph.reset()
+        del self._views
+        self._give_stream_back()
         torch.cuda.empty_cache()
+
+
+def _take_stream(device: torch.device) -> Any:
+    """Return a stream of the device, the current one, that no other graph has; to be called under `_capturing`."""
+    if _free_streams[device]:
+        stream = _free_streams[device].pop()
+    else:
+        new = (torch.cuda.Stream() for _ in range(STREAMS))  # type: ignore[no-untyped-call]
+        stream = next((stream for stream in new if stream.cuda_stream not in _used_streams), None)
+    if stream is None:
+        raise RuntimeError(f"all {STREAMS} streams of {device} have a graph: close derainers that are not in use")
+    _used_streams.add(stream.cuda_stream)
+    return stream
+
+
+def _give_stream(device: torch.device, stream: Any) -> None:
+    """Take the stream of a graph back, which is closed or gone."""
+    _used_streams.discard(stream.cuda_stream)
+    _free_streams[device].append(stream)

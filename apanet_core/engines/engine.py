@@ -13,7 +13,14 @@ import torch
 Pair = tuple[np.ndarray, np.ndarray]
 LARGEST_CHANGE = 1.0  # mean absolute change of a pair, for images in [0, 1]
 # in the errors of torch's CPU allocator, of CUDA and its libraries, of OpenVINO
-NO_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED", "bad_alloc", "Failed to allocate")
+NO_MEMORY = (
+    "can't allocate memory",
+    "out of memory",
+    "ALLOC_FAILED",
+    "ALLOCATION_FAILED",
+    "bad_alloc",
+    "Failed to allocate",
+)
 PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -56,16 +63,14 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 
 
 @contextmanager
-def memory_errors(what: str) -> Iterator[None]:
-    """Turn what the libraries raise for lack of memory for `what` into a MemoryError that says what helps."""
+def memory_errors(what: str, use: str = "tile (rows at a time), a smaller model") -> Iterator[None]:
+    """Turn what the libraries raise for lack of memory for `what` into a MemoryError that says what to `use`."""
     try:
         yield
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        raise MemoryError(
-            f"not enough memory for {what}: use tile (rows at a time), a smaller model, or precision float16 on a GPU"
-        ) from error
+        raise MemoryError(f"not enough memory for {what}: use {use}, or precision float16 on a GPU") from error
 
 
 class Engine(Protocol):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,7 +44,7 @@ class TorchEngine:
         self.precision = ("float16" if on_gpu else "float32") if options.precision == "auto" else options.precision
         dtype = PRECISIONS[self.precision]
         self.network: APANet | None = network
-        with memory_errors("the model"):
+        with memory_errors("the model", "a smaller model"):
             network.to(self.memory, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._derainer = Uint8Derainer(network)
         self._forward: Any = self._derainer
@@ -50,9 +52,11 @@ class TorchEngine:
         if options.compiled:
             check_compiler()
             self._forward = torch.compile(self._forward, dynamic=False)
+        self._eager: Any = partial(_run_eagerly, self._forward, self.memory)
         self._captured: CapturedSizes | None = None
         if on_gpu:
-            self._captured = CapturedSizes(lambda size: CUDAGraph(self._forward, size, self.memory), self._eager)
+            # without a reference to this engine, so that one that nobody holds frees the card at once
+            self._captured = CapturedSizes(partial(CUDAGraph, self._forward, device=self.memory), self._eager)
 
     @torch.inference_mode()
     def __call__(self, left: np.ndarray, right: np.ndarray) -> Pair:
@@ -63,7 +67,7 @@ class TorchEngine:
         """Derain as a call does, but let hooks on the network's modules run."""
         return self._run(left, right, self._eager)
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference_mode: the caller may go on with the results in place, or train on them
     def derain_tensors(self, left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Derain B pairs on the network's device, on the current stream; nothing waits for the device.
 
@@ -78,7 +82,8 @@ class TorchEngine:
         Raises:
             MemoryError: there is not enough memory.
         """
-        with memory_errors(f"{len(left)} pairs of {left.shape[3]}x{left.shape[2]}"):
+        what = f"{len(left)} pairs of {left.shape[3]}x{left.shape[2]}"
+        with memory_errors(what, "smaller batches, a smaller model"), self._own_precision():
             clean_left, clean_right, change = self._derainer.derain_batch(left, right)
             is_plausible = (change <= LARGEST_CHANGE)[:, None, None, None]
             return torch.where(is_plausible, clean_left, left), torch.where(is_plausible, clean_right, right)
@@ -92,17 +97,22 @@ class TorchEngine:
     def close(self) -> None:
         if self._captured is not None:
             self._captured.close()
-        self._captured = self._forward = self._derainer = self.network = None  # type: ignore[assignment]
+        self._captured = self._forward = self._eager = self._derainer = self.network = None  # type: ignore[assignment]
         if self.memory.type == "cuda":
             free_unused_memory()
 
     def _run(self, left: np.ndarray, right: np.ndarray, run: Any) -> Pair:
-        with memory_errors(f"a pair of {left.shape[1]}x{left.shape[0]}"):
+        with memory_errors(f"a pair of {left.shape[1]}x{left.shape[0]}"), self._own_precision():
             clean_left, clean_right, change = run(left, right)
         check_change(change, self.precision)
         return clean_left, clean_right
 
-    def _eager(self, left: np.ndarray, right: np.ndarray) -> Result:
-        views = [np.require(view, requirements=["C", "W"]) for view in (left, right)]  # torch takes no read-only memory
-        clean_left, clean_right, change = self._forward(*(torch.from_numpy(view).to(self.memory) for view in views))
-        return clean_left.cpu().numpy(), clean_right.cpu().numpy(), float(change)
+    def _own_precision(self) -> AbstractContextManager[Any]:
+        """Keep the caller's autocast out: its copies of the weights would be gone when a graph reads them."""
+        return torch.autocast(self.memory.type, enabled=False)
+
+
+def _run_eagerly(forward: Any, device: torch.device, left: np.ndarray, right: np.ndarray) -> Result:
+    views = [np.require(view, requirements=["C", "W"]) for view in (left, right)]  # torch takes no read-only memory
+    clean_left, clean_right, change = forward(*(torch.from_numpy(view).to(device) for view in views))
+    return clean_left.cpu().numpy(), clean_right.cpu().numpy(), float(change)

@@ -220,6 +220,21 @@ PRESETS["small"] = replace(
     fusion_blocks=2,
     gate_channels=32,
 )
+# For training on graphics cards; comes without weights.
+PRESETS["base"] = ModelConfig(
+    stem_stride=2,
+    channels=(64, 96, 128, 192),
+    encoder_blocks=(1, 2, 4, 6),
+    decoder_blocks=(1, 2, 4),
+    external_attention_levels=(3, 4),
+    parallax_levels=(),
+    max_disparity=192,
+    coring=4.0,
+    matching_channels=64,
+    fusion_channels=96,
+    fusion_blocks=2,
+    gate_channels=32,
+)
 
 
 def preset(name: str) -> ModelConfig:

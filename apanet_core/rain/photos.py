@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,7 @@ def read_photos(folders: list[Path], validation: bool = False, held_out: int = 1
     """Read photographs for training or validation; those larger than `LONGEST_SIDE_PX` are scaled down.
 
     Args:
-        folders: searched recursively for image files; a file that is in two of them counts once.
+        folders: searched recursively for image files; copies of a file count once.
         validation: read the held-out photographs instead of the others.
         held_out: every `held_out`-th photograph goes to validation.
 
@@ -30,7 +31,7 @@ def read_photos(folders: list[Path], validation: bool = False, held_out: int = 1
         if not folder.is_dir():
             raise FileNotFoundError(f"no folder of photographs at {folder}")
     # in the order of the folders, not of their names: a folder that was moved leaves every photograph in its split
-    paths = list({path.resolve(): path for folder in folders for path in find_images(folder)}.values())
+    paths = _distinct([path for folder in folders for path in find_images(folder)])
     chosen = [p for number, p in enumerate(paths) if (number % held_out == 0) == validation]
     if not chosen:
         raise FileNotFoundError(
@@ -38,6 +39,14 @@ def read_photos(folders: list[Path], validation: bool = False, held_out: int = 1
             f"{', '.join(map(str, folders))}: found {len(paths)}"
         )
     return [_smaller(read_image(path)) for path in chosen]
+
+
+def _distinct(paths: list[Path]) -> list[Path]:
+    """Leave out copies of earlier files, which could end up in both splits."""
+    contents: dict[bytes, Path] = {}
+    for path in paths:
+        contents.setdefault(hashlib.sha256(path.read_bytes()).digest(), path)
+    return list(contents.values())
 
 
 def _smaller(photo: np.ndarray) -> np.ndarray:

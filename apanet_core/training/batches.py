@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from lightning_fabric import Fabric
 from torch.utils.data import DataLoader
 
-from apanet_core.rain.marked_photos import training_atlas
 from apanet_core.rain.photo_atlas import PhotoAtlas
 from apanet_core.training.config import Phase, TrainConfig
 from apanet_core.training.datasets import SAMPLES_PER_EPOCH, training_set
@@ -16,12 +15,11 @@ from apanet_core.training.rendered import RenderedBatches
 from apanet_core.training.sampling import EpochSampler
 
 
-def training_steps(fabric: Fabric, config: TrainConfig, first: int) -> Iterator[tuple[int, list[Batch]]]:
-    """Yield every step from `first` on with its batches, phase by phase."""
-    step, atlas = 0, None
-    if config.data.photos:
-        device = fabric.device if config.renders_on(fabric.device.type) else "cpu"
-        atlas = training_atlas(config.data.photos, config.seed, device)
+def training_steps(
+    fabric: Fabric, config: TrainConfig, first: int, atlas: PhotoAtlas | None
+) -> Iterator[tuple[int, list[Batch]]]:
+    """Yield every step from `first` on with its batches, phase by phase; `atlas` has photographs, if any."""
+    step = 0
     for number, phase in enumerate(config.all_phases):
         skipped = max(first - step, 0)
         if skipped < phase.steps:

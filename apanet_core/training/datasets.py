@@ -88,9 +88,14 @@ def check_training_files(config: TrainConfig) -> None:
         check_files(find_unpaired(config.distillation.unpaired), (height, width))
 
 
-def validation_set(config: DataConfig, size: tuple[int, int], pairs: int, seed: int) -> Dataset[Sample]:
-    """Return validation samples of `size` (height, width) px, none of which is used for training."""
+def validation_set(
+    config: DataConfig, size: tuple[int, int], pairs: int, seed: int, device: torch.device | str
+) -> Dataset[Sample]:
+    """Return validation samples of `size` (height, width) px, none of which is used for training.
+
+    Those over photographs are rendered on `device`.
+    """
     if config.pairs is not None:
         return PairedFolders(config.pairs, "validation", size, pairs)
-    atlas = PhotoAtlas(read_photos(config.photos, validation=True))
+    atlas = PhotoAtlas(read_photos(config.photos, validation=True), device)
     return SyntheticRain(atlas, size, pairs, seed + 1, config.single_image)

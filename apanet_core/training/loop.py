@@ -8,6 +8,7 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import cv2
@@ -23,6 +24,7 @@ from apanet_core.model.checkpoint import load_model, load_tensors, save_checkpoi
 from apanet_core.model.compiling import check_compiler
 from apanet_core.model.network import APANet
 from apanet_core.progress import progress_bar
+from apanet_core.rain.marked_photos import training_atlas
 from apanet_core.training.averaging import update_average
 from apanet_core.training.batches import training_steps
 from apanet_core.training.config import TrainConfig
@@ -51,6 +53,7 @@ def train(config: TrainConfig) -> Path:
     Raises:
         FloatingPointError: the loss or gradient is not finite; its batch is saved in `config.out`.
     """
+    began = monotonic()
     cv2.setNumThreads(1)  # the forked loaders inherit it; setting it in them would deadlock
     fabric = _fabric(config)
     fabric.seed_everything(config.seed, verbose=False)
@@ -81,20 +84,22 @@ def train(config: TrainConfig) -> Path:
     load_last(fabric, config, state)
 
     check_can_be_made(config.out)
-    validation = validation_set(config.data, config.all_phases[-1].size, config.validation_pairs, config.seed)
-    validation[0]  # raises if a photograph cannot be read
+    render_on = fabric.device if config.renders_on(fabric.device.type) else "cpu"
+    size, pairs = config.all_phases[-1].size, config.validation_pairs
+    validation = validation_set(config.data, size, pairs, config.seed, render_on)
     check_training_files(config)
+    atlas = training_atlas(config.data.photos, config.seed, render_on) if config.data.photos else None
     config.out.mkdir(parents=True, exist_ok=True)
-    schedule = Schedule(config, fabric, state["seconds"])
+    schedule = Schedule(config, fabric, state["seconds"] + monotonic() - began)
     if config.minutes is not None:  # measures the time of a validation and the score to beat
-        began = schedule.spent_s
+        start_s = schedule.spent_s
         _validate(fabric, averaged, validation, config, state)
-        took_s = schedule.spent_s - began
+        took_s = schedule.spent_s - start_s
         schedule.reserved_s = VALIDATIONS_RESERVED * took_s
         if state["step"] == 0 and schedule.progress(0) >= 1:
             raise ValueError(
-                f"no step fits into {config.minutes:g} minutes: a validation takes {took_s:.0f} s, and there are two; "
-                "give more minutes or fewer validation_pairs"
+                f"no step fits into {config.minutes:g} minutes: the data take {start_s:.0f} s to read, a validation "
+                f"{took_s:.0f} s, and there are two; give more minutes or fewer validation_pairs"
             )
     check = FiniteCheck(config.out, any_norm=config.precision == "16-mixed" and fabric.device.type == "cuda")
     clip = partial(
@@ -103,7 +108,7 @@ def train(config: TrainConfig) -> Path:
     train_step = TrainingStep(partial(_accumulate, fabric, model, objective), clip, optimizer, _capture(config, fabric))
     first = state["step"]
     with _bar(config, first, fabric.is_global_zero) as bar:
-        for step, batches in training_steps(fabric, config, first):
+        for step, batches in training_steps(fabric, config, first, atlas):
             progress = schedule.progress(step)
             if progress >= 1:
                 break
@@ -196,7 +201,7 @@ def _validate(
     """
     gains, scores = [], []
     for batch in DataLoader(validation, config.all_phases[-1].batch_size):
-        batch = {name: to_float32(view).to(fabric.device) for name, view in batch.items()}
+        batch = {name: to_float32(view.to(fabric.device)) for name, view in batch.items()}
         derained = torch.cat(averaged(batch["rainy_left"], batch["rainy_right"])).clamp(0, 1)
         clean = torch.cat([batch["clean_left"], batch["clean_right"]])
         rainy = torch.cat([batch["rainy_left"], batch["rainy_right"]])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from apanet_core.images.files import find_images
+from apanet_core.model.checkpoint import find_checkpoint
 from apanet_core.training.config import TrainConfig
 
 FIRST_BYTES = 4096  # of each image that count as its content; whole data sets would take minutes
@@ -25,14 +26,18 @@ def recipe(config: TrainConfig, processes: int) -> str:
     del values["data"]["workers"], values["data"]["renderer"]  # both draw the same samples
     del values["model"]["coring"]  # it acts on bytes, which training does not see
     # Contents count, not paths: a run can be resumed after its data or its weights were moved.
-    values["init"] = _fingerprint(config.init)
+    values["init"] = None if config.init is None else _fingerprint(find_checkpoint(config.init))
     values["data"] |= {
         "photos": [_fingerprint(folder) for folder in config.data.photos],
         "pairs": _fingerprint(config.data.pairs),
     }
     if config.distillation is not None:
-        for name in ("teacher", "unpaired", "vgg19"):
-            values["distillation"][name] = _fingerprint(getattr(config.distillation, name))
+        taught = config.distillation
+        values["distillation"] |= {
+            "teacher": _fingerprint(find_checkpoint(taught.teacher)),
+            "unpaired": _fingerprint(taught.unpaired),
+            "vgg19": _fingerprint(taught.vgg19),
+        }
     return json.dumps(values, default=str)
 
 

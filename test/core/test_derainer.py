@@ -50,7 +50,7 @@ def test_out_of_memory_error_suggests_tile(smallest, error):
     def full(*_):
         raise error
 
-    derainer.engine._forward = full
+    derainer.engine._eager = full
     with pytest.raises(MemoryError, match=r"not enough memory for a pair of 48x32: use tile"):
         derainer(*random_pair(32, 48))
 
@@ -109,3 +109,22 @@ def test_closed_derainer_raises_value_error(engine, smallest):
 
 def test_derainer_auto_model_reports_chosen_name():
     assert StereoDerainer(engine="torch", device="cpu").model == "tiny"
+
+
+def test_derainer_ignores_autocast_of_caller(smallest):
+    derainer, pair = StereoDerainer(smallest, engine="torch", device="cpu"), random_pair(32, 48)
+    tensors = [torch.from_numpy(view).permute(2, 0, 1)[None].float() / 255 for view in pair]
+    want, want_tensors = derainer(*pair), derainer.derain_tensors(*tensors)
+    with torch.autocast("cpu", torch.bfloat16):
+        got, got_tensors = derainer(*pair), derainer.derain_tensors(*tensors)
+    assert all(np.array_equal(*views) for views in zip(got, want))
+    assert all(torch.equal(*views) for views in zip(got_tensors, want_tensors))
+
+
+def test_results_of_derain_tensors_can_be_changed_and_trained_on(smallest):
+    derainer = StereoDerainer(smallest, engine="torch", device="cpu")
+    left, _ = derainer.derain_tensors(*(torch.rand(1, 3, 32, 48) for _ in range(2)))
+    left.mul_(2)
+    weight = torch.ones((), requires_grad=True)
+    (weight * left).sum().backward()
+    assert weight.grad == left.sum()

@@ -1,4 +1,6 @@
+import gc
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -26,6 +28,24 @@ def test_call_returns_results_and_raises_exceptions_of_function(patient):
     with pytest.raises(RuntimeError, match=r"SystemExit\(3\)"):
         patient.call(lambda: exec("raise SystemExit(3)"), FOREVER)
     assert patient.call(lambda: 8, FOREVER) == 8
+
+
+def test_what_a_failed_call_held_is_free_at_once(patient):
+    held = []
+
+    def fail():
+        activations = np.zeros(3)
+        held.append(weakref.ref(activations))
+        raise MemoryError("full")
+
+    gc.disable()
+    try:
+        with pytest.raises(MemoryError) as raised:
+            patient.call(fail, FOREVER)
+        del raised
+        assert held[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_all_calls_run_in_one_thread(patient):

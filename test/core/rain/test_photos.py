@@ -36,3 +36,11 @@ def test_photograph_in_two_folders_is_in_one_split(tmp_path):
     photographs(tmp_path / "all" / "outer", range(21, 36))
     training, validation = (values_of(read_photos([tmp_path / "all", inner], split)) for split in (False, True))
     assert sorted(training + validation) == [*range(1, 16), *range(21, 36)]
+
+
+def test_copies_of_a_photograph_count_once(tmp_path):
+    photographs(tmp_path / "all", range(1, 16))
+    for number, photo in enumerate(sorted((tmp_path / "all").iterdir())):
+        (tmp_path / "all" / f"copy {number}.png").write_bytes(photo.read_bytes())
+    training, validation = (values_of(read_photos([tmp_path / "all"], split)) for split in (False, True))
+    assert sorted(training + validation) == [*range(1, 16)]

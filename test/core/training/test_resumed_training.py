@@ -12,6 +12,7 @@ import pytest
 import torch
 from equal_runs import assert_equal_runs
 
+from apanet_core.model.checkpoint import find_checkpoint
 from apanet_core.training.loop import train
 from apanet_core.training.schedule import learning_rate
 
@@ -74,6 +75,14 @@ def test_training_resume_with_other_config_is_refused(config, tmp_path):
     (tmp_path / "last.ckpt").write_bytes((tmp_path / "last.ckpt").read_bytes()[:1000])
     with pytest.raises(ValueError, match="is damaged or not a run of this model"):
         train(config(tmp_path, steps=2))
+
+
+def test_training_resume_from_other_bundled_weights_is_refused(config, tmp_path):
+    train(dataclasses.replace(config(tmp_path, steps=1), model="tiny-mono", init=Path("tiny-mono")))
+    shutil.copy(find_checkpoint("tiny-mono"), tmp_path / "copy.safetensors")
+    train(dataclasses.replace(config(tmp_path, steps=1), model="tiny-mono", init=tmp_path / "copy.safetensors"))
+    with pytest.raises(ValueError, match="a run with another init"):
+        train(dataclasses.replace(config(tmp_path, steps=1), model="tiny-mono", init=tmp_path / "best.safetensors"))
 
 
 def test_training_resume_after_photos_moved_is_accepted(config, photos, tmp_path):
