@@ -17,6 +17,7 @@ import torch
 
 from apanet_core import StereoDerainer
 from apanet_core.benchmark import machine
+from apanet_core.engines.memory import estimate_bytes
 from apanet_core.engines.torch_engine import TorchEngine
 from apanet_core.rain.photo_atlas import PhotoAtlas
 from apanet_core.rain.photos import read_photos
@@ -59,8 +60,8 @@ def timed(call: Callable[[], object]) -> tuple[float, float]:
 def check_models() -> None:
     """Print agreement with float32 on the CPU, times of captured and eager calls, and peak memory."""
     print("Differences in grey levels from float32 on the CPU; times of a whole call.\n")
-    print("| model | size | precision | max, mean difference | first (ms) | captured (ms) | eager (ms) | peak (MB) |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| model | size | precision | max, mean difference | first (ms) | captured (ms) | eager (ms) ", end="")
+    print("| peak (MB) | promised (MB) |\n|---|---|---|---|---|---|---|---|---|")
     for model in MODELS:
         reference = StereoDerainer(model, "torch", "cpu", "float32")
         for size in SIZES:
@@ -76,9 +77,10 @@ def check_models() -> None:
                 _, eager = timed(lambda: engine.eager(*pair))  # noqa: B023
                 difference = np.abs(np.stack(derainer(*pair)).astype(int) - want)
                 memory = torch.cuda.max_memory_allocated() / 1e6 if CARD else 0
+                promised = estimate_bytes(derainer.config, "torch", precision, *size, DEVICE) / 1e6
                 print(
                     f"| {model} | {size[1]}x{size[0]} | {precision} | {difference.max()}, {difference.mean():.3f} "
-                    f"| {first:.0f} | {captured:.2f} | {eager:.2f} | {memory:.0f} |",
+                    f"| {first:.0f} | {captured:.2f} | {eager:.2f} | {memory:.0f} | {promised:.0f} |",
                     flush=True,
                 )
                 derainer.close()

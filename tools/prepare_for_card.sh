@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes a folder with all that tools/on_a_card.sh needs on a machine without a network: the committed project, photographs of
-# at most 1280 px, and wheels for Python 3.12 that such a machine may lack.
+# at most 1280 px, and wheels for Python 3.12 that such a machine may lack; at most 60 MiB.
 # Usage: tools/prepare_for_card.sh FOLDER PHOTOS...
 set -eu
 folder=$1
@@ -27,3 +27,4 @@ PYTHON
     simplejpeg pytest pluggy iniconfig pygments hypothesis sortedcontainers safetensors tqdm packaging torchmetrics \
     lightning-utilities lightning-fabric tensorboard protobuf absl-py pillow jsonargparse docstring-parser-fork pyyaml
 du -sh "$folder"
+[ "$(du -sm "$folder" | cut -f1)" -le 60 ] || { echo "$folder has more than 60 MiB: give fewer photographs" >&2; exit 1; }

@@ -15,8 +15,10 @@ MATCHING_VALUES = {"torch": 110, "openvino": 190}  # additional values per pixel
 CGROUP = Path("/sys/fs/cgroup")
 
 
-def estimate_bytes(config: ModelConfig, engine: str, precision: str, height: int, width: int) -> float:
-    """Return the memory that one pair takes in addition to the model, an upper bound (docs/decisions/009).
+def estimate_bytes(
+    config: ModelConfig, engine: str, precision: str, height: int, width: int, device: str = "cpu"
+) -> float:
+    """Return the memory that one pair takes in addition to the model (docs/decisions/009); on a CPU an upper bound.
 
     Args:
         config: shape of the network.
@@ -24,6 +26,7 @@ def estimate_bytes(config: ModelConfig, engine: str, precision: str, height: int
         precision: a key of `PRECISIONS`.
         height: rows of a view.
         width: columns of a view.
+        device: "cpu" or "cuda".
 
     Returns:
         Bytes.
@@ -33,6 +36,9 @@ def estimate_bytes(config: ModelConfig, engine: str, precision: str, height: int
     image = 2 * 3 * height * width * value
     matching = MATCHING_VALUES[engine] * height * width * value if config.matching_channels else 0
     finest = 2 * config.channels[0] * (height / stem) * (width / stem) * value
+    if device == "cuda":
+        fixed, features = (0.6, 12.5) if 1 in config.parallax_levels else (0.02, 15.6)
+        return fixed * GIB + features * finest + 8.6 * image + matching
     if engine == "torch":  # features that depend on one row only are computed in strips
         return 0.25 * GIB + (10 if 1 in config.parallax_levels else 6) * finest + 5 * image + matching
     stride = config.finest_parallax_stride
@@ -96,7 +102,7 @@ def check_memory(
         MemoryError: the pairs do not fit; the message has the needed and the free memory, and remedies.
     """
     rows = height * (batch or 1)  # a batch takes what its rows take in one image
-    needed = estimate_bytes(config, engine.name, engine.precision, rows, width)
+    needed = estimate_bytes(config, engine.name, engine.precision, rows, width, engine.memory.type)
     if dense:
         stride = config.finest_parallax_stride
         needed += 4 * (height / stride) * (width / stride) ** 2 * PRECISIONS[engine.precision].itemsize

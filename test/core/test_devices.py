@@ -34,12 +34,15 @@ def smooth_pair(height, width):
     return wide[:, :width], wide[:, 8 : width + 8]
 
 
-@pytest.mark.parametrize("model", ["tiny-mono", "tiny"])
+@pytest.mark.parametrize("model", ["tiny-mono", "tiny", "small"])
 def test_derainer_on_device_matches_cpu(model, device, dtype):
     pair = smooth_pair(64, 96)
     want = StereoDerainer(model, "torch", "cpu", "float32")(*pair)
-    got = StereoDerainer(model, "torch", str(device), dtype)(*pair)
-    assert max(np.abs(g.astype(int) - w).max() for g, w in zip(got, want)) <= (1 if dtype == "float32" else 3)
+    derainer = StereoDerainer(model, "torch", str(device), dtype)
+    tensors = (torch.from_numpy(np.stack([view])).permute(0, 3, 1, 2).to(derainer.engine.memory) for view in pair)
+    from_tensors = [view[0].permute(1, 2, 0).cpu().numpy() for view in derainer.derain_tensors(*tensors)]
+    for got in (derainer(*pair), from_tensors):
+        assert max(np.abs(g.astype(int) - w).max() for g, w in zip(got, want)) <= (1 if dtype == "float32" else 3)
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))

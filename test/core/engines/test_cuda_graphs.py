@@ -286,3 +286,17 @@ def test_cuda_derainers_in_threads_match_eager_and_preserve_stream():
         thread.join()
     assert kept == [True, True]
     assert all(np.abs(result[0].astype(int) - want[0]).max() <= 1 for result in results)
+
+
+@needs_cuda
+def test_cuda_closed_and_dropped_derainers_leave_no_memory():
+    left = []
+    for close in (True, True, False, False, True):
+        derainer = StereoDerainer("tiny", device="cuda")
+        for width in range(64, 64 + 32 * 6, 32):  # more sizes than are kept
+            derainer(*pair(64, width))
+        if close:
+            derainer.close()
+        del derainer
+        left.append(torch.cuda.memory_allocated())
+    assert max(left) == left[0]  # what libraries keep for good

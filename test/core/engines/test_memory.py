@@ -19,6 +19,22 @@ def test_estimate_bytes_falls_with_height_and_rises_for_openvino():
     assert memory.estimate_bytes(paper, "openvino", "float32", 2160, 4096) > 10 * whole
 
 
+@pytest.mark.parametrize(
+    ("name", "height", "width", "measured_mb"),  # peaks of an H200: docs/decisions/009
+    [
+        ("tiny-mono", 375, 1242, 140),
+        ("tiny-mono", 1080, 1920, 607),
+        ("small-mono", 720, 1280, 576),
+        ("small", 375, 1242, 405),
+        ("paper", 375, 1242, 1444),
+        ("paper", 720, 1280, 2220),
+    ],
+)
+def test_estimate_bytes_on_cuda_is_within_a_quarter_of_the_measured(name, height, width, measured_mb):
+    estimate = memory.estimate_bytes(preset(name), "torch", "float16", height, width, "cuda")
+    assert abs(estimate / 1e6 / measured_mb - 1) < 0.25
+
+
 def test_free_bytes_on_cpu_is_plausible():
     assert 2**20 < memory.free_bytes(torch.device("cpu")) < 2**50
 
