@@ -41,7 +41,13 @@ def caption(weather: Weather, night: torch.Tensor, batch: dict[str, torch.Tensor
         words.append(f"drops {rain.rate_mm_h.item():.0f} mm/h, {1000 * rain.exposure_s.item():.0f} ms, {veil}{mist}")
     if (streaks.cover > 0).any():
         how = "painted" if streaks.painted > 0 else f"screen {streaks.screen.item():.1f}"
-        words.append(f"{'soft ' if streaks.soft.any() else ''}streaks, {how}")
+        most = streaks.cover.argmax()
+        length, width, strength, cover = (
+            part.flatten()[most].item()
+            for part in (streaks.length_px, streaks.width_px, streaks.strength, streaks.cover)
+        )
+        size = f"{length:.0f}x{width:.1f} px, strength {strength:.2f}, cover {cover:.2f}"
+        words.append(f"{'soft ' if streaks.soft.any() else ''}streaks of {size}, {how}")
     words += [f"{glass.drops.item():.0f} drops on the glass"] if glass.drops > 0 else []
     words += [f"noise {sensor.noise.item():.1f}"] if sensor.noise > 0 else []
     words += [f"JPEG {sensor.jpeg_quality.item():.0f}"] if sensor.jpeg_quality > 0 else []
