@@ -79,7 +79,7 @@ def test_derain_output_among_inputs_is_refused(tmp_path, capsys):
     [
         (["--model", "runs/a/last.ckpt"], "is the state of a training run: give its weights, runs/a/best.safetensors"),
         (["--engine", "magic"], "unknown engine 'magic': choose one of auto, torch, openvino"),
-        (["--model", "huge"], "unknown preset 'huge': choose one of paper, small, small-mono"),
+        (["--model", "huge"], "unknown preset 'huge': choose one of base, paper, small, small-mono"),
         (["--colour", "red"], "--colour"),
     ],
 )

@@ -82,7 +82,7 @@ def test_model_config_invalid_values_are_refused():
         ModelConfig(channels=(8, 8, 8), encoder_blocks=(1, 1, 1), decoder_blocks=(1,))
     with pytest.raises(ValueError, match="parallax_levels must lie in 1..4"):
         ModelConfig(parallax_levels=(5,))
-    with pytest.raises(ValueError, match="unknown preset 'huge': choose one of paper, small, small-mono"):
+    with pytest.raises(ValueError, match="unknown preset 'huge': choose one of base, paper, small, small-mono"):
         preset("huge")
 
 
