@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -171,8 +172,8 @@ def _render_pair(pair: CleanPair, out: Path, settings: RenderSettings) -> tuple[
         if missing[variant]:
             rainy = render_rain(views, disparities, camera, weather, random)
             masks = [255 * mask.astype(np.uint8) for mask in (rainy.left_mask, rainy.right_mask)]
-            for path, image in zip(files[variant], (*masks, rainy.left, rainy.right)):
-                write_image(path, image)
+            with ThreadPoolExecutor() as pool:  # encoding takes a fifth of the time
+                list(pool.map(write_image, files[variant], (*masks, rainy.left, rainy.right)))
         records.append(
             {
                 "name": name,
