@@ -15,7 +15,7 @@ class SyntheticRain(Dataset[dict[str, torch.Tensor]]):
     """Scenes made of photographs in rain; see `render_samples` for the entries of a sample.
 
     Args:
-        atlas: photographs, on the CPU.
+        atlas: photographs; samples are rendered on their device.
         size: (height, width) of a sample in px.
         length: number of samples.
         seed: seed of the samples; seed and index determine a sample.

@@ -26,7 +26,9 @@ _capturing = threading.Lock()
 # Streams of graphs that are closed, by device. cuBLAS keeps a workspace for each stream that it saw, and two graphs on
 # one stream would share it: closing one of them would free that of the other (pytorch issue 193402).
 _free_streams: defaultdict[torch.device, list[Any]] = defaultdict(list)
-_used_streams: set[int] = set()
+_taken_streams: set[int] = set()  # ever, by a graph; they come back in `_free_streams` only
+# Graphs whose capture failed. torch's allocator may go on comparing new graphs with their addresses.
+_failed_graphs: list[Any] = []
 
 
 def free_unused_memory() -> None:
@@ -131,9 +133,15 @@ class CUDAGraph:
         self._rainy = torch.empty(self._shape, **pinned)
         self._result = torch.empty(CHANGE_BYTES + self._rainy.numel(), **pinned)
         with torch.cuda.device(device):
-            self._stream = _take_stream(device)
-            self._give_stream_back = weakref.finalize(self, _give_stream, device, self._stream)
-            self._record(run)
+            self._stream, self._graph = _take_stream(device), torch.cuda.CUDAGraph()
+            # also where nobody holds this any more: first the graph goes, then its stream is free
+            self._free_graph = weakref.finalize(self, _free_graph, self._graph, self._stream, device)
+            self._free_graph.atexit = False
+            try:
+                self._record(run)
+            except RuntimeError:
+                _failed_graphs.append(self._graph)
+                raise
 
     def _record(self, run: Callable[..., Any]) -> None:
         """Run the network a few times, then capture it; to be called with the device set."""
@@ -144,7 +152,6 @@ class CUDAGraph:
             for _ in range(WARM_UP_CALLS):
                 self._step(run)
             self._stream.synchronize()
-            self._graph = torch.cuda.CUDAGraph()
             # "thread_local": other threads may use the card during the capture
             with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
                 self._step(run)
@@ -170,9 +177,8 @@ class CUDAGraph:
 
     def close(self) -> None:
         """Free the memory."""
-        self._graph.reset()
         del self._views
-        self._give_stream_back()
+        self._free_graph()
         torch.cuda.empty_cache()
 
 
@@ -182,14 +188,13 @@ def _take_stream(device: torch.device) -> Any:
         stream = _free_streams[device].pop()
     else:
         new = (torch.cuda.Stream() for _ in range(STREAMS))  # type: ignore[no-untyped-call]
-        stream = next((stream for stream in new if stream.cuda_stream not in _used_streams), None)
+        stream = next((stream for stream in new if stream.cuda_stream not in _taken_streams), None)
     if stream is None:
         raise RuntimeError(f"all {STREAMS} streams of {device} have a graph: close derainers that are not in use")
-    _used_streams.add(stream.cuda_stream)
+    _taken_streams.add(stream.cuda_stream)
     return stream
 
 
-def _give_stream(device: torch.device, stream: Any) -> None:
-    """Take the stream of a graph back, which is closed or gone."""
-    _used_streams.discard(stream.cuda_stream)
+def _free_graph(graph: Any, stream: Any, device: torch.device) -> None:
+    graph.reset()
     _free_streams[device].append(stream)

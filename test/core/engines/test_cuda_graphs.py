@@ -140,6 +140,15 @@ class Stream:
         Stream.current = self.before
 
 
+class Graph:
+    """Stands in for torch's graph."""
+
+    resets = 0
+
+    def reset(self):
+        self.resets += 1
+
+
 class FailingGraph(Stream):
     """A capture that fails at its end, and leaves its stream set, as torch does."""
 
@@ -155,8 +164,9 @@ def without_card(monkeypatch):
     for name in ("Stream", "stream", "device"):
         monkeypatch.setattr(torch.cuda, name, Stream)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda: None)
-    monkeypatch.setattr(torch.cuda, "CUDAGraph", type("Graph", (), {"reset": lambda self: None}))
-    monkeypatch.setattr(cuda_graphs, "_used_streams", set())
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(cuda_graphs, "_taken_streams", set())
+    monkeypatch.setattr(cuda_graphs, "_failed_graphs", [])
     monkeypatch.setattr(cuda_graphs, "_free_streams", defaultdict(list))
     monkeypatch.setattr(torch.cuda, "graph", lambda graph, stream, **_: Stream(stream))
 
@@ -187,6 +197,7 @@ def test_graphs_never_share_a_stream(without_card):
 
     graphs = [capture() for _ in range(3)]
     assert {graph._stream.cuda_stream for graph in graphs} == {0, 1, 2}
+    freed = [graph._graph for graph in graphs]
     with pytest.raises(RuntimeError, match="close derainers that are not in use"):
         capture()
     stream = graphs[1]._stream
@@ -194,6 +205,7 @@ def test_graphs_never_share_a_stream(without_card):
     graphs[1] = capture()
     assert graphs[1]._stream is stream
     del graphs[:]  # as when nobody holds a derainer any more, which is not closed
+    assert all(graph.resets == 1 for graph in freed)
     graphs = [capture() for _ in range(3)]
     assert {graph._stream.cuda_stream for graph in graphs} == {0, 1, 2}
 
