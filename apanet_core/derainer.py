@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import torch
 
 from apanet_core.engines.choose import choose_model, make_engine
 from apanet_core.engines.cuda_graphs import SIZES_KEPT
-from apanet_core.engines.engine import memory_errors
+from apanet_core.engines.engine import CLOSED, memory_errors
 from apanet_core.engines.memory import check_memory
 from apanet_core.engines.tiling import derain_tiled
 from apanet_core.images.sizes import SMALLEST_SIDE_PX, check_pair, check_sizes
@@ -77,7 +78,8 @@ class StereoDerainer:
         self.engine = make_engine(network, engine, device, precision, compiled)
         self.tile, self.tile_overlap = tile, tile_overlap
         self._closed = False
-        self._fits: list[tuple[int, int, int | None]] = []
+        # keeps the sizes that fit: a CUDA graph has its memory already
+        self._check_size = lru_cache(SIZES_KEPT)(partial(check_memory, self.config, self.engine))
 
     def __call__(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Derain one pair.
@@ -196,15 +198,12 @@ class StereoDerainer:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise ValueError("the derainer is closed: make a new one")
+            raise ValueError(CLOSED)
 
     def _check_memory(self, height: int, width: int, batch: int | None = None) -> None:
         """Check a size, unless it is one of the last few; a `batch` of tensors is not cut into tiles."""
         rows = height if batch is not None else min(height, self.tile or height)
-        size = rows, width, batch
-        if size not in self._fits:
-            check_memory(self.config, self.engine, rows, width, batch=batch)
-        self._fits = [*(other for other in self._fits if other != size), size][-SIZES_KEPT:]
+        self._check_size(rows, width, batch=batch)
 
 
 class WarmDerainer:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from apanet_core.engines.engine import is_out_of_memory
+from apanet_core.engines.engine import CLOSED, is_out_of_memory
 
 SIZES_KEPT = 4
 CHANGE_BYTES = 4  # of the mean change, a float32, before the views
@@ -72,7 +72,7 @@ class CapturedSizes:
         """Derain one pair, (H, W, 3) uint8 RGB each; raise ValueError after `close`."""
         with self._running:
             if self._closed:
-                raise ValueError("the derainer is closed: make a new one")
+                raise ValueError(CLOSED)
             captured = self._of_size((left.shape[0], left.shape[1]))
             return self._eager(left, right) if captured is None else captured(left, right)
 
@@ -134,7 +134,7 @@ class CUDAGraph:
         self._result = torch.empty(CHANGE_BYTES + self._rainy.numel(), **pinned)
         with torch.cuda.device(device):
             self._stream, self._graph = _take_stream(device), torch.cuda.CUDAGraph()
-            # also where nobody holds this any more: first the graph goes, then its stream is free
+            # runs at `close`, or when this object is deleted: resets the graph, then frees its stream
             self._free_graph = weakref.finalize(self, _free_graph, self._graph, self._stream, device)
             self._free_graph.atexit = False
             try:
@@ -183,7 +183,7 @@ class CUDAGraph:
 
 
 def _take_stream(device: torch.device) -> Any:
-    """Return a stream of the device, the current one, that no other graph has; to be called under `_capturing`."""
+    """Return a stream that no other graph has; call it under `_capturing`, with the device set."""
     if _free_streams[device]:
         stream = _free_streams[device].pop()
     else:

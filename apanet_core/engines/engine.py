@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 Pair = tuple[np.ndarray, np.ndarray]
+CLOSED = "the derainer is closed: make a new one"
 LARGEST_CHANGE = 1.0  # mean absolute change of a pair, for images in [0, 1]
 # in the errors of torch's CPU allocator, of CUDA and its libraries, of OpenVINO
 NO_MEMORY = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -43,9 +44,11 @@ def read_photos(folders: list[Path], validation: bool = False, held_out: int = 1
 
 def _distinct(paths: list[Path]) -> list[Path]:
     """Leave out copies of earlier files, which could end up in both splits."""
-    contents: dict[bytes, Path] = {}
-    for path in paths:
-        contents.setdefault(hashlib.sha256(path.read_bytes()).digest(), path)
+    sizes = [path.stat().st_size for path in paths]
+    shared = {size for size, count in Counter(sizes).items() if count > 1}  # only these files can be copies
+    contents: dict[int | bytes, Path] = {}
+    for path, size in zip(paths, sizes):
+        contents.setdefault(hashlib.sha256(path.read_bytes()).digest() if size in shared else size, path)
     return list(contents.values())
 
 

@@ -1,119 +1,16 @@
-"""Which sizes stay captured, with a stand-in for the graph; tests at the end need a CUDA device."""
+"""The captured network: on the CPU with stand-ins for torch's CUDA calls, at the end on a CUDA device."""
 
 import threading
-import warnings
 from collections import defaultdict
 
 import numpy as np
 import pytest
 import torch
+from networks import random_pair
 
 from apanet_core import StereoDerainer
 from apanet_core.engines import cuda_graphs
-from apanet_core.engines.cuda_graphs import ATTEMPTS, CapturedSizes, CUDAGraph
-
-
-def pair(height, width):
-    rng = np.random.default_rng(height + width)
-    return tuple(rng.integers(0, 256, (height, width, 3), dtype=np.uint8) for _ in range(2))
-
-
-class Captures:
-    """Makes stand-ins for graphs, and notes what happens to them."""
-
-    def __init__(self, error=None):
-        self.made, self.closed, self.calls, self.error = [], [], [], error
-
-    def __call__(self, size):
-        if self.error is not None:
-            raise self.error
-        self.made.append(size)
-        captures = self
-
-        class Graph:
-            def __call__(self, left, right):
-                captures.calls.append(size)
-                return 255 - left, 255 - right, 0.0
-
-            def close(self):
-                captures.closed.append(size)
-
-        return Graph()
-
-
-def eager(left, right):
-    return left, right, 1.0
-
-
-def test_captured_sizes_capture_once_and_evict_least_recently_used():
-    captures = Captures()
-    sizes = CapturedSizes(captures, eager, kept=2)
-    for size in ((16, 16), (16, 32), (16, 16), (16, 48), (16, 16), (16, 32)):
-        left, right = pair(*size)
-        np.testing.assert_array_equal(sizes(left, right)[0], 255 - left)
-    assert captures.made == [(16, 16), (16, 32), (16, 48), (16, 32)]
-    assert captures.closed == [(16, 32), (16, 48)]
-    sizes.close()
-    assert sorted(captures.closed[2:]) == [(16, 16), (16, 32)]
-
-
-def test_captured_sizes_failed_capture_warns_once_and_runs_eager():
-    captures = Captures(RuntimeError("operation not permitted when stream is capturing\nmore"))
-    sizes = CapturedSizes(captures, eager)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for _ in range(ATTEMPTS - 1):  # another thread may be the reason, which is gone by the next pair
-            assert sizes(*pair(16, 16))[2] == 1.0
-    with pytest.warns(UserWarning, match="capture failed.*not permitted when stream is capturing$"):
-        assert sizes(*pair(16, 16))[2] == 1.0
-    captures.error = None
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert sizes(*pair(16, 32))[2] == 1.0
-    assert captures.made == []
-
-
-def test_captured_sizes_one_failed_capture_is_repeated():
-    captures = Captures(RuntimeError("operation not permitted"))
-    sizes = CapturedSizes(captures, eager)
-    assert sizes(*pair(16, 16))[2] == 1.0
-    captures.error = None
-    assert sizes(*pair(16, 16))[2] == 0.0
-    assert captures.made == [(16, 16)]
-
-
-def test_captured_sizes_closed_is_refused():
-    captures = Captures()
-    sizes = CapturedSizes(captures, eager)
-    sizes.close()
-    with pytest.raises(ValueError, match="the derainer is closed"):
-        sizes(*pair(16, 16))
-    assert captures.made == []
-
-
-def test_captured_sizes_out_of_memory_raises_error():
-    sizes = CapturedSizes(Captures(torch.OutOfMemoryError("out of memory")), eager)
-    with pytest.raises(torch.OutOfMemoryError):
-        sizes(*pair(16, 16))
-
-
-def test_captured_sizes_give_up_other_sizes_for_lack_of_memory():
-    captures = Captures()
-    sizes = CapturedSizes(captures, eager)
-    sizes(*pair(16, 16))
-
-    class FullError(RuntimeError):
-        """As torch raises it: what ends the capture hides the lack of memory."""
-
-        __context__ = torch.OutOfMemoryError("CUDA out of memory")
-
-    captures.error = FullError("capture ended")
-    with pytest.raises(RuntimeError, match="capture ended"):
-        sizes(*pair(16, 32))
-    assert captures.closed == [(16, 16)]
-    captures.error = None
-    assert sizes(*pair(16, 32))[2] == 0.0  # no reason to run eagerly from now on
-    assert captures.made == [(16, 16), (16, 32)]
+from apanet_core.engines.cuda_graphs import CUDAGraph
 
 
 class Stream:
@@ -182,7 +79,7 @@ def test_graph_returns_views_and_change_in_one_copy(without_card, monkeypatch):
             captured._step(run)
 
     captured._graph = Replay()
-    left, right = pair(5, 7)
+    left, right = random_pair(5, 7)
     clean_left, clean_right, change = captured(left, right)
     np.testing.assert_array_equal(clean_left, 255 - left)
     np.testing.assert_array_equal(clean_right, right // 2)
@@ -204,7 +101,7 @@ def test_graphs_never_share_a_stream(without_card):
     graphs[1].close()
     graphs[1] = capture()
     assert graphs[1]._stream is stream
-    del graphs[:]  # as when nobody holds a derainer any more, which is not closed
+    del graphs[:]  # without `close`
     assert all(graph.resets == 1 for graph in freed)
     graphs = [capture() for _ in range(3)]
     assert {graph._stream.cuda_stream for graph in graphs} == {0, 1, 2}
@@ -230,44 +127,13 @@ def test_failed_capture_restores_stream_of_caller(without_card, monkeypatch):
     assert Stream.current is before
 
 
-def test_captured_sizes_serialise_threads():
-    inside, most, lock = [0], [0], threading.Lock()
-
-    class Graph:
-        def __init__(self, size):
-            self.watch()
-
-        def watch(self):
-            with lock:
-                inside[0] += 1
-                most[0] = max(most[0], inside[0])
-            threading.Event().wait(0.01)
-            with lock:
-                inside[0] -= 1
-
-        def __call__(self, left, right):
-            self.watch()
-            return left, right, 0.0
-
-        def close(self):
-            pass
-
-    sizes = CapturedSizes(Graph, eager)
-    threads = [threading.Thread(target=sizes, args=pair(16, 16 * (1 + number % 3))) for number in range(9)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most[0] == 1
-
-
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
 @needs_cuda
 def test_cuda_graph_results_match_eager_and_are_not_overwritten():
     derainer = StereoDerainer("tiny", device="cuda")
-    pairs = [pair(64, width) for width in (96, 128, 96)]
+    pairs = [random_pair(64, width) for width in (96, 128, 96)]
     kept = []
     for views in pairs:
         kept.append(derainer(*views))
@@ -281,7 +147,7 @@ def test_cuda_graph_results_match_eager_and_are_not_overwritten():
 @needs_cuda
 def test_cuda_derainers_in_threads_match_eager_and_preserve_stream():
     derainers = [StereoDerainer("tiny", device="cuda") for _ in range(2)]
-    views = pair(64, 96)
+    views = random_pair(64, 96)
     want = derainers[0].engine.eager(*views)
     results, kept = [], []
 
@@ -306,7 +172,7 @@ def test_cuda_closed_and_dropped_derainers_leave_no_memory():
     for close in (True, True, False, False, True):
         derainer = StereoDerainer("tiny", device="cuda")
         for width in range(64, 64 + 32 * 6, 32):  # more sizes than are kept
-            derainer(*pair(64, width))
+            derainer(*random_pair(64, width))
         if close:
             derainer.close()
         del derainer
