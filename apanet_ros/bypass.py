@@ -7,6 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from apanet_core.images.channel_order import in_one_order
 from apanet_ros.parameters import NodeParameters
 
 SAMPLED_ROWS = slice(None, None, 4)
@@ -24,7 +25,7 @@ def rain_level(rainy: tuple[np.ndarray, np.ndarray], clean: tuple[np.ndarray, np
     Returns:
         Mean absolute change on every fourth row, in grey levels (0..255).
     """
-    sampled = [(before[SAMPLED_ROWS], after[SAMPLED_ROWS]) for before, after in zip(rainy, clean)]
+    sampled = [in_one_order(before[SAMPLED_ROWS], after[SAMPLED_ROWS]) for before, after in zip(rainy, clean)]
     return float(np.mean([cv2.norm(before, after, cv2.NORM_L1) / before.size for before, after in sampled]))
 
 

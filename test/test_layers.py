@@ -14,7 +14,7 @@ LAYERS = {
     "apanet_core.images": {"atomic"},
     "apanet_core.stereo": {"images"},
     "apanet_core.model": {"atomic"},
-    "apanet_core.engines": {"model", "missing"},
+    "apanet_core.engines": {"model", "images", "missing"},
     "apanet_core.derainer": {"engines", "model", "images"},
     "apanet_core.rain": {"stereo", "images"},
     "apanet_core.data": {"rain", "stereo", "images", "atomic", "workers", "progress"},

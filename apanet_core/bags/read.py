@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from apanet_core.images import encodings
+from apanet_core.images.channel_order import contiguous
 from apanet_core.images.codecs import decompress
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
@@ -189,4 +190,4 @@ def decode(message: Any) -> np.ndarray:
     Raises:
         ValueError: the encoding is unknown, or the sizes in the message contradict each other.
     """
-    return encodings.decode(decompress(message) if hasattr(message, "format") else message)
+    return contiguous(encodings.decode(decompress(message) if hasattr(message, "format") else message))

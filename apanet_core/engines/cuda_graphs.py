@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import warnings
 import weakref
@@ -13,9 +14,10 @@ import numpy as np
 import torch
 
 from apanet_core.engines.engine import CLOSED, is_out_of_memory
+from apanet_core.images.channel_order import in_one_order, is_stored_as_bgr
 
 SIZES_KEPT = 4
-CHANGE_BYTES = 4  # of the mean change, a float32, before the views
+HEADER_BYTES = 4  # before the views: whether they are BGR on the way in, the mean change as float32 on the way out
 WARM_UP_CALLS = 2  # in which libraries choose their kernels and allocate
 ATTEMPTS = 3  # of a capture: another thread that waits for the whole device makes one fail
 STREAMS = 32  # that torch has for a device, and hands out in turn
@@ -130,8 +132,9 @@ class CUDAGraph:
     def __init__(self, run: Callable[..., Any], size: tuple[int, int], device: torch.device) -> None:
         self._shape, self._device = (2, *size, 3), device
         pinned: dict[str, Any] = {"dtype": torch.uint8, "device": "cpu", "pin_memory": True}
-        self._rainy = torch.empty(self._shape, **pinned)
-        self._result = torch.empty(CHANGE_BYTES + self._rainy.numel(), **pinned)
+        values = math.prod(self._shape)
+        self._rainy = torch.empty(HEADER_BYTES + values, **pinned)
+        self._result = torch.empty(HEADER_BYTES + values, **pinned)
         with torch.cuda.device(device):
             self._stream, self._graph = _take_stream(device), torch.cuda.CUDAGraph()
             # runs at `close`, or when this object is deleted: resets the graph, then frees its stream
@@ -148,7 +151,7 @@ class CUDAGraph:
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):  # which a failed capture would leave set
             # kept, because the graph writes there at every replay
-            self._views = torch.empty(self._shape, dtype=torch.uint8, device=self._device)
+            self._sent = torch.empty(self._rainy.shape, dtype=torch.uint8, device=self._device)
             for _ in range(WARM_UP_CALLS):
                 self._step(run)
             self._stream.synchronize()
@@ -158,26 +161,35 @@ class CUDAGraph:
 
     def _step(self, run: Callable[..., Any]) -> None:
         """Queue one copy to the device, the network, and one copy back: the change, then both views."""
-        self._views.copy_(self._rainy, non_blocking=True)
-        left, right, change = run(self._views[0], self._views[1])
-        parts = [change.float().reshape(1).view(torch.uint8), left.flatten(), right.flatten()]
+        self._sent.copy_(self._rainy, non_blocking=True)
+        is_bgr, views = self._sent[0].bool(), self._sent[HEADER_BYTES:].view(self._shape)
+        left, right, change = run(*torch.where(is_bgr, views.flip(-1), views))
+        clean = torch.stack([left, right])
+        clean = torch.where(is_bgr, clean.flip(-1), clean)
+        parts = [change.float().reshape(1).view(torch.uint8), clean.flatten()]
         self._result.copy_(torch.cat(parts), non_blocking=True)
 
     @torch.inference_mode()
     def __call__(self, left: np.ndarray, right: np.ndarray) -> Result:
-        """Derain (H, W, 3) uint8 RGB views of that size; return new arrays that share their memory."""
-        for buffer, view in zip(self._rainy.numpy(), (left, right)):
-            np.copyto(buffer, view)
+        """Derain (H, W, 3) uint8 RGB views of that size; return new arrays that share their memory.
+
+        If both are reversed views of BGR memory, so are the results: the device swaps the channels.
+        """
+        is_bgr = is_stored_as_bgr(left) and is_stored_as_bgr(right)
+        rainy = self._rainy.numpy()
+        rainy[0] = is_bgr
+        np.stack(in_one_order(left, right), out=rainy[HEADER_BYTES:].reshape(self._shape))
         with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
             self._graph.replay()
         self._stream.synchronize()
         result = self._result.numpy().copy()
-        clean_left, clean_right = result[CHANGE_BYTES:].reshape(self._shape)
-        return clean_left, clean_right, float(result[:CHANGE_BYTES].view(np.float32)[0])
+        clean = result[HEADER_BYTES:].reshape(self._shape)
+        clean_left, clean_right = clean[..., ::-1] if is_bgr else clean
+        return clean_left, clean_right, float(result[:HEADER_BYTES].view(np.float32)[0])
 
     def close(self) -> None:
         """Free the memory."""
-        del self._views
+        del self._sent
         self._free_graph()
         torch.cuda.empty_cache()
 

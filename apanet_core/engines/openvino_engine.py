@@ -11,6 +11,7 @@ import torch
 from apanet_core.engines.engine import EngineOptions, Pair, check_change, memory_errors
 from apanet_core.engines.export import openvino_model
 from apanet_core.engines.quiet_openvino import import_openvino
+from apanet_core.images.channel_order import contiguous
 from apanet_core.model.network import APANet
 
 SAME_SIZE_IN_A_ROW = 3
@@ -55,7 +56,7 @@ class OpenVINOEngine:
                 request = self._any_size
                 self._expect(left.shape)
             with memory_errors(f"a pair of {left.shape[1]}x{left.shape[0]}"):
-                result = request.infer([np.ascontiguousarray(left), np.ascontiguousarray(right)], share_inputs=True)
+                result = request.infer([contiguous(left), contiguous(right)], share_inputs=True)
             check_change(float(result[2]), self.precision)
             return result[0].copy(), result[1].copy()
 

@@ -11,6 +11,7 @@ import torch
 
 from apanet_core.engines.cuda_graphs import CapturedSizes, CUDAGraph, Result, free_unused_memory
 from apanet_core.engines.engine import LARGEST_CHANGE, PRECISIONS, EngineOptions, Pair, check_change, memory_errors
+from apanet_core.images.channel_order import contiguous
 from apanet_core.model.compiling import check_compiler
 from apanet_core.model.network import APANet
 from apanet_core.model.uint8 import Uint8Derainer
@@ -113,6 +114,8 @@ class TorchEngine:
 
 
 def _run_eagerly(forward: Any, device: torch.device, left: np.ndarray, right: np.ndarray) -> Result:
-    views = [np.require(view, requirements=["C", "W"]) for view in (left, right)]  # torch takes no read-only memory
+    views = [
+        np.require(contiguous(view), requirements="W") for view in (left, right)
+    ]  # torch takes no read-only memory
     clean_left, clean_right, change = forward(*(torch.from_numpy(view).to(device) for view in views))
     return clean_left.cpu().numpy(), clean_right.cpu().numpy(), float(change)

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from apanet_core.images.channel_order import contiguous, is_stored_as_bgr
+
 
 class Layout(NamedTuple):
     """Channels, bytes a value, OpenCV's conversions to RGB and back; `back` -1: published as rgb8 or rgb16."""
@@ -116,7 +118,7 @@ def check_rows(message: Any, rows: int, row_bytes: int) -> None:
 
 
 def decode(message: Any) -> np.ndarray:
-    """Decode an Image message to (H, W, 3) uint8 RGB; rgb8 is not copied.
+    """Decode an Image message to (H, W, 3) uint8 RGB; rgb8 is not copied, and bgr8 becomes a reversed view.
 
     Args:
         message: sensor_msgs/Image, of rclpy or rosbags, or `RawImage`; 16-bit values are scaled: 65535 becomes 255.
@@ -134,6 +136,8 @@ def decode(message: Any) -> np.ndarray:
         return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB) if pixels.shape[2] == 1 else pixels
     if layout.to_rgb is None:
         return pixels
+    if layout is _LAYOUTS["bgr8"]:
+        return pixels[..., ::-1]
     return cv2.cvtColor(np.ascontiguousarray(pixels) if layout.back == -1 else pixels, layout.to_rgb)
 
 
@@ -153,12 +157,20 @@ def encode(rgb: np.ndarray, source: Any) -> RawImage:
     if layout.size == 2:
         pixels = _encode_16(rgb, source, layout)
     else:
-        pixels = rgb if layout.back in (None, -1) else cv2.cvtColor(rgb, layout.back)
+        pixels = _in_order_of(layout, rgb)
         if layout.channels == 4:
             pixels[..., 3] = view_of(source)[..., 3]
     height, width = rgb.shape[:2]
     pixels = np.ascontiguousarray(pixels).reshape(height, width, -1)
     return RawImage(encoding, height, width, pixels.strides[0], source.is_bigendian, pixels)
+
+
+def _in_order_of(layout: Layout, rgb: np.ndarray) -> np.ndarray:
+    """Convert (H, W, 3) uint8 RGB to the 8-bit channels of a layout; a reversed view of BGR is BGR already."""
+    if layout is _LAYOUTS["bgr8"] and is_stored_as_bgr(rgb):
+        return rgb[..., ::-1]
+    rgb = contiguous(rgb)
+    return rgb if layout.back in (None, -1) else cv2.cvtColor(rgb, layout.back)
 
 
 def _encode_16(rgb: np.ndarray, source: Any, layout: Layout) -> np.ndarray:

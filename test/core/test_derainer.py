@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -21,6 +22,14 @@ def test_derainer_padded_rows_and_read_only_arrays_are_accepted(derainers):
     for derainer in derainers.values():
         got = derainer(left[:, :48], right[:, :48])
         assert np.abs(got[0].astype(int) - expected[0]).max() <= 1
+
+
+def test_derainer_reads_bgr_memory_through_reversed_views(derainers):
+    left, right = random_pair(32, 48)
+    in_bgr = [cv2.cvtColor(view, cv2.COLOR_RGB2BGR)[..., ::-1] for view in (left, right)]
+    for derainer in derainers.values():
+        for got, expected in zip(derainer(*in_bgr), derainer(left, right)):
+            np.testing.assert_array_equal(got, expected)
 
 
 @pytest.mark.parametrize(

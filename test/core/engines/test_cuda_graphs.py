@@ -68,10 +68,8 @@ def without_card(monkeypatch):
     monkeypatch.setattr(torch.cuda, "graph", lambda graph, stream, **_: Stream(stream))
 
 
-def test_graph_returns_views_and_change_in_one_copy(without_card, monkeypatch):
-    def run(left, right):
-        return 255 - left, right // 2, torch.tensor(0.25)
-
+def replaying(run):
+    """A captured pair of 7x5 px whose replay is a call."""
     captured = CUDAGraph(run, (5, 7), torch.device("cpu"))
 
     class Replay:
@@ -79,6 +77,29 @@ def test_graph_returns_views_and_change_in_one_copy(without_card, monkeypatch):
             captured._step(run)
 
     captured._graph = Replay()
+    return captured
+
+
+@pytest.mark.parametrize("stored_as_bgr", [(), ("left",), ("left", "right")])
+def test_graph_swaps_channels_of_bgr_memory(without_card, stored_as_bgr):
+    def run(left, right):
+        return left * torch.tensor([1, 0, 0], dtype=torch.uint8), right // 2, torch.tensor(0.0)  # keeps red of the left
+
+    left, right = random_pair(5, 7)
+    given = {"left": left, "right": right}
+    for side in stored_as_bgr:
+        given[side] = given[side][..., ::-1].copy()[..., ::-1]
+    clean_left, clean_right, _ = replaying(run)(given["left"], given["right"])
+    np.testing.assert_array_equal(clean_left, left * np.uint8([1, 0, 0]))
+    np.testing.assert_array_equal(clean_right, right // 2)
+    assert clean_left[..., ::-1].flags.c_contiguous == (len(stored_as_bgr) == 2)  # BGR for whoever gave BGR
+
+
+def test_graph_returns_views_and_change_in_one_copy(without_card, monkeypatch):
+    def run(left, right):
+        return 255 - left, right // 2, torch.tensor(0.25)
+
+    captured = replaying(run)
     left, right = random_pair(5, 7)
     clean_left, clean_right, change = captured(left, right)
     np.testing.assert_array_equal(clean_left, 255 - left)
@@ -107,16 +128,15 @@ def test_graphs_never_share_a_stream(without_card):
     assert {graph._stream.cuda_stream for graph in graphs} == {0, 1, 2}
 
 
-def test_graph_keeps_what_its_replays_write(without_card):
-    read = []
-
-    def run(left, right):
-        read.append(left.untyped_storage().data_ptr())
-        return left, right, torch.tensor(0.0)
-
-    captured = CUDAGraph(run, (5, 7), torch.device("cpu"))
+def test_graph_keeps_what_its_replays_write(without_card, monkeypatch):
+    written = []
+    monkeypatch.setattr(
+        torch.Tensor, "copy_", lambda tensor, *_, **__: written.append(tensor.untyped_storage().data_ptr())
+    )
+    captured = CUDAGraph(lambda left, right: (left, right, torch.tensor(0.0)), (5, 7), torch.device("cpu"))
     own = {tensor.untyped_storage().data_ptr() for tensor in vars(captured).values() if torch.is_tensor(tensor)}
-    assert set(read) <= own
+    assert written
+    assert set(written) <= own
 
 
 def test_failed_capture_restores_stream_of_caller(without_card, monkeypatch):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apanet_core.images.channel_order import contiguous
 from apanet_core.images.codecs import codec_and_format, compress, decompress
 from apanet_core.images.encodings import ENCODINGS, RawImage, decode, encode, output_encoding, view_of
 
@@ -34,6 +35,10 @@ def noise(encoding, height=6, width=8, padding=0, big_endian=0, seed=0):
 def solid(encoding, values, height=8, width=8, dtype="<u2"):
     pixels = np.tile(np.array(values, dtype), (height, width, 1))
     return RawImage(encoding, height, width, pixels.strides[0], int(dtype[0] == ">"), pixels.tobytes())
+
+
+def gray(rgb):
+    return cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)[..., None]
 
 
 @given(st.sampled_from(SAME), st.integers(0, 9), st.integers(0, 1), st.integers(0, 99))
@@ -71,6 +76,26 @@ def test_decode_mono16_rounds_to_nearest_8_bit_level():
     values = np.arange(65536, dtype=np.uint16)
     got = decode(RawImage("mono16", 256, 256, 512, 0, values))[..., 0].reshape(-1)
     np.testing.assert_array_equal(got, np.rint(values / 257))
+
+
+@pytest.mark.parametrize("encoding", ["bgr8", "8UC3"])
+@pytest.mark.parametrize("padding", [0, 3])
+def test_bgr8_is_neither_copied_nor_swapped_on_the_way_through(encoding, padding):
+    source = noise(encoding, padding=padding)
+    rgb = decode(source)
+    assert np.shares_memory(rgb, view_of(source))
+    np.testing.assert_array_equal(rgb, cv2.cvtColor(view_of(source), cv2.COLOR_BGR2RGB))
+    for clean in (rgb, contiguous(rgb)):  # as a card and as OpenVINO returns it
+        np.testing.assert_array_equal(view_of(encode(clean, source)), view_of(source))
+    np.testing.assert_array_equal(view_of(encode(rgb, solid("mono8", [1], 6, 8, "u1"))), gray(rgb))
+
+
+@pytest.mark.parametrize("columns", [slice(None), slice(1, 5), slice(None, None, -1), slice(None, None, 2)])
+def test_contiguous_of_any_view_has_its_pixels(columns):
+    bgr = view_of(noise("bgr8"))
+    for view in (bgr[:, columns], bgr[:, columns, ::-1], bgr[::-1, columns, ::-1]):
+        assert contiguous(view).flags.c_contiguous
+        np.testing.assert_array_equal(contiguous(view), view)
 
 
 @pytest.mark.parametrize("dtype", ["<u2", ">u2"])
