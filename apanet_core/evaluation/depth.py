@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
+AROUND_PX = 12  # an object that is drawn this much too wide is no free ghost
 ERROR_COLOURS = {
     "right": (70, 80, 90),
     "ghost": (230, 60, 50),
@@ -12,6 +15,23 @@ ERROR_COLOURS = {
     "missing": (80, 160, 240),
     "unknown": (0, 0, 0),
 }
+
+
+class ErrorShares(NamedTuple):
+    """Shares of the kinds of disparity errors, in [0, 1]; all NaN if no pixel has a truth and a clean disparity.
+
+    Attributes:
+        ghosts: nearer than the truth, of the pixels with known truth.
+        free_ghosts: nearer than all that the truth shows within `AROUND_PX`, of the same pixels: a robot brakes for
+            nothing. Other ghosts lie along the edge of an object that is drawn too wide.
+        off: nearer or farther than the truth, of the same pixels.
+        missing: without a disparity, of the pixels where the clean pair has one, too.
+    """
+
+    ghosts: float
+    free_ghosts: float
+    off: float
+    missing: float
 
 
 def bad_pixel_rate(disparity: np.ndarray, truth: np.ndarray, threshold_px: float = 3.0) -> float:
@@ -32,9 +52,7 @@ def bad_pixel_rate(disparity: np.ndarray, truth: np.ndarray, threshold_px: float
     return float(1 - right.mean())
 
 
-def error_shares(
-    disparity: np.ndarray, truth: np.ndarray, clean: np.ndarray, threshold_px: float = 3.0
-) -> tuple[float, float, float]:
+def error_shares(disparity: np.ndarray, truth: np.ndarray, clean: np.ndarray, threshold_px: float = 3.0) -> ErrorShares:
     """Return the shares of the kinds of disparity errors.
 
     Args:
@@ -44,17 +62,23 @@ def error_shares(
         threshold_px: largest error that counts as right.
 
     Returns:
-        Shares in [0, 1]. Of the pixels with known truth: ghosts, which are nearer than the truth, so that a robot
-        brakes; and wrong ones, ghosts included. Of those where the clean pair also has a disparity: missing ones. All
-        NaN if no pixel has both.
+        The shares.
     """
     known = np.isfinite(truth)
     findable = known & np.isfinite(clean)
     if not findable.any():
-        return (float("nan"),) * 3
+        return ErrorShares(*(float("nan"),) * 4)
     found = _error_masks(disparity, truth, clean, threshold_px)
-    ghosts, wrong = found["ghost"][known].mean(), (found["ghost"] | found["too far"])[known].mean()
-    return float(ghosts), float(wrong), float(found["missing"][findable].mean())
+    size = 2 * AROUND_PX + 1
+    nearest = cv2.dilate(np.where(known, truth, -np.inf).astype(np.float32), np.ones((size, size), np.uint8))
+    free = found["ghost"] & (disparity - nearest > threshold_px)
+    shares = (
+        found["ghost"][known],
+        free[known],
+        (found["ghost"] | found["too far"])[known],
+        found["missing"][findable],
+    )
+    return ErrorShares(*(float(share.mean()) for share in shares))
 
 
 def _error_masks(
