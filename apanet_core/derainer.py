@@ -14,6 +14,7 @@ from apanet_core.engines.cuda_graphs import SIZES_KEPT
 from apanet_core.engines.engine import CLOSED, memory_errors
 from apanet_core.engines.memory import check_memory
 from apanet_core.engines.tiling import derain_tiled
+from apanet_core.images.channel_order import contiguous, is_stored_as_bgr, to_bgr_memory
 from apanet_core.images.sizes import SMALLEST_SIDE_PX, check_pair, check_sizes
 from apanet_core.model.checkpoint import load_model
 
@@ -85,12 +86,12 @@ class StereoDerainer:
         """Derain one pair.
 
         Args:
-            left: (H, W, 3) uint8 RGB, rectified; H and W from 16 up. `bgr[..., ::-1]`, a view of what OpenCV read, is
-                fast, and on CUDA the fastest way to get BGR back: `left[..., ::-1]` of the result.
+            left: (H, W, 3) uint8 RGB, rectified; H and W from 16 up.
             right: (H, W, 3) uint8 RGB, of the same size.
 
         Returns:
-            Derained left and right, as given; new arrays.
+            Derained left and right, as given; new arrays. Where both views are reversed views of BGR memory,
+            `bgr[..., ::-1]`, so are the results: `left[..., ::-1]` is BGR again, without a copy.
 
         Raises:
             ValueError: the views differ in size, are too small, or are not RGB.
@@ -102,8 +103,13 @@ class StereoDerainer:
         check_pair(left, right)
         self._check_memory(*left.shape[:2])
         if self.tile and self.tile < left.shape[0]:
-            return derain_tiled(self.engine, (left, right), self.tile, self.tile_overlap)
-        return self.engine(left, right)
+            whole = contiguous(left), contiguous(right)
+            derained = derain_tiled(self.engine, whole, self.tile, self.tile_overlap)
+        else:
+            derained = self.engine(left, right)
+        if is_stored_as_bgr(left) and is_stored_as_bgr(right):
+            return to_bgr_memory(derained[0]), to_bgr_memory(derained[1])
+        return derained
 
     def derain_tensors(self, left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Derain pairs that are on the network's device, on the current stream; nothing waits for the device.
@@ -181,7 +187,7 @@ class StereoDerainer:
                 disparity, confidence = reader.read(*left.shape[:2])
         finally:
             reader.close()
-        if any(one_is_blank(*(as_batch(torch.from_numpy(view)) for view in (left, right)))):
+        if any(one_is_blank(*(as_batch(torch.tensor(contiguous(view))) for view in (left, right)))):
             confidence = torch.zeros_like(confidence)
         return DerainedWithDisparity(*derained, disparity.cpu().numpy(), confidence.cpu().numpy())
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from apanet_core.images import encodings
-from apanet_core.images.channel_order import in_one_order
+from apanet_core.images.channel_order import as_stored
 from apanet_core.images.encodings import RawImage
 from apanet_core.images.sizes import check_sizes
 from apanet_ros.bypass import SAMPLED_ROWS, DryBypass, rain_level
@@ -111,7 +111,7 @@ def check_usable(rainy: Views, clean: Views) -> None:
     for before, after in zip(rainy, clean):
         if after.shape != before.shape or after.dtype != np.uint8:
             raise ValueError(f"expected {before.shape} uint8, got {after.shape} {after.dtype}")
-        (rows,) = in_one_order(after[SAMPLED_ROWS])
+        rows = as_stored(after[SAMPLED_ROWS])
         darkest, brightest, *_ = cv2.minMaxLoc(rows.reshape(rows.shape[0], -1))
         if darkest == brightest and np.ptp(before[SAMPLED_ROWS]) > 64:
             raise ValueError(f"expected an image, got one flat colour, {darkest:.0f}: look for NaN in the network")

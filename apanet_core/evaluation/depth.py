@@ -7,7 +7,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-AROUND_PX = 12  # an object that is drawn this much too wide is no free ghost
+AROUND_PX = 12  # on the row; an object that is drawn this much too wide is no free ghost
 ERROR_COLOURS = {
     "right": (70, 80, 90),
     "ghost": (230, 60, 50),
@@ -21,10 +21,10 @@ class ErrorShares(NamedTuple):
     """Shares of the kinds of disparity errors, in [0, 1]; all NaN if no pixel has a truth and a clean disparity.
 
     Attributes:
-        ghosts: nearer than the truth, of the pixels with known truth.
-        free_ghosts: nearer than all that the truth shows within `AROUND_PX`, of the same pixels: a robot brakes for
-            nothing. Other ghosts lie along the edge of an object that is drawn too wide.
-        off: nearer or farther than the truth, of the same pixels.
+        ghosts: nearer than the truth by more than the threshold, of the pixels with known truth.
+        free_ghosts: nearer by more than the threshold than all that the truth shows within `AROUND_PX` on the row, of
+            the same pixels: a robot brakes for nothing. Other ghosts are beside something as near.
+        off: nearer or farther than the truth by more than the threshold, of the same pixels.
         missing: without a disparity, of the pixels where the clean pair has one, too.
     """
 
@@ -69,8 +69,9 @@ def error_shares(disparity: np.ndarray, truth: np.ndarray, clean: np.ndarray, th
     if not findable.any():
         return ErrorShares(*(float("nan"),) * 4)
     found = _error_masks(disparity, truth, clean, threshold_px)
-    size = 2 * AROUND_PX + 1
-    nearest = cv2.dilate(np.where(known, truth, -np.inf).astype(np.float32), np.ones((size, size), np.uint8))
+    # on the row only: the ground gets nearer from row to row
+    row = np.ones((1, 2 * AROUND_PX + 1), np.uint8)
+    nearest = cv2.dilate(np.where(known, truth, -np.inf).astype(np.float32), row)
     free = found["ghost"] & (disparity - nearest > threshold_px)
     shares = (
         found["ghost"][known],

@@ -93,8 +93,7 @@ def columns(truth_is_known: bool, lpips: bool, stereo_gain: bool = False) -> lis
                f"pixels whose SGBM disparity is missing or more than 3 px from {reference}"),
         Column("ghosts_percent", "ghosts", "%", "lower", 2, False, f"pixels more than 3 px nearer than {reference}"),
         Column("free_ghosts_percent", "free ghosts", "%", "lower", 2, False,
-               f"pixels more than 3 px nearer than {reference} of everything within {AROUND_PX} px: a robot brakes for "
-               "nothing"),
+               f"the same, and nearer than everything within {AROUND_PX} px on the row: a robot brakes for nothing"),
         Column("off_percent", "disparity off", "%", "lower", 2, False,
                f"pixels with a disparity that is more than 3 px from {reference}, ghosts included"),
         Column("missing_percent", "missing", "%", "lower", 2, False,

@@ -18,8 +18,18 @@ def contiguous(image: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(image)
 
 
+def as_stored(image: np.ndarray) -> np.ndarray:
+    """Return (H, W, 3) pixels in the order of their memory: BGR for a reversed view of it, else as they are."""
+    return image[..., ::-1] if is_stored_as_bgr(image) else image
+
+
 def in_one_order(*images: np.ndarray) -> list[np.ndarray]:
-    """Return (H, W, 3) uint8 RGB images with equal channel order: BGR where all are stored so, else RGB."""
-    if all(map(is_stored_as_bgr, images)):
-        return [image[..., ::-1] for image in images]
+    """Return (H, W, 3) uint8 RGB images with equal channel order, copied only if their memory has two orders."""
+    if len({is_stored_as_bgr(image) for image in images}) == 1:
+        return [as_stored(image) for image in images]
     return [contiguous(image) for image in images]
+
+
+def to_bgr_memory(image: np.ndarray) -> np.ndarray:
+    """Return (H, W, 3) uint8 RGB pixels as a reversed view of BGR memory."""
+    return image if is_stored_as_bgr(image) else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)[..., ::-1]

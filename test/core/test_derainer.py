@@ -27,9 +27,16 @@ def test_derainer_padded_rows_and_read_only_arrays_are_accepted(derainers):
 def test_derainer_reads_bgr_memory_through_reversed_views(derainers):
     left, right = random_pair(32, 48)
     in_bgr = [cv2.cvtColor(view, cv2.COLOR_RGB2BGR)[..., ::-1] for view in (left, right)]
-    for derainer in derainers.values():
+    tiled = StereoDerainer("tiny", engine="torch", device="cpu", tile=16, tile_overlap=4)
+    for derainer in (*derainers.values(), tiled):
         for got, expected in zip(derainer(*in_bgr), derainer(left, right)):
             np.testing.assert_array_equal(got, expected)
+            assert got[..., ::-1].flags.c_contiguous  # BGR for whoever has BGR
+        assert derainer(in_bgr[0], right)[0].flags.c_contiguous
+    for got, expected in zip(
+        derainers["torch"].with_disparity(*in_bgr), derainers["torch"].with_disparity(left, right)
+    ):
+        np.testing.assert_array_equal(got, expected)
 
 
 @pytest.mark.parametrize(

@@ -89,10 +89,19 @@ def test_graph_swaps_channels_of_bgr_memory(without_card, stored_as_bgr):
     given = {"left": left, "right": right}
     for side in stored_as_bgr:
         given[side] = given[side][..., ::-1].copy()[..., ::-1]
-    clean_left, clean_right, _ = replaying(run)(given["left"], given["right"])
+    captured = replaying(run)
+    clean_left, clean_right, _ = captured(given["left"], given["right"])
     np.testing.assert_array_equal(clean_left, left * np.uint8([1, 0, 0]))
     np.testing.assert_array_equal(clean_right, right // 2)
     assert clean_left[..., ::-1].flags.c_contiguous == (len(stored_as_bgr) == 2)  # BGR for whoever gave BGR
+    np.testing.assert_array_equal(captured(left, right)[0], clean_left)  # the order belongs to the pair
+
+
+def test_graph_reads_no_value_while_it_is_captured(without_card):
+    captured = CUDAGraph(lambda left, right: (left, right, torch.tensor(0.0)), (5, 7), torch.device("cpu"))
+    for name in ("_rainy", "_sent", "_result"):
+        setattr(captured, name, getattr(captured, name).to("meta"))  # a tensor without values
+    captured._step(lambda left, right: (left, right, torch.tensor(0.0, device="meta")))
 
 
 def test_graph_returns_views_and_change_in_one_copy(without_card, monkeypatch):
@@ -153,7 +162,8 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 @needs_cuda
 def test_cuda_graph_results_match_eager_and_are_not_overwritten():
     derainer = StereoDerainer("tiny", device="cuda")
-    pairs = [random_pair(64, width) for width in (96, 128, 96)]
+    pairs = [random_pair(64, width) for width in (96, 128, 96, 96)]
+    pairs[2] = tuple(view[..., ::-1] for view in pairs[2])  # BGR memory in the graph of an RGB pair
     kept = []
     for views in pairs:
         kept.append(derainer(*views))

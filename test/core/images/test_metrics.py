@@ -40,7 +40,7 @@ def test_sgbm_disparity_finds_known_shift():
 
 
 def test_ghost_beside_nearer_object_is_not_free():
-    truth = np.full((30, 60), 10.0)
+    truth = np.tile(np.linspace(5, 15, 30)[:, None], (1, 60))  # ground, nearer from row to row
     truth[:, 30:] = 40.0  # an object
     disparity = truth.copy()
     disparity[:, 20:30] = 40.0  # drawn too wide

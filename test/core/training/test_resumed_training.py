@@ -46,7 +46,7 @@ def test_training_killed_process_resumes_to_uninterrupted_result(config, photos,
         "import pickle, sys\nfrom pathlib import Path\nfrom apanet_core.training.loop import train\n"
         "train(pickle.loads(Path(sys.argv[1]).read_bytes()))\n"
     )
-    run = config(tmp_path / "killed", steps=12, checkpoint_every=1, validate_every=12)
+    run = config(tmp_path / "killed", steps=20, checkpoint_every=1, validate_every=20)
     (tmp_path / "config").write_bytes(pickle.dumps(run))
     command = [sys.executable, str(script), str(tmp_path / "config")]
     last = run.out / "last.ckpt"
@@ -59,7 +59,7 @@ def test_training_killed_process_resumes_to_uninterrupted_result(config, photos,
         process.wait()
         torch.load(last, weights_only=True)
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-    train(config(tmp_path / "whole", steps=12, checkpoint_every=12, validate_every=12))
+    train(config(tmp_path / "whole", steps=20, checkpoint_every=20, validate_every=20))
     assert_equal_runs(tmp_path / "whole", tmp_path / "killed")
 
 
