@@ -32,7 +32,7 @@ from apanet_core.rain.samples import render_samples
 from apanet_core.training.objectives import both, is_judged
 
 SIZES = ((128, 320), (160, 256), (192, 384))  # of the samples, in turn
-SINGLE, BLOCKED = 0.2, 0.2  # shares of the samples, more than other training takes: the partner is of no help there
+SINGLE, BLOCKED = 0.2, 0.3  # shares of the samples, more than other training takes: the partner is of no help there
 CELLS = 384  # taken at random from each view, since all cells of all pairs do not fit into memory
 SMALLEST_ERROR = 1e-6  # mean squares below this, 60 dB, count as equal
 VALIDATION = 0.1  # share of the pairs
@@ -41,9 +41,16 @@ SHARPNESS = 4.0  # factor of the fitted logits
 
 
 class Collected(NamedTuple):
-    """Pairs: features (N, 2, CELLS, C) float16, and the logarithm (N,) of error derained over error rainy."""
+    """N pairs.
+
+    Attributes:
+        features: (N, 2, CELLS, C) float16.
+        agreement: (N, 2), mean of each view.
+        harm: (N,), the logarithm of error derained over error rainy.
+    """
 
     features: torch.Tensor
+    agreement: torch.Tensor
     harm: torch.Tensor
 
 
@@ -60,9 +67,9 @@ def with_gate(network: APANet) -> APANet:
 def collect(network: APANet, atlas: PhotoAtlas, pairs: int, batch: int, seed: int) -> Collected:
     """Render pairs and derain them with an open gate; half of the dry ones get noise, which is not to be removed."""
     assert network.fusion.gate is not None
-    seen: list[torch.Tensor] = []
-    hook = network.fusion.gate.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
-    features, harm = [], []
+    seen: list[tuple[torch.Tensor, ...]] = []
+    hook = network.fusion.gate.register_forward_hook(lambda module, inputs, output: seen.append(inputs))
+    features, agreement, harm = [], [], []
     for number in tqdm(range(pairs // batch), desc="pairs", unit="batch", file=sys.stderr):
         indices = torch.arange(batch) + number * batch
         samples = render_samples(atlas, SIZES[number % len(SIZES)], seed, indices, SINGLE, BLOCKED)
@@ -81,11 +88,13 @@ def collect(network: APANet, atlas: PhotoAtlas, pairs: int, batch: int, seed: in
             for view in (derained, rainy)
         ]
         harm.append(((errors[0] + SMALLEST_ERROR) / (errors[1] + SMALLEST_ERROR)).log())
-        cells = seen.pop().flatten(2).transpose(1, 2)
+        cells, agrees = seen.pop()
+        cells = cells.flatten(2).transpose(1, 2)
         some = cells[:, torch.randperm(cells.shape[1])[:CELLS]].half()
         features.append(torch.stack(some.chunk(2), dim=1))
+        agreement.append(torch.stack(agrees.mean((1, 2, 3)).chunk(2), dim=1))
     hook.remove()
-    return Collected(torch.cat(features), torch.cat(harm))
+    return Collected(torch.cat(features), torch.cat(agreement), torch.cat(harm))
 
 
 def fit(gate: RainGate, data: Collected, shift: float) -> None:
@@ -104,7 +113,7 @@ def fit(gate: RainGate, data: Collected, shift: float) -> None:
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, STEPS)
     for _ in tqdm(range(STEPS), desc="steps", file=sys.stderr):
         chosen, cells = torch.randint(first, (PAIRS,)), torch.randperm(CELLS)[:CELLS_PER_STEP]
-        summary = summary_of(gate, data.features[chosen][:, :, cells])
+        summary = summary_of(gate, data.features[chosen][:, :, cells], data.agreement[chosen])
         summary = summary + 0.2 * summary.std(dim=(0, 1)).detach() * torch.randn_like(summary)
         logits = gate.logits(F.dropout(summary, 0.1)).amax(dim=1)
         loss = (F.binary_cross_entropy_with_logits(logits, helps[chosen], reduction="none") * stake[chosen]).mean()
@@ -113,7 +122,7 @@ def fit(gate: RainGate, data: Collected, shift: float) -> None:
         optimizer.step()
         schedule.step()
     with torch.no_grad():
-        logits = gate.logits(summary_of(gate, data.features[first:])).amax(dim=1)
+        logits = gate.logits(summary_of(gate, data.features[first:], data.agreement[first:])).amax(dim=1)
         right = (logits > 0) == (helps[first:] > 0)
         share = (right * stake[first:]).sum() / stake[first:].sum()
         print(f"right in {100 * share:.1f} % of {len(right)} pairs, weighted by what is at stake")
@@ -122,10 +131,10 @@ def fit(gate: RainGate, data: Collected, shift: float) -> None:
             parameter.mul_(SHARPNESS)
 
 
-def summary_of(gate: RainGate, cells: torch.Tensor) -> torch.Tensor:
-    """Return the summary of views from some of their cells: (N, 2, cells, C) to (N, 2, 2 channels)."""
+def summary_of(gate: RainGate, cells: torch.Tensor, agreement: torch.Tensor) -> torch.Tensor:
+    """Return what the gate decides on, from some cells of views: (N, 2, cells, C), (N, 2) to (N, 2, 2 channels + 1)."""
     views = cells.float().flatten(0, 1).transpose(1, 2)[..., None]
-    return gate.summary(views).unflatten(0, (-1, 2))
+    return torch.cat([gate.summary(views).unflatten(0, (-1, 2)), agreement[..., None]], dim=2)
 
 
 def main() -> None:

@@ -78,7 +78,7 @@ class PartnerFusion(nn.Module):
         # weighted sum of the candidates is the estimate plus their weighted differences from it.
         differences_2_to_5 = (partner_difference, partner_difference.clamp(max=0), darker_difference, rainy_difference)
         fused = estimate + residual + sum(weight * image for weight, image in zip(weights, differences_2_to_5))
-        return fused if self.gate is None else rainy + self.gate(x) * (fused - rainy)
+        return fused if self.gate is None else rainy + self.gate(x, match.agreement) * (fused - rainy)
 
     def _project(
         self, features: torch.Tensor, differences: tuple[torch.Tensor, ...], confidence: torch.Tensor
