@@ -126,7 +126,7 @@ def _depth(pair: Views, disparity: np.ndarray, reference: np.ndarray, of_clean: 
     return {
         "epe_px": end_point_error(disparity, reference),
         "wrong_percent": 100 * bad_pixel_rate(disparity, reference),
-        **{f"{kind}_percent": 100 * share for kind, share in shares._asdict().items()},
+        **dict(zip(("ghosts_percent", "off_percent", "missing_percent"), (100 * share for share in shares))),
         "photometric_error": photometric_error(*pair, reference),
     }
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from apanet_core.evaluation.depth import AROUND_PX
 from apanet_core.evaluation.inputs import SIDES
 from apanet_core.evaluation.settings import CLEAN
 
@@ -91,9 +90,8 @@ def columns(truth_is_known: bool, lpips: bool, stereo_gain: bool = False) -> lis
                "fewer pixels leaves out the hardest, so no best is marked"),
         Column("wrong_percent", "disparity wrong", "%", "lower", 2, False,
                f"pixels whose SGBM disparity is missing or more than 3 px from {reference}"),
-        Column("ghosts_percent", "ghosts", "%", "lower", 2, False, f"pixels more than 3 px nearer than {reference}"),
-        Column("free_ghosts_percent", "free ghosts", "%", "lower", 2, False,
-               f"the same, and nearer than everything within {AROUND_PX} px on the row: a robot brakes for nothing"),
+        Column("ghosts_percent", "ghosts", "%", "lower", 2, False,
+               f"pixels more than 3 px nearer than {reference}: a robot brakes for them"),
         Column("off_percent", "disparity off", "%", "lower", 2, False,
                f"pixels with a disparity that is more than 3 px from {reference}, ghosts included"),
         Column("missing_percent", "missing", "%", "lower", 2, False,
