@@ -114,8 +114,7 @@ class TorchEngine:
 
 
 def _run_eagerly(forward: Any, device: torch.device, left: np.ndarray, right: np.ndarray) -> Result:
-    views = [
-        np.require(contiguous(view), requirements="W") for view in (left, right)
-    ]  # torch takes no read-only memory
+    # torch takes no read-only memory
+    views = [np.require(contiguous(view), requirements="W") for view in (left, right)]
     clean_left, clean_right, change = forward(*(torch.from_numpy(view).to(device) for view in views))
     return clean_left.cpu().numpy(), clean_right.cpu().numpy(), float(change)
