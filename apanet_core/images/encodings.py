@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from apanet_core.images.channel_order import contiguous, is_stored_as_bgr
+from apanet_core.images.channel_order import as_stored, contiguous, to_bgr_memory
 
 
 class Layout(NamedTuple):
@@ -167,8 +167,8 @@ def encode(rgb: np.ndarray, source: Any) -> RawImage:
 
 def _in_order_of(layout: Layout, rgb: np.ndarray) -> np.ndarray:
     """Convert (H, W, 3) uint8 RGB to the 8-bit channels of a layout; a reversed view of BGR is BGR already."""
-    if layout is _LAYOUTS["bgr8"] and is_stored_as_bgr(rgb):
-        return rgb[..., ::-1]
+    if layout is _LAYOUTS["bgr8"]:
+        return as_stored(to_bgr_memory(rgb))
     rgb = contiguous(rgb)
     return rgb if layout.back in (None, -1) else cv2.cvtColor(rgb, layout.back)
 
