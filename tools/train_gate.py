@@ -1,7 +1,8 @@
 """Train the rain gate of a network whose other weights stay as they are.
 
-It collects the fusion's features of rendered pairs, fits the gate to whether deraining helps a pair, and writes the
-checkpoint with the gate. A pair counts by how much is at stake: the logarithm of the error with and without deraining.
+It collects the features of rendered pairs, fits each judge of the gate to whether deraining helps a pair, and writes
+the checkpoint with the gate. A pair counts by how much is at stake: the logarithm of the error with and without
+deraining.
 
 Run: OMP_NUM_THREADS=1 python -m tools.train_gate WEIGHTS.safetensors --photos FOLDER --out OUT.safetensors
 """
@@ -22,7 +23,7 @@ from tqdm import tqdm
 from apanet_core.model.checkpoint import load_model, save_checkpoint
 from apanet_core.model.config import PRESETS
 from apanet_core.model.network import APANet
-from apanet_core.model.rain_gate import RainGate
+from apanet_core.model.rain_gate import RainJudge
 from apanet_core.model.uint8 import apply_coring
 from apanet_core.rain.counter_random import CounterRandom
 from apanet_core.rain.marked_photos import training_atlas
@@ -36,7 +37,9 @@ SINGLE, BLOCKED = 0.2, 0.3  # shares of the samples, more than other training ta
 CELLS = 384  # taken at random from each view, since all cells of all pairs do not fit into memory
 SMALLEST_ERROR = 1e-6  # mean squares below this, 60 dB, count as equal
 VALIDATION = 0.1  # share of the pairs
-STEPS, PAIRS, CELLS_PER_STEP, RATE, SEED = 2000, 64, 192, 3e-3, 2
+STEPS, PAIRS, RATE = 2000, 64, 3e-3
+SEEDS = {"alone": 3, "compared": 2}  # of the judges
+SHIFTS = {"alone": 1.0, "compared": 0.3}  # added to the logits, since rain that stays costs more than dry change
 SHARPNESS = 4.0  # factor of the fitted logits
 
 
@@ -44,13 +47,13 @@ class Collected(NamedTuple):
     """N pairs.
 
     Attributes:
-        features: (N, 2, CELLS, C) float16.
-        agreement: (N, 2), mean of each view.
+        features: (N, 2, CELLS, C) float16, of each view alone.
+        fused: (N, 2, CELLS, C of the fusion) float16.
         harm: (N,), the logarithm of error derained over error rainy.
     """
 
     features: torch.Tensor
-    agreement: torch.Tensor
+    fused: torch.Tensor
     harm: torch.Tensor
 
 
@@ -69,7 +72,7 @@ def collect(network: APANet, atlas: PhotoAtlas, pairs: int, batch: int, seed: in
     assert network.fusion.gate is not None
     seen: list[tuple[torch.Tensor, ...]] = []
     hook = network.fusion.gate.register_forward_hook(lambda module, inputs, output: seen.append(inputs))
-    features, agreement, harm = [], [], []
+    features, fused, harm = [], [], []
     for number in tqdm(range(pairs // batch), desc="pairs", unit="batch", file=sys.stderr):
         indices = torch.arange(batch) + number * batch
         samples = render_samples(atlas, SIZES[number % len(SIZES)], seed, indices, SINGLE, BLOCKED)
@@ -88,53 +91,60 @@ def collect(network: APANet, atlas: PhotoAtlas, pairs: int, batch: int, seed: in
             for view in (derained, rainy)
         ]
         harm.append(((errors[0] + SMALLEST_ERROR) / (errors[1] + SMALLEST_ERROR)).log())
-        cells, agrees = seen.pop()
-        cells = cells.flatten(2).transpose(1, 2)
-        some = cells[:, torch.randperm(cells.shape[1])[:CELLS]].half()
-        features.append(torch.stack(some.chunk(2), dim=1))
-        agreement.append(torch.stack(agrees.mean((1, 2, 3)).chunk(2), dim=1))
+        for store, maps in zip((features, fused), seen.pop()):  # not the agreement, which comes last
+            cells = maps.flatten(2).transpose(1, 2)
+            some = cells[:, torch.randperm(cells.shape[1])[:CELLS]].half()
+            store.append(torch.stack(some.chunk(2), dim=1))
     hook.remove()
-    return Collected(torch.cat(features), torch.cat(agreement), torch.cat(harm))
+    return Collected(*(torch.cat(part) for part in (features, fused, harm)))
 
 
-def fit(gate: RainGate, data: Collected, shift: float) -> None:
-    """Fit the gate to whether deraining helps, print how often it is right on the last pairs, then open it further."""
-    torch.manual_seed(SEED)
-    first = int(len(data.harm) * (1 - VALIDATION))
-    helps, stake = (data.harm < 0).float()[:, None], data.harm.abs().clamp(max=2)[:, None]
-    from_features, to_evidence = (layer for layer in gate.evidence if isinstance(layer, nn.Conv2d))
-    for layer in (from_features, to_evidence, gate.weigh, gate.decide):
+def fit(judge: RainJudge, features: torch.Tensor, harm: torch.Tensor, seed: int, shift: float) -> None:
+    """Fit a judge to whether deraining helps, print how often it is right on the last pairs, then open it further.
+
+    Args:
+        judge: of the gate.
+        features: (N, 2, CELLS, C); the judge takes every second cell.
+        harm: (N,), as collected.
+        seed: of the fit.
+        shift: added to the logits.
+    """
+    torch.manual_seed(seed)
+    first = int(len(harm) * (1 - VALIDATION))
+    helps, stake = (harm < 0).float()[:, None], harm.abs().clamp(max=2)[:, None]
+    from_features, to_evidence = (layer for layer in judge.evidence if isinstance(layer, nn.Conv2d))
+    for layer in (from_features, to_evidence, judge.weigh, judge.decide):
         layer.reset_parameters()
     with torch.no_grad():  # start from features of mean 0 and standard deviation 1
-        some = data.features[: first // 10].float()
+        some = features[: first // 10].float()
         from_features.weight.div_(some.std((0, 1, 2))[None, :, None, None])
         from_features.bias.sub_(from_features.weight[:, :, 0, 0] @ some.mean((0, 1, 2)))  # type: ignore[union-attr]
-    optimizer = torch.optim.AdamW(gate.parameters(), RATE, weight_decay=0.2)
+    optimizer = torch.optim.AdamW(judge.parameters(), RATE, weight_decay=0.2)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, STEPS)
     for _ in tqdm(range(STEPS), desc="steps", file=sys.stderr):
-        chosen, cells = torch.randint(first, (PAIRS,)), torch.randperm(CELLS)[:CELLS_PER_STEP]
-        summary = summary_of(gate, data.features[chosen][:, :, cells], data.agreement[chosen])
+        chosen, cells = torch.randint(first, (PAIRS,)), torch.randperm(CELLS)
+        summary = summaries(judge, features[chosen][:, :, cells])
         summary = summary + 0.2 * summary.std(dim=(0, 1)).detach() * torch.randn_like(summary)
-        logits = gate.logits(F.dropout(summary, 0.1)).amax(dim=1)
+        logits = judge.from_summary(F.dropout(summary, 0.1)).amax(dim=1)
         loss = (F.binary_cross_entropy_with_logits(logits, helps[chosen], reduction="none") * stake[chosen]).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
     with torch.no_grad():
-        logits = gate.logits(summary_of(gate, data.features[first:], data.agreement[first:])).amax(dim=1)
+        logits = judge.from_summary(summaries(judge, features[first:])).amax(dim=1)
         right = (logits > 0) == (helps[first:] > 0)
         share = (right * stake[first:]).sum() / stake[first:].sum()
         print(f"right in {100 * share:.1f} % of {len(right)} pairs, weighted by what is at stake")
-        gate.decide.bias.add_(shift)
-        for parameter in gate.decide.parameters():
+        judge.decide.bias.add_(shift)
+        for parameter in judge.decide.parameters():
             parameter.mul_(SHARPNESS)
 
 
-def summary_of(gate: RainGate, cells: torch.Tensor, agreement: torch.Tensor) -> torch.Tensor:
-    """Return what the gate decides on, from some cells of views: (N, 2, cells, C), (N, 2) to (N, 2, 2 channels + 1)."""
+def summaries(judge: RainJudge, cells: torch.Tensor) -> torch.Tensor:
+    """Return what the judge decides on, from some cells of views: (N, 2, cells, C) to (N, 2, 2 channels)."""
     views = cells.float().flatten(0, 1).transpose(1, 2)[..., None]
-    return torch.cat([gate.summary(views).unflatten(0, (-1, 2)), agreement[..., None]], dim=2)
+    return judge.summary(views).unflatten(0, (-1, 2))
 
 
 def main() -> None:
@@ -145,15 +155,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
     parser.add_argument("--pairs", type=int, default=6400)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument(
-        "--shift", type=float, default=0.3, help="added to the logits, since rain that stays costs more than dry change"
-    )
-    parser.add_argument("--seed", type=int, default=1, help="of the pairs")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="of the pairs, each of which gives its share")
     args = parser.parse_args()
     network = with_gate(load_model(args.weights))
-    data = collect(network, training_atlas([args.photos], args.seed), args.pairs, args.batch, args.seed)
-    assert network.fusion.gate is not None
-    fit(network.fusion.gate, data, args.shift)
+    parts = [
+        collect(network, training_atlas([args.photos], seed), args.pairs // len(args.seeds), args.batch, seed)
+        for seed in args.seeds
+    ]
+    order = torch.randperm(sum(len(part.harm) for part in parts), generator=torch.Generator().manual_seed(0))
+    data = Collected(*(torch.cat(column)[order] for column in zip(*parts)))
+    gate = network.fusion.gate
+    assert gate is not None
+    fit(gate.alone, data.features, data.harm, SEEDS["alone"], SHIFTS["alone"])
+    fit(gate.compared, data.fused, data.harm, SEEDS["compared"], SHIFTS["compared"])
     save_checkpoint(network, args.out, torch.float16)
 
 

@@ -33,7 +33,7 @@ class ModelConfig:
             view onto each; 0 for a network without, as published.
         fusion_channels: width of the fusion of both views (`PartnerFusion`); unused if `matching_channels` is 0.
         fusion_blocks: number of `ContextBlock` in the fusion.
-        gate_channels: width of the rain gate (`RainGate`) behind the fusion, which keeps a dry pair as it is; 0 for a
+        gate_channels: width of the rain gate (`RainGate`) behind the fusion, which keeps a dry view as it is; 0 for a
             network without.
         warp: whether the match moves the other view; False is an ablation.
         coring: strength in grey levels (of 255) of the coring, which shrinks small changes in the output of the

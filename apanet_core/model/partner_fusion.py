@@ -25,7 +25,7 @@ class PartnerFusion(nn.Module):
     softmax weights, and a residual. The weights are computed on cells of `MATCHING_STRIDE` px, so full resolution costs
     a few 1x1 convolutions. Where a match does not lead back, the view's estimate gets the weights of the candidates
     from the partner: two views that copy a wrong match show an object that is not there. A `RainGate` shrinks all
-    changes of a pair without rain.
+    changes of a view without rain.
 
     Args:
         in_channels: channels of the features.
@@ -41,7 +41,7 @@ class PartnerFusion(nn.Module):
         self.project_in = nn.Conv2d(in_channels + 3 * cell_channels + 1, channels, 1)
         self.blocks = nn.Sequential(*(ContextBlock(channels) for _ in range(blocks)))
         self.project_out = nn.Conv2d(channels, cell_channels + CANDIDATES * MATCHING_STRIDE**2, 1)
-        self.gate = RainGate(channels, gate_channels) if gate_channels else None
+        self.gate = RainGate(in_channels, channels, gate_channels) if gate_channels else None
         self.warp = warp
         nn.init.zeros_(self.project_out.weight)
         assert self.project_out.bias is not None
@@ -78,7 +78,7 @@ class PartnerFusion(nn.Module):
         # weighted sum of the candidates is the estimate plus their weighted differences from it.
         differences_2_to_5 = (partner_difference, partner_difference.clamp(max=0), darker_difference, rainy_difference)
         fused = estimate + residual + sum(weight * image for weight, image in zip(weights, differences_2_to_5))
-        return fused if self.gate is None else rainy + self.gate(x, match.agreement) * (fused - rainy)
+        return fused if self.gate is None else rainy + self.gate(features, x, match.agreement) * (fused - rainy)
 
     def _project(
         self, features: torch.Tensor, differences: tuple[torch.Tensor, ...], confidence: torch.Tensor

@@ -100,8 +100,9 @@ def certain_network():
         network.matching.embed[0].weight.data[channel, 16 + 3 * channel] = 1.0
     torch.nn.init.zeros_(network.matching.refine.weight)
     torch.nn.init.constant_(network.matching.log_scale, 5.0)
-    torch.nn.init.zeros_(network.fusion.gate.decide.bias)
-    torch.nn.init.normal_(network.fusion.gate.decide.weight, std=3.0)
+    for judge in (network.fusion.gate.alone, network.fusion.gate.compared):
+        torch.nn.init.zeros_(judge.decide.bias)
+        torch.nn.init.normal_(judge.decide.weight, std=3.0)
     torch.nn.init.normal_(network.project_out.weight, std=0.1)
     for module in network.modules():
         if isinstance(module, ParallaxAttention):
