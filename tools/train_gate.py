@@ -39,7 +39,7 @@ SMALLEST_ERROR = 1e-6  # mean squares below this, 60 dB, count as equal
 VALIDATION = 0.1  # share of the pairs
 STEPS, PAIRS, RATE = 2000, 64, 3e-3
 SEEDS = {"alone": 3, "compared": 2}  # of the judges
-SHIFTS = {"alone": 1.0, "compared": 0.5}  # added to the logits, since rain that stays costs more than dry change
+SHIFTS = {"alone": 1.0, "compared": 0.8}  # added to the logits, since rain that stays costs more than dry change
 SHARPNESS = 4.0  # factor of the fitted logits
 
 
