@@ -45,16 +45,16 @@ def error_shares(
 
     Returns:
         Shares in [0, 1]. Of the pixels with known truth: ghosts, which are nearer than the truth, so that a robot
-        brakes; and wrong ones, ghosts included. Of those where the clean pair also has a disparity: missing ones. All
-        NaN if no pixel has both.
+        brakes; and those that are off, ghosts included. Of those where the clean pair also has a disparity: missing
+        ones. All NaN if no pixel has both.
     """
     known = np.isfinite(truth)
     findable = known & np.isfinite(clean)
     if not findable.any():
         return (float("nan"),) * 3
     found = _error_masks(disparity, truth, clean, threshold_px)
-    ghosts, wrong = found["ghost"][known].mean(), (found["ghost"] | found["too far"])[known].mean()
-    return float(ghosts), float(wrong), float(found["missing"][findable].mean())
+    ghosts, off = found["ghost"][known].mean(), (found["ghost"] | found["too far"])[known].mean()
+    return float(ghosts), float(off), float(found["missing"][findable].mean())
 
 
 def _error_masks(

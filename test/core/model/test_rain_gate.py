@@ -38,12 +38,12 @@ def agreement(value, views=2):
 
 def test_views_of_one_scene_share_factor_of_rainier_one():
     torch.manual_seed(5)
-    features, fused = torch.randn(6, 8, 5, 7), torch.randn(6, 6, 5, 7)
+    features, fused = torch.randn(6, 8, 5, 7), 3 * torch.randn(6, 6, 5, 7)
     gate = trained(std=1)
     factors = gate(features, fused, agreement(0.6, views=6))
     assert factors.shape == (6, 1, 1, 1)
     torch.testing.assert_close(factors[:3], factors[3:])
-    assert factors[:3].std() > 0.001
+    assert factors[:3].std() > 0.01
     judged = (gate.alone(features) + gate.compared(fused)) / 2
     torch.testing.assert_close(factors[:3, :, 0, 0], torch.maximum(judged[:3], judged[3:]).sigmoid())
     swap = [3, 4, 5, 0, 1, 2]
